@@ -1,0 +1,87 @@
+"""What a data set yields: an image, and (for labelled ones) its objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Annotations:
+    """The N objects of one image (N may be 0: the image is a negative).
+
+    Attributes:
+        boxes: float32 ``(N, 4)``, xyxy in pixels of the image.
+        labels: int64 ``(N,)``, 0-based indices into the data set's ``classes``.
+        masks: bool ``(N, H, W)``; all False where ``has_mask`` is False.
+        has_mask: bool ``(N,)``; False for objects annotated with a box only.
+        crowd: bool ``(N,)``; COCO's ``iscrowd``: never a positive, never a false positive.
+        difficult: bool ``(N,)``; Pascal VOC's flag: trained on, ignored in evaluation.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor
+    has_mask: Tensor
+    crowd: Tensor
+    difficult: Tensor
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, keep: Tensor) -> Annotations:
+        """The objects selected by a bool or int64 index tensor."""
+        return Annotations(
+            self.boxes[keep],
+            self.labels[keep],
+            self.masks[keep],
+            self.has_mask[keep],
+            self.crowd[keep],
+            self.difficult[keep],
+        )
+
+    @classmethod
+    def empty(cls, height: int, width: int) -> Annotations:
+        """No objects in an image of this size."""
+        flag = torch.zeros(0, dtype=torch.bool)
+        return cls(
+            torch.zeros(0, 4),
+            torch.zeros(0, dtype=torch.int64),
+            torch.zeros(0, height, width, dtype=torch.bool),
+            flag,
+            flag.clone(),
+            flag.clone(),
+        )
+
+
+@dataclass
+class Sample:
+    """One decoded image.
+
+    Attributes:
+        image: uint8 ``(3, H, W)``, RGB, EXIF rotation already applied.
+        path: the file it came from.
+        image_id: the id in its data set (COCO's id; otherwise the file's stem).
+        objects: its annotations; None where it is used without labels (a target image).
+    """
+
+    image: Tensor
+    path: Path
+    image_id: int | str
+    objects: Annotations | None = None
+
+
+@dataclass
+class Batch:
+    """One training batch. Target samples never carry objects (outside the ``oracle`` method)."""
+
+    source: list[Sample]
+    target: list[Sample] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The file names in the batch, source first: for messages."""
+        return [str(s.path) for s in (*self.source, *self.target)]

@@ -1,0 +1,5 @@
+"""The one exception whose message is meant for the person at the keyboard."""
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that names the file, the field and the remedy; the CLI prints it and exits with 2."""
