@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = "Tensor | np.ndarray | Image.Image"
 Colour: TypeAlias = tuple[int, int, int]
+Font: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
 
 # Okabe & Ito, "Color Universal Design" (2008), without black; ordered so that the first classes differ most.
 PALETTE: tuple[Colour, ...] = (
-    (86, 180, 233),  # sky blue
-    (213, 94, 0),  # vermilion
+    (230, 159, 0),  # orange
+    (0, 114, 178),  # blue
     (0, 158, 115),  # bluish green
     (204, 121, 167),  # reddish purple
-    (240, 228, 66),  # yellow
-    (0, 114, 178),  # blue
-    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (213, 94, 0),  # vermilion
+    (240, 228, 66),  # yellow: last, it is lost on haze
 )
 # Towards white (> 0) or black (< 0): the k-th instance of a class, and the classes beyond the palette, differ in lightness.
 SHADES = (0.0, 0.36, -0.2, 0.18)
@@ -62,7 +63,7 @@ def draw_detections(image: ImageLike, detections: Detections) -> Image.Image:
     Raises:
         ValueError: if the masks are not of the image's size.
     """
-    captions = [f"{name} {score:.2f}" for name, score in zip(detections.names, detections.scores.tolist(), strict=True)]
+    captions = [(f"{name} {score:.2f}", name) for name, score in zip(detections.names, detections.scores.tolist(), strict=True)]
     return _draw_objects(as_picture(image), detections.boxes, detections.labels, detections.masks, captions)
 
 
@@ -78,10 +79,9 @@ def draw_truth(image: ImageLike, objects: Annotations, classes: Sequence[str]) -
         An RGB picture of the same size; the input is left as it is.
     """
     captions = []
-    for label, crowd, difficult in zip(
-        objects.labels.tolist(), objects.crowd.tolist(), objects.difficult.tolist(), strict=True
-    ):
-        captions.append(classes[label] + (" (crowd)" if crowd else "") + (" (difficult)" if difficult else ""))
+    for label, crowd, difficult in zip(objects.labels, objects.crowd, objects.difficult, strict=True):
+        name = classes[int(label)]
+        captions.append((name + (" (crowd)" if crowd else "") + (" (difficult)" if difficult else ""), name))
     return _draw_objects(as_picture(image), objects.boxes, objects.labels, objects.masks, captions)
 
 
@@ -131,7 +131,9 @@ def instance_colours(labels: Tensor) -> list[Colour]:
     return colours
 
 
-def _draw_objects(picture: Image.Image, boxes: Tensor, labels: Tensor, masks: Tensor, captions: list[str]) -> Image.Image:
+def _draw_objects(
+    picture: Image.Image, boxes: Tensor, labels: Tensor, masks: Tensor, captions: Sequence[tuple[str, ...]]
+) -> Image.Image:
     """Draws in place: masks and boxes from the largest object to the smallest, then the tags above all of them."""
     width, height = picture.size
     if tuple(masks.shape[1:]) != (height, width):
@@ -205,45 +207,47 @@ def _erode(mask: np.ndarray, pixels: int) -> np.ndarray:
     return inner[1:-1, 1:-1]
 
 
-def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def load_font(size: int) -> Font:
     """Pillow's own font at ``size`` pixels; its fixed small bitmap font where Pillow was built without FreeType."""
     return ImageFont.load_default(size=size) if features.check("freetype2") else ImageFont.load_default()
 
 
 def place_tags(
     corners: list[tuple[int, int, int, int]],
-    captions: list[str],
+    captions: Sequence[tuple[str, ...]],
     colours: list[Colour],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     height: int,
     width: int,
 ) -> list[Tag]:
     """A place for each caption: inside the image, at its box, and clear of the tags before it where there is room.
 
+    Args:
+        corners: of the boxes, as from ``pixel_corners``.
+        captions: for each box the texts that would do, the best first; the first that fits into the image is taken.
+        colours: of the tags.
+        font: of the text.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+
     Returns:
-        The tags in the order of the objects. A caption too wide for the image loses its score; one that still does not fit,
-        as in an image of a few pixels, is left out.
+        The tags in the order of the boxes, without those that do not fit, as in an image of a few pixels.
     """
     placed: list[Tag] = []
-    for (left, top, right, bottom), caption, colour in zip(corners, captions, colours, strict=True):
-        for text in dict.fromkeys((caption, caption.rpartition(" ")[0])):
+    for (left, top, right, bottom), texts, colour in zip(corners, captions, colours, strict=True):
+        for text in texts:
             w, h = tag_size(text, font)
-            if text and w <= width and h <= height:
+            if w <= width and h <= height:
                 break
         else:
             continue
-        places = [  # outside above, inside, outside below, beside; left-aligned before right-aligned
-            (left, top - h),
-            (left, top),
-            (right + 1 - w, top - h),
-            (left, bottom + 1),
-            (right + 1 - w, bottom + 1),
-            (left, bottom + 1 - h),
-            (right + 1, top),
-            (left - w, top),
-            (left, top - 2 * h),
-            (left, bottom + 1 + h),
-        ]
+        left_end, right_end = (
+            left,
+            right + 1 - w,
+        )  # outside above, inside, outside below, beside; then a tag or two further away
+        places = [(left_end, top - h), (left_end, top), (right_end, top - h), (left_end, bottom + 1), (right_end, bottom + 1)]
+        places += [(left_end, bottom + 1 - h), (right + 1, top), (left - w, top)]
+        places += [place for k in (1, 2) for place in ((left_end, top - h - k * h), (left_end, bottom + 1 + k * h))]
         best, least = None, math.inf
         for x, y in places:
             x, y = min(max(x, 0), width - w), min(max(y, 0), height - h)
@@ -258,24 +262,31 @@ def place_tags(
     return placed
 
 
-def tag_size(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> tuple[int, int]:
+def tag_size(text: str, font: Font) -> tuple[int, int]:
     """The width and height of a tag in pixels: the text, the font's full line height, and a margin."""
-    left, top, right, bottom = font.getbbox("Ag")
-    margin = max(2, round((bottom - top) / 4))
-    return math.ceil(font.getlength(_printable(text, font))) + 2 * margin, math.ceil(bottom - top) + 2 * max(1, margin - 1)
+    _, line, across, down = _text_metrics(font)
+    return math.ceil(font.getlength(_printable(text, font))) + 2 * across, line + 2 * down
 
 
-def _draw_tag(pen: ImageDraw.ImageDraw, tag: Tag, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> None:
-    left, top, right, bottom = font.getbbox("Ag")
-    margin = max(2, round((bottom - top) / 4))
+def _text_metrics(font: Font) -> tuple[int, int, int, int]:
+    """In pixels: where a line's ink begins below the pen, its height, and the margins beside and above it in a tag."""
+    _, top, _, bottom = font.getbbox("Ag")  # an ascender and a descender, so that all tags are of one height
+    line = math.ceil(bottom - top)
+    across = max(2, round(line / 4))
+    return math.floor(top), line, across, max(1, across - 1)
+
+
+def _draw_tag(pen: ImageDraw.ImageDraw, tag: Tag, font: Font) -> None:
+    """A filled rectangle with the text, black or white, on it."""
+    top, _, across, down = _text_metrics(font)
     pen.rectangle((tag.left, tag.top, tag.right - 1, tag.bottom - 1), fill=tag.colour)
-    # Black or white, whichever contrasts more: they tie at a relative luminance of about 0.18 (WCAG 2, contrast ratio).
-    linear = [(value / 255) ** 2.2 for value in tag.colour]
-    ink = (0, 0, 0) if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18 else (255, 255, 255)
-    pen.text((tag.left + margin, tag.top + max(1, margin - 1) - top), _printable(tag.text, font), fill=ink, font=font)
+    # Whichever contrasts more: black and white tie at a relative luminance of about 0.18 (WCAG 2.1, contrast ratio).
+    red, green, blue = ((value / 255) ** 2.2 for value in tag.colour)
+    ink = (0, 0, 0) if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else (255, 255, 255)
+    pen.text((tag.left + across, tag.top + down - top), _printable(tag.text, font), fill=ink, font=font)
 
 
-def _printable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _printable(text: str, font: Font) -> str:
     """The bitmap font knows Latin-1 only and raises for anything else."""
     return text if isinstance(font, ImageFont.FreeTypeFont) else text.encode("latin-1", "replace").decode("latin-1")
 
@@ -338,7 +349,7 @@ def contact_sheet(
     return sheet
 
 
-def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shorten(text: str, font: Font, width: int) -> str:
     """The text, cut with an ellipsis where it is wider than ``width`` pixels."""
     text = _printable(text, font)
     if font.getlength(text) <= width:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import time
 from collections import deque
@@ -37,9 +36,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dmaskrcnn.data.image import IMAGE_SUFFIXES, read_image
+from dmaskrcnn.data.image import IMAGE_SUFFIXES, decode_image, list_images
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import atomic_write, write_text
 
 FORMAT = "dmaskrcnn detections 1"
 JPEG_COMMENT = b"drawn by dmaskrcnn predict"  # marks a picture as ours: it may be overwritten by the next run
@@ -117,49 +117,43 @@ def predict_images(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(out, error) from error
+        raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
 
     start = time.monotonic()
     records: list[dict[str, Any]] = []
     complete = False
     report = _Progress(len(jobs), progress)
     with ThreadPoolExecutor(2, "decode") as readers, ThreadPoolExecutor(2, "draw") as drawers:
-        pending: deque[Future[dict[str, Any]]] = deque()
+        drawing: deque[Future[tuple[Job, bytes, dict[str, Any]]]] = deque()
 
         def finish(most: int) -> None:
-            """Waits until at most so many pictures are still being drawn: masks of large images are large."""
-            while len(pending) > most:
-                record = pending[0].result()
-                pending.popleft()
+            """Writes pictures until at most so many are still being drawn: the masks of large images are large."""
+            while len(drawing) > most:
+                job, picture, record = drawing.popleft().result()
+                atomic_write(job.picture, lambda path: path.write_bytes(picture))
                 records.append(record)
-                summary.objects += len(record["detections"])
                 report.step()
 
         try:
             for batch in _batches(jobs, readers, batch_size, summary, report):
                 found = detector.predict([image for _, image in batch], threshold=threshold)
                 for (job, image), detections in zip(batch, found, strict=True):
-                    pending.append(drawers.submit(_save, job, image, detections.to("cpu"), out))
+                    drawing.append(drawers.submit(_draw, job, image, detections.to("cpu"), out))
                 finish(most=batch_size)
             finish(most=0)
             complete = True
         finally:
-            for future in pending:
-                future.cancel()
             readers.shutdown(cancel_futures=True)
+            drawers.shutdown(cancel_futures=True)
             report.close()
             summary.images, summary.seconds = len(records), time.monotonic() - start
+            summary.objects = sum(len(record["detections"]) for record in records)
             if records:
                 skipped = [{"file": path.as_posix(), "reason": reason} for path, reason in summary.skipped]
-                content = {
-                    "format": FORMAT,
-                    "complete": complete,
-                    "threshold": threshold,
-                    "images": records,
-                    "skipped": skipped,
-                }
+                content = {"format": FORMAT, "complete": complete, "threshold": threshold}
+                content |= {"images": records, "skipped": skipped}
                 with suppress(*(() if complete else (UserError,))):  # the first failure is the one to report
-                    _write(summary.json, (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())
+                    write_text(summary.json, json.dumps(content, ensure_ascii=False) + "\n")
     if not records:
         first = summary.skipped[0]
         raise UserError(f"{first[0]}: none of the {len(jobs)} images can be read ({first[1]}); check the files")
@@ -191,26 +185,17 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         if path.is_dir():
             if path.resolve() == out.resolve():
                 raise UserError(f"{out}: is the output folder and an input folder; choose another --out")
-            files = list(_images_below(path, out.resolve()))
+            within = path.resolve() in out.resolve().parents  # an earlier run's pictures are no input
+            files = [file for file in list_images(path) if not (within and out.resolve() in file.resolve().parents)]
             if not files:
                 raise UserError(f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
         elif path.exists():
-            files = [(path, Path(path.name))]
+            files = [path]
         else:
             raise UserError(f"{path}: no such file or folder; check the path")
-        for file, name in files:
-            found.setdefault(file.resolve(), (file, name))
+        for file in files:
+            found.setdefault(file.resolve(), (file, file.relative_to(path if path.is_dir() else path.parent)))
     return list(found.values())
-
-
-def _images_below(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """The image files below a folder, in the order of their names, without hidden ones and those in ``out``."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(parent, name).resolve() != out)
-        for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                file = Path(parent, name)
-                yield file, file.relative_to(folder)
 
 
 def plan(files: Sequence[tuple[Path, Path]], out: Path) -> list[Job]:
@@ -242,7 +227,7 @@ def _batches(
     while waiting or decoding:
         while waiting and len(decoding) < 2 * size:
             job = waiting.popleft()
-            decoding.append((job, readers.submit(read_image, job.source)))
+            decoding.append((job, readers.submit(decode_image, job.source)))
         job, image = decoding.popleft()
         try:
             batch.append((job, image.result()))
@@ -258,30 +243,12 @@ def _batches(
         yield batch
 
 
-def _save(job: Job, image: Tensor, detections: Detections, out: Path) -> dict[str, Any]:
-    """Draws and writes one picture; returns the image's entry for the JSON file."""
+def _draw(job: Job, image: Tensor, detections: Detections, out: Path) -> tuple[Job, bytes, dict[str, Any]]:
+    """The drawn picture as a JPEG file, and the image's entry for the JSON file."""
     data = io.BytesIO()
     detections.draw(image).save(data, "JPEG", quality=JPEG_QUALITY, comment=JPEG_COMMENT)
-    _write(job.picture, data.getvalue())
-    return {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix(), **detections.to_dict()}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be written ({error.strerror or error}); free some space or choose another --out")
+    entry = {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix(), **detections.to_dict()}
+    return job, data.getvalue(), entry
 
 
 def _is_our_picture(path: Path) -> bool:
