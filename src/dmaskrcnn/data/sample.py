@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -31,6 +31,10 @@ class Annotations:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def to(self, device: torch.device) -> Annotations:
+        """The same objects on another device."""
+        return Annotations(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def __getitem__(self, keep: Tensor) -> Annotations:
         """The objects selected by a bool or int64 index tensor."""
@@ -66,12 +70,14 @@ class Sample:
         path: the file it came from.
         image_id: the id in its data set (COCO's id; otherwise the file's stem).
         objects: its annotations; None where it is used without labels (a target image).
+        seed: of every random choice about this image in this iteration (augmentation, sampled RoIs), whichever process makes it.
     """
 
     image: Tensor
     path: Path
     image_id: int | str
     objects: Annotations | None = None
+    seed: int = 0
 
 
 @dataclass

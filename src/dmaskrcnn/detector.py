@@ -1,0 +1,397 @@
+"""A Mask R-CNN: built from torchvision's parts, loaded, saved, and run on images. Knows nothing of domains or training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.transforms.v2 import functional as transforms
+
+from .config import DetectorConfig
+from .data.sample import Annotations
+from .detections import Detections
+from .errors import UserError
+from .files import atomic_write, write_text
+from .rcnn import Features, RegionProposalNetwork, RoIHeads
+from .roi_align import MultiScaleRoIAlign
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LEVELS = ("0", "1", "2", "3")
+
+# Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which child on to train, top first.
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+MOBILENET_STAGES = {"mobilenet_v2": ("2", "4", "7", "18"), "mobilenet_v3_large": ("2", "4", "7", "16")}
+
+
+class Detector(nn.Module):
+    """Mask R-CNN (He et al., ICCV 2017) on an FPN, with torchvision's names in its state dict.
+
+    Args:
+        classes: the class names, without background.
+        config: the architecture.
+
+    Attributes:
+        classes: the class names; detections' labels index them.
+        dtype: torch.bfloat16 to run the networks in mixed precision, None for float32 (see ``set_precision``).
+    """
+
+    dtype: torch.dtype | None = None
+
+    def __init__(self, classes: Sequence[str], config: DetectorConfig | None = None) -> None:
+        super().__init__()
+        config = config or DetectorConfig()
+        if not classes:
+            raise UserError("classes: a detector needs at least one class name")
+        self.classes = tuple(classes)
+        self.config = config
+        width, count = config.fpn_channels, len(classes) + 1
+
+        self.backbone = _backbone(config)
+        anchors = AnchorGenerator(tuple((s,) for s in config.anchor_sizes), ((0.5, 1.0, 2.0),) * 5)
+        # Thresholds of assignment and NMS as in the Faster and Mask R-CNN papers; the same in every preset.
+        self.rpn = RegionProposalNetwork(
+            anchors,
+            RPNHead(width, anchors.num_anchors_per_location()[0]),
+            fg_iou_thresh=0.7,
+            bg_iou_thresh=0.3,
+            batch_size_per_image=config.anchors_sampled,
+            positive_fraction=0.5,
+            pre_nms_top_n=dict(zip(("training", "testing"), config.pre_nms, strict=True)),
+            post_nms_top_n=dict(zip(("training", "testing"), config.post_nms, strict=True)),
+            nms_thresh=0.7,
+        )
+        self.roi_heads = RoIHeads(
+            MultiScaleRoIAlign(LEVELS, output_size=7, sampling_ratio=2),
+            TwoMLPHead(width * 7 * 7, config.box_head_width),
+            FastRCNNPredictor(config.box_head_width, count),
+            fg_iou_thresh=0.5,
+            bg_iou_thresh=0.5,
+            batch_size_per_image=config.rois_sampled,
+            positive_fraction=config.rois_positive,
+            bbox_reg_weights=None,
+            score_thresh=config.min_score,
+            nms_thresh=config.box_nms,
+            detections_per_img=config.max_detections,
+            mask_roi_pool=MultiScaleRoIAlign(LEVELS, output_size=14, sampling_ratio=2),
+            mask_head=MaskRCNNHeads(width, (width,) * config.mask_head_layers, dilation=1),
+            mask_predictor=MaskRCNNPredictor(width, width, count),
+        )
+        self.to(memory_format=torch.channels_last)
+
+    # --- running it -------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def set_precision(self, precision: str = "auto") -> Detector:
+        """``float32``; ``bf16`` for mixed precision; ``auto``: bf16 where the hardware multiplies it natively."""
+        fast = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(self.device))
+        self.dtype = self.rpn.dtype = self.roi_heads.dtype = torch.bfloat16 if fast else None
+        return self
+
+    def resize(self, image: Tensor) -> Tensor:
+        """The image (uint8 ``(3, H, W)``) at the size the network takes: short side ``image_size``, unless the long one exceeds ``max_size``."""
+        height, width = input_size(image.shape[-2], image.shape[-1], self.config)
+        return image if image.shape[-2:] == (height, width) else transforms.resize(image, [height, width], antialias=True)
+
+    def normalise(self, images: Sequence[Tensor]) -> ImageList:
+        """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the mean colour) to multiples of 32."""
+        height, width = (-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2))
+        mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
+        batch = torch.zeros(len(images), 3, height, width, device=self.device).to(memory_format=torch.channels_last)
+        for row, image in zip(batch, images, strict=True):
+            row[:, : image.shape[1], : image.shape[2]] = (image.to(self.device).float() - mean) / std
+        return ImageList(batch, [(i.shape[1], i.shape[2]) for i in images])
+
+    def features(self, images: ImageList) -> Features:
+        """FPN maps "0".."3" (P2-P5) and "pool" (P6), each ``(N, C, H/stride, W/stride)``, bfloat16 in mixed precision."""
+        with torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None):
+            return self.backbone(images.tensors)
+
+    def losses(
+        self, images: ImageList, features: Features, objects: Sequence[Annotations], seeds: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """The five losses of Mask R-CNN: objectness, RPN box, class, box, mask.
+
+        Args:
+            images: the batch, for its sizes; ``features`` were computed from it.
+            features: from ``features``.
+            objects: what is in each image, in its pixels, on the device of the model.
+            seeds: of the sampling of anchors and RoIs, one per image.
+        """
+        proposals, losses = self.rpn(images, features, objects, seeds)
+        return losses | self.roi_heads.losses(features, proposals, images.image_sizes, objects, seeds)
+
+    @overload
+    def predict(self, images: Tensor | str | Path, threshold: float = ...) -> Detections: ...
+    @overload
+    def predict(self, images: Sequence[Any], threshold: float = ...) -> list[Detections]: ...
+    @torch.inference_mode()
+    def predict(self, images: Any, threshold: float = 0.5) -> Detections | list[Detections]:
+        """Find objects.
+
+        Args:
+            images: one image or a sequence of images: each a path, or a uint8 tensor ``(3, H, W)``, RGB.
+            threshold: the lowest score to return, in [0, 1]; scores below the configuration's ``min_score`` are never returned.
+
+        Returns:
+            The detections of the image, or a list of them, in pixels of the original image and on the CPU.
+
+        Raises:
+            UserError: a file that cannot be read, or a tensor of another shape or dtype.
+        """
+        if isinstance(images, (Tensor, str, Path)):
+            return self.predict([images], threshold)[0]
+        originals = [self._image(i) for i in images]
+        if not originals:
+            return []
+        was_training = self.training
+        self.eval()
+        batch = self.normalise([self.resize(i) for i in originals])
+        features = self.features(batch)
+        proposals, _ = self.rpn(batch, features)
+        results = self.roi_heads.detect(features, proposals, batch.image_sizes)
+        self.train(was_training)
+        return [
+            self._detections(r, size, o.shape[-2:], threshold)
+            for r, size, o in zip(results, batch.image_sizes, originals, strict=True)
+        ]
+
+    def _detections(
+        self, result: dict[str, Tensor], size: tuple[int, int], original: torch.Size, threshold: float
+    ) -> Detections:
+        keep = result["scores"] >= threshold
+        height, width = original
+        scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
+        boxes = result["boxes"][keep] * scale
+        masks = paste_masks_in_image(result["masks"][keep], boxes, (height, width))[:, 0] >= 0.5
+        return Detections(
+            boxes.cpu(), result["labels"][keep].cpu() - 1, result["scores"][keep].cpu(), masks.cpu(), self.classes
+        )
+
+    @staticmethod
+    def _image(image: Tensor | str | Path) -> Tensor:
+        if isinstance(image, (str, Path)):
+            from .data.image import decode_image
+
+            return decode_image(Path(image))
+        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise UserError(f"image: expected a uint8 tensor (3, H, W), got {image.dtype} {tuple(image.shape)}; convert it first")
+        return image
+
+    # --- weights ----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, classes: Sequence[str], config: DetectorConfig, weights: str) -> Detector:
+        """A detector that starts from ``weights``.
+
+        Args:
+            classes: the class names to learn. With the weights of a whole detector, the rows of the classes both know are re-used.
+            config: the architecture.
+            weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco`` (ResNet-50-FPN, through torchvision);
+                a run folder; or a ``.safetensors``/``.pth`` file with torchvision's keys of a backbone or of a whole Mask R-CNN.
+
+        Raises:
+            UserError: weights that do not fit the architecture, cannot be read or would have to be unpickled.
+        """
+        detector = cls(classes, config)
+        if weights == "scratch":
+            return detector
+        if weights == "imagenet":
+            _load_backbone(detector, _download(lambda: models.get_model_weights(config.backbone).DEFAULT.get_state_dict), weights)
+        elif weights == "coco":
+            if config.backbone != "resnet50":
+                raise UserError(f"--weights coco: torchvision has them for --backbone resnet50, not {config.backbone}; use imagenet")
+            coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
+            names = coco.meta["categories"][1:]  # index 0 is background; "N/A" rows were never trained
+            _load_whole(detector, _download(lambda: coco.get_state_dict), names, weights)
+        else:
+            path = Path(weights)
+            if path.is_dir():
+                names = _read_description(path)[0]
+                _load_whole(detector, read_state(path / "model.safetensors"), names, str(path))
+            else:
+                state = read_state(path)
+                if not any(k.startswith("backbone.") for k in state):
+                    _load_backbone(detector, state, weights)
+                else:
+                    description = path.with_suffix(".json")
+                    names = _read_description(path)[0] if description.is_file() else classes
+                    _load_whole(detector, state, names, weights)
+        return detector
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Detector:
+        """The detector that a training run saved: ``folder`` holds ``model.safetensors`` and ``model.json``.
+
+        Raises:
+            UserError: a file that is missing or damaged, or weights that do not fit the description.
+        """
+        folder = Path(folder)
+        classes, config = _read_description(folder)
+        detector = cls(classes, config)
+        _check_and_load(detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors"))
+        return detector.eval()
+
+    def save(self, folder: str | Path, **notes: Any) -> None:
+        """Write ``model.safetensors`` and ``model.json`` (classes, architecture and ``notes``), each atomically."""
+        from safetensors.torch import save_file
+
+        state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        atomic_write(Path(folder) / "model.safetensors", lambda path: save_file(state, path))
+        description = {"classes": self.classes, "detector": asdict(self.config), **notes}
+        write_text(Path(folder) / "model.json", json.dumps(description, indent=2) + "\n")
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively; elsewhere it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def input_size(height: int, width: int, config: DetectorConfig) -> tuple[int, int]:
+    """(H, W) of an image of this size when the network sees it; the aspect ratio is kept."""
+    scale = min(config.image_size / min(height, width), config.max_size / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _backbone(config: DetectorConfig) -> BackboneWithFPN:
+    norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
+    network = models.get_model(config.backbone, weights=None, norm_layer=norm)
+    stages = RESNET_STAGES
+    if config.backbone in MOBILENET_STAGES:
+        network, stages = network.features, MOBILENET_STAGES[config.backbone]
+        order = [str(i) for i in range(len(network))]
+        borders = [0, *(int(s) for s in stages)]
+        groups = [order[a:b] for a, b in zip(borders, [*borders[1:], len(order)], strict=True)]
+    else:
+        groups = [["conv1", "bn1"], *([s] for s in stages)]
+    frozen = [name for group in groups[: max(0, 5 - config.trainable_layers)] for name in group]
+    for name, child in network.named_children():
+        if name in frozen:
+            child.requires_grad_(False)
+    levels = dict(zip(stages, LEVELS, strict=True))
+    with torch.no_grad():  # one tiny pass tells the channels of any network
+        channels = [f.shape[1] for f in IntermediateLayerGetter(network, levels).eval()(torch.zeros(1, 3, 32, 32)).values()]
+    network.train()
+    return BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool())
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` or ``.pth``/``.pt`` file as float32. Never unpickles code.
+
+    Raises:
+        UserError: naming the file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file; give a run folder, a .safetensors or a .pth file, coco, imagenet or scratch")
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a readable weights file ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
+        raise UserError(f"{path}: holds more than tensors and is not unpickled; save its state dict as .safetensors") from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path}: not a state dict (names to tensors); save it as .safetensors")
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def _download(get: Any) -> dict[str, Tensor]:
+    from urllib.error import URLError
+
+    try:
+        return get()(progress=True, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"--weights: torchvision could not download them ({error}); give a local .safetensors or .pth file, or scratch"
+        ) from error
+
+
+def _read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
+    file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(description["classes"]), DetectorConfig.from_dict(description["detector"])
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: not found; give the folder of a training run (it holds model.json and model.safetensors)") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not a detector's description ({error}); train again or restore the file") from error
+
+
+def _load_backbone(detector: Detector, state: dict[str, Tensor], name: str) -> None:
+    state = {k.removeprefix("features."): v for k, v in state.items()}
+    wanted = detector.backbone.body.state_dict()
+    _check_and_load(detector.backbone.body, {k: v for k, v in state.items() if k in wanted}, name)
+
+
+def _load_whole(detector: Detector, state: dict[str, Tensor], names: Sequence[str], weights: str) -> None:
+    """Load a whole Mask R-CNN, copying the predictors' rows by class name."""
+    from .data.classes import canonical
+
+    current = detector.state_dict()
+    known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
+    rows = [(0, 0)] + [(i + 1, known[canonical(n)]) for i, n in enumerate(detector.classes) if canonical(n) in known]
+    new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
+    merged = dict(state)
+    for key, per_class in (
+        ("roi_heads.box_predictor.cls_score", 1),
+        ("roi_heads.box_predictor.bbox_pred", 4),
+        ("roi_heads.mask_predictor.mask_fcn_logits", 1),
+    ):
+        for part in ("weight", "bias"):
+            full = f"{key}.{part}"
+            if full not in state:
+                continue
+            source = state[full].unflatten(0, (-1, per_class))
+            if source.shape[0] < int(old.max()) + 1 or source.shape[2:] != current[full].shape[1:]:
+                continue  # another width: reported with the other mismatches below
+            target = current[full].clone().unflatten(0, (-1, per_class))
+            target[new] = source[old]
+            merged[full] = target.flatten(0, 1)
+    _check_and_load(detector, merged, weights)
+
+
+def _check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    wanted = module.state_dict()
+    state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
+    for key, value in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, value)
+        elif key not in state:
+            raise UserError(f"{name}: does not fit the architecture: {key} is missing; check --backbone and --preset")
+        elif state[key].shape != value.shape:
+            raise UserError(
+                f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}; "
+                "check --backbone, --fpn-channels and --preset"
+            )
+    if extra := sorted(set(state) - set(wanted)):
+        raise UserError(f"{name}: does not fit the architecture: {extra[0]} is not part of it; check --backbone and --preset")
+    module.load_state_dict(state)

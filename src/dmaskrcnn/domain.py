@@ -1,0 +1,185 @@
+"""Gradient reversal, the domain classifiers on the FPN, and the guard that stops them before they destroy detection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import UserError
+
+LN2 = math.log(2)
+LEVELS = ("0", "1", "2", "3")  # torchvision's names of P2-P5; P6 takes no part, as in the original
+STRIDES = (4, 8, 16, 32)
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor  # type: ignore[attr-defined]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * -ctx.factor, None  # type: ignore[attr-defined]
+
+
+def reverse_gradient(x: Tensor, factor: float) -> Tensor:
+    """Identity forward; backward multiplies the gradient by ``-factor`` (Ganin and Lempitsky, ICML 2015, section 3.2)."""
+    return _Reverse.apply(x, factor)  # type: ignore[return-value]
+
+
+def ramp(progress: float) -> float:
+    """Ganin and Lempitsky's schedule of the factor, ``2 / (1 + exp(-10 p)) - 1``, rising from 0 to 1 with progress p in [0, 1]."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1
+
+
+def crop_to_image(feature: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """The part of one image's feature map ``(C, h, w)`` that shows the image (H, W) and not the zero padding below and right.
+
+    Padding differs between cameras, so a classifier that sees it can tell the domains apart without looking at the picture.
+    """
+    height, width = (max(1, math.ceil(s / stride)) for s in size)
+    return feature[:, :height, :width]
+
+
+class PaperClassifier(nn.Module):
+    """The original's domain classifier: one joint decision per image from P2-P5 (arXiv 1807.00202, released code).
+
+    Each level has a branch of four 128-channel convolutions with ReLU, of which the last 4, 3, 2, 1 (P2, P3, P4, P5) are
+    "2x2 convolution + 2x2 max-pool" and the others 1x1 without pooling, then one more 1x1. The branches end at 16x16x128 on a
+    1024x1024 canvas; for any other image an adaptive average pool gives that size (the identity on 1024x1024). Each is
+    flattened and mapped to 128, concatenated to 512, then 512 -> 512 -> 128 -> 2 logits.
+
+    Args:
+        channels: channels of the FPN (256 in the original: 18,0xx,xxx parameters; see the tests for the exact count).
+    """
+
+    def __init__(self, channels: int = 256) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(self._branch(channels, pooled) for pooled in (4, 3, 2, 1))
+        self.embed = nn.ModuleList(nn.Linear(16 * 16 * 128, 128) for _ in LEVELS)
+        self.joint = nn.Sequential(nn.Linear(4 * 128, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 2))
+
+    @staticmethod
+    def _branch(channels: int, pooled: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for stage in range(4):
+            inputs = channels if stage == 0 else 128
+            if stage < 4 - pooled:
+                layers += [nn.Conv2d(inputs, 128, 1), nn.ReLU()]
+            else:  # "same" padding of an even kernel adds one row below and one column right
+                layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, 128, 2), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+        return nn.Sequential(*layers, nn.Conv2d(128, 128, 1), nn.ReLU())
+
+    def forward(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """Logits of (source, target).
+
+        Args:
+            features: P2-P5, each float ``(N, C, h, w)``.
+            sizes: (H, W) in pixels of each of the N images inside the padded batch.
+
+        Returns:
+            One tensor ``(N, 2)``: a list, because other classifiers decide per level.
+        """
+        levels = []
+        for feature, stride, branch, embed in zip(features, STRIDES, self.branches, self.embed, strict=True):
+            pooled = [F.adaptive_avg_pool2d(branch(crop_to_image(f, s, stride)[None]), 16) for f, s in zip(feature, sizes, strict=True)]
+            levels.append(F.relu(embed(torch.cat(pooled).flatten(1))))
+        return [self.joint(torch.cat(levels, 1))]
+
+
+class FCNClassifier(nn.Module):
+    """A fully convolutional classifier per level, deciding at every position: far fewer parameters, any image size.
+
+    Per level 1x1 convolutions C -> C/2 -> 2 with ReLU: the patch-wise image-level head of Chen et al. (CVPR 2018, section 4.2),
+    one for each of P2-P5.
+    """
+
+    def __init__(self, channels: int = 256) -> None:
+        super().__init__()
+        hidden = channels // 2
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 2, 1)) for _ in LEVELS
+        )
+
+    def forward(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """Logits of (source, target) at every position of every level: four tensors ``(N, 2, h, w)``.
+
+        Positions in the padding are NaN-free but meaningless; ``domain_loss`` leaves them out.
+        """
+        return [head(feature) for head, feature in zip(self.heads, features, strict=True)]
+
+
+CLASSIFIERS = {"paper": PaperClassifier, "fcn": FCNClassifier}
+
+
+def domain_loss(logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the domain label and the classifier's accuracy, both averaged over images with equal weight.
+
+    A dense decision counts as the mean over the positions that show the image; several levels as their mean.
+
+    Args:
+        logits: from a classifier: ``(N, 2)`` or ``(N, 2, h, w)`` tensors.
+        domains: int64 ``(N,)``, 0 = source, 1 = target.
+        sizes: (H, W) of each image inside the padded batch.
+
+    Returns:
+        The loss (ln 2 when the domains cannot be told apart) and the detached accuracy in [0, 1], float32 scalars.
+    """
+    losses, hits = [], []
+    for level, logit in enumerate(logits):
+        logit = logit.float()
+        if logit.dim() == 2:
+            losses.append(F.cross_entropy(logit, domains, reduction="none"))
+            hits.append((logit.argmax(1) == domains).float())
+            continue
+        for image, (one, size) in enumerate(zip(logit, sizes, strict=True)):
+            one = crop_to_image(one, size, STRIDES[level])[None]
+            truth = domains[image].expand(1, *one.shape[2:])
+            losses.append(F.cross_entropy(one, truth)[None])
+            hits.append((one.argmax(1) == truth).float().mean()[None])
+    return torch.cat(losses).mean(), torch.cat(hits).mean().detach()
+
+
+class DivergenceGuard:
+    """Stops adversarial training before it destroys detection.
+
+    Two signs, both on averages over about 50 iterations so that one hard batch does no harm: the domain loss far above ln 2
+    (the reversed gradient blows the features up: REFERENCE's trial ended in the ten thousands), and the detection loss far
+    above the lowest it has been since adaptation began.
+
+    Args:
+        domain_limit: largest averaged domain loss, in nats; 10 is 14 times chance.
+        detection_factor: largest averaged detection loss, as a factor on its lowest average so far.
+    """
+
+    def __init__(self, domain_limit: float = 10.0, detection_factor: float = 3.0) -> None:
+        self.domain_limit = domain_limit
+        self.detection_factor = detection_factor
+        self.state = {"seen": 0, "domain": 0.0, "detection": 0.0, "lowest": math.inf}
+
+    def watch(self, domain: float, detection: float) -> None:
+        """Take note of one iteration's losses (averages over ranks). Raises UserError with advice when training diverges."""
+        state = self.state
+        state["seen"] += 1
+        weight = max(1 / state["seen"], 1 / 50)
+        # One number may be arbitrarily large: clamp, so that a single spike cannot trip the guard on its own.
+        state["domain"] += weight * (min(domain, 5 * self.domain_limit) - state["domain"])
+        state["detection"] += weight * (detection - state["detection"])
+        if state["seen"] < 20:
+            return
+        state["lowest"] = min(state["lowest"], state["detection"])
+        if state["domain"] > self.domain_limit:
+            sign = f"the domain loss averages {state['domain']:.1f}, chance is {LN2:.2f}"
+        elif state["detection"] > self.detection_factor * state["lowest"]:
+            sign = f"the detection loss rose from {state['lowest']:.2f} to {state['detection']:.2f}"
+        else:
+            return
+        raise UserError(
+            f"adversarial training diverges ({sign}): stopped before detection is destroyed; the last checkpoint is from before. "
+            "Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a trained detector (--weights RUN)"
+        )

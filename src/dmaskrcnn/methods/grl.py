@@ -1,0 +1,71 @@
+"""`grl`: DMask R-CNN. A domain classifier on the FPN, and a reversed gradient that makes the features of both domains alike.
+
+``L = L_det(source) + L_dom(source and target)``; the reversal multiplies the gradient of ``L_dom`` by ``-lambda`` on its way
+into the FPN, while the classifier itself follows it (arXiv 1807.00202, section 3; Ganin and Lempitsky, ICML 2015).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import TrainConfig
+from ..data.sample import Batch
+from ..detector import Detector
+from ..domain import CLASSIFIERS, LEVELS, DivergenceGuard, domain_loss, ramp, reverse_gradient
+from ..rcnn import run_network
+from .base import Method
+
+
+class GRL(Method):
+    """Adversarial alignment of the FPN's features, image by image."""
+
+    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+        super().__init__(config, detector)
+        self.domain = CLASSIFIERS[str(config.classifier)](detector.config.fpn_channels)
+        self.factor, self.ramp = config.grl_lambda, config.grl_ramp
+        self.guard = DivergenceGuard()
+
+    @property
+    def classifier(self) -> torch.nn.Module:
+        """The domain classifier."""
+        return self.domain
+
+    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Detection losses of the source half and the domain loss of both; the latter alone while the detector is frozen."""
+        detector, samples = self.detector, [*batch.source, *batch.target]
+        images = detector.normalise([s.image for s in samples])
+        adapting = any(p.requires_grad for p in detector.parameters())
+        with torch.set_grad_enabled(adapting):
+            features = detector.features(images)  # one pass for both domains: they share their padded size
+
+        factor = self.factor * (ramp(progress) if self.ramp else 1.0)
+        reversed_ = [reverse_gradient(features[level], factor) for level in LEVELS]
+        domains = torch.tensor([0] * len(batch.source) + [1] * len(batch.target), device=detector.device)
+        logits = run_network(self.domain, reversed_, images.image_sizes, dtype=detector.dtype)
+        loss, accuracy = domain_loss(logits, domains, images.image_sizes)
+        logs = {"domain_accuracy": accuracy, "lambda": torch.tensor(factor)}
+        if not adapting:
+            return {"loss_domain": loss}, logs
+
+        count = len(batch.source)
+        images.image_sizes, images.tensors = images.image_sizes[:count], images.tensors[:count]
+        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
+        source = {level: feature[:count] for level, feature in features.items()}
+        return detector.losses(images, source, objects, [s.seed for s in batch.source]) | {"loss_domain": loss}, logs
+
+    def watch(self, values: dict[str, float]) -> None:
+        """Stop before detection is destroyed."""
+        if "loss_objectness" in values:
+            detection = sum(v for k, v in values.items() if k.startswith("loss_") and k != "loss_domain")
+            self.guard.watch(values["loss_domain"], detection)
+
+    def watch_state(self) -> dict[str, Any]:
+        """The guard's averages."""
+        return dict(self.guard.state)
+
+    def load_watch_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``watch_state``."""
+        self.guard.state.update(state)

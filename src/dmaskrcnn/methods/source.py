@@ -1,0 +1,19 @@
+"""`source`: the labelled clear images only. The baseline that every adaptation is measured against."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..data.sample import Batch
+from .base import Method
+
+
+class Source(Method):
+    """Supervised training of the detector."""
+
+    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The five losses of Mask R-CNN."""
+        detector = self.detector
+        images = detector.normalise([s.image for s in batch.source])
+        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
+        return detector.losses(images, detector.features(images), objects, [s.seed for s in batch.source]), {}

@@ -1,0 +1,241 @@
+"""torchvision's region proposal network and RoI heads with three changes, and nothing else.
+
+1. Only the networks run in bfloat16: their outputs become float32 before any box arithmetic. torchvision decodes boxes in the
+   dtype of the regression output, which under autocast loses pixels and ends in NaN.
+2. Sampling takes its random numbers from a seed per image and losses are normalised over all ranks, so that the result does
+   not depend on how many processes share the batch.
+3. Objects without a mask train everything but the mask head; crowds are neither positive nor negative.
+
+State dict keys are torchvision's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection import roi_heads, rpn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
+
+from .data.sample import Annotations
+
+Features = dict[str, Tensor]
+
+
+def run_network(module: nn.Module, *inputs: Any, dtype: torch.dtype | None) -> Any:
+    """``module(*inputs)`` under autocast to ``dtype`` (None: as it is), its outputs float32 whatever their nesting."""
+    device = next(module.parameters()).device.type
+    if dtype is None:
+        return module(*inputs)
+    with torch.autocast(device, dtype=dtype):
+        return _float32(module(*inputs))
+
+
+def _float32(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.float()
+    if isinstance(value, dict):
+        return {k: _float32(v) for k, v in value.items()}
+    return type(value)(_float32(v) for v in value)
+
+
+def normaliser(count: int | Tensor, device: torch.device) -> Tensor:
+    """The mean over ranks of a count, at least 1: dividing each rank's sum by it makes the mean of the ranks' losses the global loss."""
+    total = torch.as_tensor(count, dtype=torch.float32, device=device).clone()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(total)
+        total /= dist.get_world_size()
+    return total.clamp(min=1)
+
+
+def sample_balanced(labels: Tensor, count: int, positive_share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw at most ``count`` of the candidates, at most ``positive_share`` of them positive (Faster R-CNN, section 3.1.3).
+
+    Args:
+        labels: ``(N,)``: > 0 positive, 0 negative, < 0 ignored.
+
+    Returns:
+        Sorted int64 indices of the positives and of the negatives.
+    """
+    positive, negative = torch.where(labels > 0)[0], torch.where(labels == 0)[0]
+    positives = min(len(positive), int(count * positive_share))
+    negatives = min(len(negative), count - positives)
+    chosen = []
+    for candidates, take in ((positive, positives), (negative, negatives)):
+        order = torch.randperm(len(candidates), generator=generator)[:take].to(labels.device)
+        chosen.append(candidates[order].sort().values)
+    return chosen[0], chosen[1]
+
+
+def inside_crowd(boxes: Tensor, crowd: Tensor) -> Tensor:
+    """Bool ``(N,)``: more than half of the box lies in one of the crowd boxes, so that it says nothing about background."""
+    top_left = torch.maximum(boxes[:, None, :2], crowd[:, :2])
+    overlap = (torch.minimum(boxes[:, None, 2:], crowd[:, 2:]) - top_left).clamp(min=0).prod(2)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1e-6)
+    return (overlap > 0.5 * area[:, None]).any(1)
+
+
+class RegionProposalNetwork(rpn.RegionProposalNetwork):
+    """Proposals and the two RPN losses; see the module's docstring for what differs from torchvision."""
+
+    dtype: torch.dtype | None = None
+
+    def forward(  # type: ignore[override]
+        self, images: ImageList, features: Features, objects: Sequence[Annotations] | None = None, seeds: Sequence[int] = ()
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals per image (float32 ``(n, 4)``, xyxy in pixels of the padded batch) and, given objects, the losses."""
+        maps = list(features.values())
+        objectness, deltas = run_network(self.head, maps, dtype=self.dtype)
+        anchors = self.anchor_generator(images, maps)
+        per_level = [o[0].numel() for o in objectness]
+        objectness, deltas = rpn.concat_box_prediction_layers(objectness, deltas)
+        objectness, deltas = objectness.view(len(anchors), -1), deltas.view(len(anchors), -1, 4)
+        proposals = self._propose(objectness.detach(), deltas.detach(), anchors, images.image_sizes, per_level)
+        if objects is None:
+            return proposals, {}
+        return proposals, self._losses(objectness, deltas, anchors, objects, seeds)
+
+    @torch.no_grad()
+    def _propose(
+        self, objectness: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: Sequence[tuple[int, int]], per_level: list[int]
+    ) -> list[Tensor]:
+        # The best of each level are picked first and only those decoded: the same proposals for a small part of the work.
+        best = self._get_top_n_idx(objectness, per_level)
+        levels = torch.repeat_interleave(torch.arange(len(per_level)), torch.tensor(per_level)).to(objectness.device)
+        proposals = []
+        for image, size in enumerate(sizes):
+            index = best[image]
+            boxes = self.box_coder.decode(deltas[image][index], [anchors[image][index]])[:, 0]
+            boxes = clip_boxes_to_image(boxes, size)
+            keep = remove_small_boxes(boxes, self.min_size)
+            boxes, scores, level = boxes[keep], objectness[image][index][keep].sigmoid(), levels[index][keep]
+            keep = batched_nms(boxes, scores, level, self.nms_thresh)[: self.post_nms_top_n()]
+            proposals.append(boxes[keep])
+        return proposals
+
+    def _losses(
+        self, objectness: Tensor, deltas: Tensor, anchors: list[Tensor], objects: Sequence[Annotations], seeds: Sequence[int]
+    ) -> dict[str, Tensor]:
+        objectness_sum, box_sum, sampled = objectness.sum() * 0, deltas.sum() * 0, 0
+        for image, (found, seed) in enumerate(zip(objects, seeds, strict=True)):
+            truth, crowd = found.boxes[~found.crowd], found.boxes[found.crowd]
+            labels, matched = self._assign(anchors[image], truth)
+            if len(crowd):
+                labels[(labels == 0) & inside_crowd(anchors[image], crowd)] = -1
+            generator = torch.Generator().manual_seed(seed)
+            positive, negative = sample_balanced(
+                labels, self.fg_bg_sampler.batch_size_per_image, self.fg_bg_sampler.positive_fraction, generator
+            )
+            chosen = torch.cat((positive, negative))
+            sampled += len(chosen)
+            objectness_sum = objectness_sum + F.binary_cross_entropy_with_logits(
+                objectness[image][chosen], labels[chosen], reduction="sum"
+            )
+            if len(positive):
+                regression = self.box_coder.encode_single(matched[positive], anchors[image][positive])
+                box_sum = box_sum + F.smooth_l1_loss(deltas[image][positive], regression, beta=1 / 9, reduction="sum")
+        count = normaliser(sampled, objectness.device)
+        return {"loss_objectness": objectness_sum / count, "loss_rpn_box_reg": box_sum / count}
+
+    def _assign(self, anchors: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        labels, matched = self.assign_targets_to_anchors([anchors], [{"boxes": truth}])
+        return labels[0], matched[0]
+
+
+class RoIHeads(roi_heads.RoIHeads):
+    """Box and mask heads with their losses; see the module's docstring for what differs from torchvision."""
+
+    dtype: torch.dtype | None = None
+
+    def losses(
+        self,
+        features: Features,
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        objects: Sequence[Annotations],
+        seeds: Sequence[int],
+    ) -> dict[str, Tensor]:
+        """Classification, box and mask loss of Mask R-CNN (He et al., ICCV 2017, section 3)."""
+        chosen = [self._select(p, o, s) for p, o, s in zip(proposals, objects, seeds, strict=True)]
+        rois = [boxes for boxes, _, _ in chosen]
+        labels = torch.cat([label for _, label, _ in chosen])
+        logits, deltas = self._boxes(features, rois, sizes)
+
+        device = logits.device
+        positive = torch.where(labels > 0)[0]
+        truth = [o.boxes[index] for o, (_, label, index) in zip(objects, chosen, strict=True) for index in [index[label > 0]]]
+        regression = self.box_coder.encode(truth, [boxes[label > 0] for boxes, label, _ in chosen])
+        predicted = deltas.view(len(labels), -1, 4)[positive, labels[positive]]
+        count = normaliser(len(labels), device)
+        return {
+            "loss_classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
+            "loss_box_reg": F.smooth_l1_loss(predicted, torch.cat(regression), beta=1 / 9, reduction="sum") / count,
+            "loss_mask": self._mask_loss(features, chosen, objects, sizes),
+        }
+
+    def detect(self, features: Features, proposals: list[Tensor], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        """Boxes, labels (1-based), scores and masks (probabilities, ``(n, 1, 28, 28)``) per image, in pixels of the padded batch."""
+        logits, deltas = self._boxes(features, proposals, sizes)
+        boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
+        masks = roi_heads.maskrcnn_inference(self._masks(features, boxes, sizes), labels)
+        keys = ("boxes", "labels", "scores", "masks")
+        return [dict(zip(keys, values, strict=True)) for values in zip(boxes, labels, scores, masks, strict=True)]
+
+    @torch.no_grad()
+    def _select(self, proposals: Tensor, objects: Annotations, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The sampled RoIs ``(n, 4)``, their labels (0 = background) and the index of the object that each one matches."""
+        real = torch.where(~objects.crowd)[0]
+        boxes = torch.cat((proposals, objects.boxes[real]))
+        if len(real):
+            matches = self.proposal_matcher(box_iou(objects.boxes[real], boxes))
+            index = real[matches.clamp(min=0)]
+            labels = objects.labels[index] + 1
+            labels[matches == self.proposal_matcher.BELOW_LOW_THRESHOLD] = 0
+            labels[matches == self.proposal_matcher.BETWEEN_THRESHOLDS] = -1
+        else:
+            index = labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        if objects.crowd.any():
+            labels = labels.masked_fill((labels == 0) & inside_crowd(boxes, objects.boxes[objects.crowd]), -1)
+        sampler = self.fg_bg_sampler
+        # The RPN's sampler used the seed itself: another stream for the RoIs.
+        generator = torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
+        keep = torch.cat(sample_balanced(labels, sampler.batch_size_per_image, sampler.positive_fraction, generator))
+        return boxes[keep], labels[keep], index[keep]
+
+    def _boxes(self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        pooled = self.box_roi_pool(features, rois, sizes)
+        return run_network(nn.Sequential(self.box_head, self.box_predictor), pooled, dtype=self.dtype)
+
+    def _masks(self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
+        pooled = self.mask_roi_pool(features, rois, sizes)
+        return run_network(nn.Sequential(self.mask_head, self.mask_predictor), pooled, dtype=self.dtype)
+
+    def _mask_loss(
+        self,
+        features: Features,
+        chosen: list[tuple[Tensor, Tensor, Tensor]],
+        objects: Sequence[Annotations],
+        sizes: list[tuple[int, int]],
+    ) -> Tensor:
+        rois, labels, targets = [], [], []
+        for (boxes, label, index), found in zip(chosen, objects, strict=True):
+            keep = torch.where(label > 0)[0]
+            keep = keep[found.has_mask[index[keep]]]
+            rois.append(boxes[keep])
+            labels.append(label[keep])
+            if len(keep):
+                masks = found.masks.to(torch.float32)
+                targets.append(roi_heads.project_masks_on_boxes(masks, boxes[keep], index[keep], 28))
+        count = normaliser(sum(map(len, rois)), rois[0].device)
+        logits = self._masks(features, rois, sizes)
+        if not targets:
+            return logits.sum() * 0  # every parameter still takes part, as distributed training requires
+        label = torch.cat(labels)
+        logits = logits[torch.arange(len(label), device=label.device), label]
+        return F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum") / (count * logits[0].numel())
+
