@@ -1,0 +1,1 @@
+"""The arithmetic of detection metrics: matching, average precision and bootstrap intervals, on plain arrays."""
