@@ -1,0 +1,26 @@
+"""Data: COCO, Pascal VOC and plain folders behind one :func:`open_dataset`; augmentation; batches of source and target."""
+
+from dmaskrcnn.data.augment import Augmentation, resize_to, strong_photometric
+from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.dataset import Dataset, open_dataset, open_images
+from dmaskrcnn.data.image import decode_image, list_images
+from dmaskrcnn.data.loader import Batches, batch_loader, same_images
+from dmaskrcnn.data.sample import Annotations, Batch, Sample
+
+__all__ = [
+    "Annotations",
+    "Augmentation",
+    "Batch",
+    "Batches",
+    "Dataset",
+    "Sample",
+    "batch_loader",
+    "canonical",
+    "decode_image",
+    "list_images",
+    "open_dataset",
+    "open_images",
+    "resize_to",
+    "same_images",
+    "strong_photometric",
+]

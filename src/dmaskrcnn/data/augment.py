@@ -1,0 +1,174 @@
+"""Augmentation of one sample: a pure function of the sample and a seed, on uint8 tensors; boxes and masks follow the picture.
+
+Order: scale jitter with crop, resize and flip in one resampling; then colour, greyscale, blur, erasing. The picture is resampled
+once and masks are picked by nearest index, so that the cost hardly grows with their number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from dmaskrcnn.data.objects import no_masks
+from dmaskrcnn.data.sample import Annotations, Sample
+
+MIN_SIDE = 1.0  # px; boxes thinner than this after the transform are dropped
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to every sample of a domain.
+
+    Attributes:
+        short_side: px that the shorter side is resized to.
+        long_side: px that the longer side never exceeds (the shorter one gives way), as in the Faster R-CNN paper, §3.3.
+        flip: probability of a horizontal flip.
+        scale: ``(smallest, largest)`` factor on the size, log-uniform; larger pictures than the target size are cropped at random.
+        strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021, table in appendix A).
+        erase: random erasing of up to three rectangles, too; for source images only.
+    """
+
+    short_side: int = 800
+    long_side: int = 1333
+    flip: float = 0.5
+    scale: tuple[float, float] = (1.0, 1.0)
+    strong: bool = False
+    erase: bool = False
+
+    def __call__(self, sample: Sample, seed: int) -> Sample:
+        """The augmented sample; the same for the same sample and seed, on any machine and in any process."""
+        generator = torch.Generator().manual_seed(seed)
+        flip = _uniform(generator) < self.flip
+        low, high = (math.log(factor) for factor in self.scale)
+        factor = math.exp(low + (high - low) * _uniform(generator))
+        sample = resample(sample, self.short_side, self.long_side, factor, flip, (_uniform(generator), _uniform(generator)))
+        if self.strong:
+            sample = replace(sample, image=strong_photometric(sample.image, generator))
+        if self.erase:
+            sample = replace(sample, image=random_erasing(sample.image, generator))
+        return sample
+
+
+def target_size(height: int, width: int, short_side: int, long_side: int) -> tuple[int, int]:
+    """``(height, width)`` with the shorter side at ``short_side`` unless the longer one would exceed ``long_side``."""
+    scale = min(short_side / min(height, width), long_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize_to(sample: Sample, short_side: int, long_side: int) -> Sample:
+    """Resize, nothing else."""
+    return resample(sample, short_side, long_side)
+
+
+def resample(
+    sample: Sample,
+    short_side: int,
+    long_side: int,
+    factor: float = 1.0,
+    flip: bool = False,
+    crop: tuple[float, float] = (0.5, 0.5),
+) -> Sample:
+    """Scale, crop and flip with one resampling of the picture.
+
+    With ``factor`` > 1 the window of the usual size is cut from the enlarged picture (only that window is computed); with
+    ``factor`` < 1 the picture simply becomes smaller (the model pads batches). Boxes are clipped to the window; objects whose
+    box is then under 1 px wide or high are dropped.
+
+    Args:
+        sample: image uint8 ``(3, H, W)``.
+        short_side: px of the shorter side at factor 1.
+        long_side: px limit of the longer side at factor 1.
+        factor: on the size.
+        flip: mirror left to right.
+        crop: where the window lies: ``(vertical, horizontal)`` in [0, 1].
+    """
+    height, width = sample.image.shape[-2:]
+    full_h, full_w = target_size(height, width, short_side, long_side)
+    out_h, out_w = max(1, round(full_h * min(factor, 1.0))), max(1, round(full_w * min(factor, 1.0)))
+    # The window in source pixels: whole pixels, so that cropping needs no resampling of its own.
+    win_h, win_w = max(1, round(height / max(factor, 1.0))), max(1, round(width / max(factor, 1.0)))
+    top, left = round((height - win_h) * crop[0]), round((width - win_w) * crop[1])
+
+    image = sample.image[:, top : top + win_h, left : left + win_w]
+    if (win_h, win_w) != (out_h, out_w):
+        image = tv.resize(image, [out_h, out_w], antialias=True)
+    if flip:
+        image = image.flip(-1)
+    objects = sample.objects
+    if objects is not None:
+        objects = _resample_objects(objects, (top, left, win_h, win_w), (out_h, out_w), flip)
+    return replace(sample, image=image, objects=objects)
+
+
+def _resample_objects(
+    objects: Annotations, window: tuple[int, int, int, int], size: tuple[int, int], flip: bool
+) -> Annotations:
+    top, left, win_h, win_w = window
+    out_h, out_w = size
+    offset = torch.tensor([left, top, left, top], dtype=torch.float32)
+    scale = torch.tensor([out_w / win_w, out_h / win_h] * 2, dtype=torch.float32)
+    boxes = (objects.boxes - offset) * scale
+    boxes[:, 0::2] = boxes[:, 0::2].clamp(0, out_w)
+    boxes[:, 1::2] = boxes[:, 1::2].clamp(0, out_h)
+    if flip:
+        boxes[:, [0, 2]] = out_w - boxes[:, [2, 0]]
+    keep = ((boxes[:, 2] - boxes[:, 0] >= MIN_SIDE) & (boxes[:, 3] - boxes[:, 1] >= MIN_SIDE)).nonzero()[:, 0]
+
+    has_mask = objects.has_mask[keep]
+    masks = no_masks(len(keep), out_h, out_w)
+    if has_mask.any():
+        rows = top + ((torch.arange(out_h) + 0.5) * (win_h / out_h)).long().clamp(max=win_h - 1)
+        columns = left + ((torch.arange(out_w) + 0.5) * (win_w / out_w)).long().clamp(max=win_w - 1)
+        if flip:
+            columns = columns.flip(0)
+        masks = objects.masks[keep][:, rows][:, :, columns]
+        has_mask = has_mask & masks.flatten(1).any(1)  # a mask that shrank to nothing would teach that there is none
+    return Annotations(boxes[keep], objects.labels[keep], masks, has_mask, objects.crowd[keep], objects.difficult[keep])
+
+
+def strong_photometric(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Colour jitter 0.6–1.4 (p 0.8), greyscale (p 0.2), Gaussian blur σ 0.1–2 px (p 0.5): changes no geometry.
+
+    Args:
+        image: uint8 ``(3, H, W)``.
+        generator: of the random choices.
+    """
+    if _uniform(generator) < 0.8:
+        brightness, contrast, saturation = (0.6 + 0.8 * _uniform(generator) for _ in range(3))
+        image = tv.adjust_brightness(image, brightness)
+        image = tv.adjust_contrast(image, contrast)
+        image = tv.adjust_saturation(image, saturation)
+    if _uniform(generator) < 0.2:
+        image = tv.rgb_to_grayscale(image, num_output_channels=3)
+    if _uniform(generator) < 0.5:
+        sigma = 0.1 + 1.9 * _uniform(generator)
+        image = tv.gaussian_blur(image, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma, sigma])
+    return image
+
+
+def random_erasing(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Fill up to three rectangles with noise (Zhong et al. 2020; areas and odds of Unbiased Teacher). Returns a new tensor."""
+    height, width = image.shape[-2:]
+    image = image.clone()
+    for probability, areas, aspects in (
+        (0.7, (0.05, 0.2), (0.3, 3.3)),
+        (0.5, (0.02, 0.2), (0.1, 6.0)),
+        (0.3, (0.02, 0.2), (0.05, 8.0)),
+    ):
+        if _uniform(generator) >= probability:
+            continue
+        area = height * width * (areas[0] + (areas[1] - areas[0]) * _uniform(generator))
+        aspect = math.exp(math.log(aspects[0]) + math.log(aspects[1] / aspects[0]) * _uniform(generator))
+        h, w = min(height, round(math.sqrt(area * aspect))), min(width, round(math.sqrt(area / aspect)))
+        top, left = int((height - h + 1) * _uniform(generator)), int((width - w + 1) * _uniform(generator))
+        noise = torch.randint(0, 256, (3, h, w), generator=generator, dtype=torch.uint8)
+        image[:, top : top + h, left : left + w] = noise
+    return image
+
+
+def _uniform(generator: torch.Generator) -> float:
+    return torch.rand((), generator=generator).item()

@@ -1,0 +1,206 @@
+"""Batches as a pure function of ``(seed, iteration)``: nothing to save for a resume, disjoint shards for any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import count
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from dmaskrcnn.data.dataset import Dataset
+from dmaskrcnn.data.sample import Batch, Sample
+from dmaskrcnn.data.shuttle import pack, unpack
+from dmaskrcnn.errors import UserError
+
+Augment = Callable[[Sample, int], Sample]
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from any numbers and names; equal on every machine, unrelated for unequal parts."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@lru_cache(maxsize=8)  # two domains, and a batch may touch two epochs; a pure function, so that caching changes nothing
+def permutation(seed: int, domain: str, epoch: int, n: int) -> np.ndarray:
+    """The order of n images in one epoch: int64 ``(n,)``."""
+    return np.random.Generator(np.random.Philox(derive_seed(seed, domain, "epoch", epoch))).permutation(n)
+
+
+class Batches(TorchDataset[Batch]):
+    """The batch of every iteration, one process's share of it.
+
+    Global position ``p = iteration · B + j`` of a domain takes image ``permutation(seed, domain, p // n)[p % n]``, augmented with a
+    seed made from ``(seed, domain, p)``: every image once per epoch, epochs running on over batch borders. Process ``rank`` of
+    ``world`` takes the j with ``j ≡ rank (mod world)``; together the processes hold what one process would.
+    """
+
+    def __init__(
+        self,
+        source: Dataset,
+        target: Dataset | None,
+        source_per_batch: int,
+        target_per_batch: int,
+        seed: int,
+        augment_source: Augment,
+        augment_target: Augment,
+        rank: int = 0,
+        world: int = 1,
+        target_labels: bool = False,
+    ) -> None:
+        """Prepare; reads nothing.
+
+        Args:
+            source: labelled images.
+            target: images of the other domain; None if ``target_per_batch`` is 0.
+            source_per_batch: per iteration, over all processes.
+            target_per_batch: per iteration, over all processes.
+            seed: of order and augmentation.
+            augment_source: ``(sample, seed) → sample``; also resizes.
+            augment_target: the same for target samples.
+            rank: of this process.
+            world: number of processes.
+            target_labels: let target samples keep their objects (the oracle); otherwise they are taken off here.
+
+        Raises:
+            UserError: a count does not divide by the number of processes, or there are no images to fill it.
+        """
+        for name, per_batch, images in (("source", source_per_batch, source), ("target", target_per_batch, target)):
+            if per_batch % world:
+                raise UserError(f"{per_batch} {name} images per batch do not divide by {world} processes; choose a multiple")
+            if per_batch and not images:
+                raise UserError(f"{per_batch} {name} images per batch, but no {name} images; name some with --{name}")
+        if target is not None and not target_labels:
+            target = target.without_labels()
+        self._domains = [("source", source, source_per_batch, augment_source)]
+        if target is not None and target_per_batch:
+            self._domains.append(("target", target, target_per_batch, augment_target))
+        self._seed, self._rank, self._world = seed, rank, world
+
+    def __getitem__(self, index: int) -> Batch:
+        """The batch of iteration ``index`` (from 0, without end)."""
+        samples: dict[str, list[Sample]] = {"source": [], "target": []}
+        for domain, images, per_batch, augment in self._domains:
+            for j in range(self._rank, per_batch, self._world):
+                position = index * per_batch + j
+                epoch, place = divmod(position, len(images))
+                image = int(permutation(self._seed, domain, epoch, len(images))[place])
+                samples[domain].append(augment(images.load(image), derive_seed(self._seed, domain, position)))
+        return Batch(samples["source"], samples["target"])
+
+
+class _Packed(TorchDataset):
+    """Batches as they travel from a worker: packed, or the error a worker met, as a value (raised, it would arrive as a traceback)."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, index: int) -> object:
+        try:
+            return pack(self._batches[index])
+        except UserError as error:
+            return error
+
+
+def batch_loader(batches: Batches, start: int, stop: int | None, workers: int, prefetch: int = 4) -> Iterator[Batch]:
+    """The batches of iterations ``start … stop − 1``, made ahead by worker processes.
+
+    The result does not depend on ``workers``. Close the iterator (or let it go) to end the workers.
+
+    Args:
+        batches: what to load.
+        start: first iteration.
+        stop: end, exclusive; None: endless.
+        workers: processes, at most one per core; 0: in this process.
+        prefetch: batches that a worker makes ahead.
+
+    Raises:
+        UserError: as raised in the worker, its one line kept.
+    """
+    iterations = count(start) if stop is None else range(start, stop)
+    workers = min(workers, _cores())
+    if workers == 0:
+        for iteration in iterations:
+            yield batches[iteration]
+        return
+    loader = DataLoader(
+        _Packed(batches),
+        batch_size=None,
+        sampler=_Iterations(iterations),  # pyright: ignore[reportArgumentType]
+        num_workers=workers,
+        prefetch_factor=prefetch,
+        collate_fn=_as_is,
+        worker_init_fn=_start_worker,
+        # Forked workers share the annotations' memory and start at once; elsewhere fork is unsafe or absent.
+        multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
+    )
+    with warnings.catch_warnings():
+        # Python ≥ 3.12 warns of any fork beside threads; workers use one thread and no lock of the parent's.
+        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+        arriving = iter(loader)
+    for item in arriving:
+        if isinstance(item, UserError):
+            raise item
+        yield unpack(item)
+
+
+class _Iterations:
+    """A sampler: the numbers of the iterations, possibly without end."""
+
+    def __init__(self, iterations: range | count[int]) -> None:
+        self._iterations = iterations
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._iterations)
+
+
+def _as_is(item: object) -> object:
+    return item
+
+
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's, which saves and then ends the workers
+    torch.set_num_threads(1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def same_images(a: Dataset, b: Dataset, sample: int = 64) -> list[tuple[str, str]]:
+    """Pairs of files that two data sets share: for the warning when source and target are the same images.
+
+    Compares all resolved paths, and the contents of up to ``sample`` evenly spaced files of ``b`` with the files of ``a`` that have
+    the same number of bytes.
+
+    Returns:
+        ``(path in a, path in b)`` per shared file found.
+    """
+    resolved = {os.path.realpath(path): str(path) for path in a.paths}
+    shared = {str(path): resolved[real] for path in b.paths if (real := os.path.realpath(path)) in resolved}
+    by_bytes: dict[int, list[str]] = {}
+    for path in a.paths:
+        by_bytes.setdefault(os.stat(path).st_size, []).append(str(path))
+    for path in b.paths[:: max(1, len(b) // sample)]:
+        for other in by_bytes.get(os.stat(path).st_size, []):
+            if str(path) not in shared and _content(str(path)) == _content(other):
+                shared[str(path)] = other
+    return [(other, path) for path, other in shared.items()]
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return (
+            hashlib.file_digest(file, "blake2b").digest()
+            if sys.version_info >= (3, 11)
+            else hashlib.blake2b(file.read()).digest()
+        )

@@ -1,0 +1,184 @@
+"""The annotations of a whole data set in flat arrays: small, shared between forked workers, masks as text until asked for."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from faster_coco_eval.core import mask as mask_api
+from torch import Tensor
+
+from dmaskrcnn.data.sample import Annotations
+
+
+@dataclass
+class ObjectTable:
+    """All M objects of n images, grouped by image.
+
+    A segmentation stays the JSON text it was: as compact as any binary form, and lossless, so that rasterising gives COCO's masks.
+
+    Attributes:
+        boxes: float32 ``(M, 4)``, xyxy in pixels.
+        labels: int64 ``(M,)``, 0-based.
+        crowd: bool ``(M,)``.
+        difficult: bool ``(M,)``.
+        first: int64 ``(n + 1,)``: the objects of image i are rows ``first[i]:first[i + 1]``.
+        text: uint8, the segmentations one after another.
+        text_first: int64 ``(M + 1,)``: the segmentation of object j is ``text[text_first[j]:text_first[j + 1]]``, empty if none.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    difficult: np.ndarray
+    first: np.ndarray
+    text: np.ndarray
+    text_first: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+    @property
+    def has_mask(self) -> np.ndarray:
+        """bool ``(M,)``."""
+        return np.diff(self.text_first) > 0
+
+    def segmentation(self, row: int) -> Any:
+        """The segmentation of an object as COCO writes it; None if it has none."""
+        text = self.text[self.text_first[row] : self.text_first[row + 1]].tobytes()
+        return json.loads(text) if text else None
+
+    def annotations(self, image: int, height: int, width: int) -> Annotations:
+        """The objects of one image, its masks rasterised.
+
+        Raises:
+            ValueError: a mask cannot be decoded.
+        """
+        rows = slice(int(self.first[image]), int(self.first[image + 1]))
+        has_mask = torch.from_numpy(self.has_mask_of(rows))
+        masks = no_masks(len(has_mask), height, width)
+        if has_mask.any():
+            segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
+            rles = [to_rle(s, height, width) for s in segmentations if s is not None]
+            try:
+                decoded = torch.from_numpy(mask_api.decode(rles)).permute(2, 0, 1).bool()
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(str(error)) from error
+            if has_mask.all():
+                masks = decoded
+            else:
+                masks = torch.zeros(len(has_mask), height, width, dtype=torch.bool)
+                masks[has_mask] = decoded
+        return Annotations(
+            torch.from_numpy(self.boxes[rows].copy()),
+            torch.from_numpy(self.labels[rows].copy()),
+            masks,
+            has_mask,
+            torch.from_numpy(self.crowd[rows].copy()),
+            torch.from_numpy(self.difficult[rows].copy()),
+        )
+
+    def has_mask_of(self, rows: slice) -> np.ndarray:
+        """bool: which of these objects have a mask."""
+        return np.diff(self.text_first[rows.start : rows.stop + 1]) > 0
+
+    def relabel(self, new_label: np.ndarray) -> ObjectTable:
+        """The table with label ``l`` replaced by ``new_label[l]``; objects whose new label is −1 are left out."""
+        labels = new_label[self.labels] if len(self.labels) else self.labels
+        keep = labels >= 0
+        lengths = np.diff(self.text_first)
+        return ObjectTable(
+            self.boxes[keep],
+            labels[keep],
+            self.crowd[keep],
+            self.difficult[keep],
+            np.concatenate([[0], np.cumsum(keep)])[self.first].astype(np.int64),
+            self.text[np.repeat(keep, lengths)],
+            _offsets(lengths[keep]),
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[ObjectTable]) -> ObjectTable:
+        """One table for the images of all, in order."""
+        if len(tables) == 1:
+            return tables[0]
+        return cls(
+            np.concatenate([t.boxes for t in tables]),
+            np.concatenate([t.labels for t in tables]),
+            np.concatenate([t.crowd for t in tables]),
+            np.concatenate([t.difficult for t in tables]),
+            _offsets(np.concatenate([np.diff(t.first) for t in tables])),
+            np.concatenate([t.text for t in tables]),
+            _offsets(np.concatenate([np.diff(t.text_first) for t in tables])),
+        )
+
+
+class ObjectTableBuilder:
+    """Collects objects in any order."""
+
+    def __init__(self) -> None:
+        self._images, self._boxes, self._labels = array("q"), array("f"), array("q")
+        self._crowd, self._difficult = array("b"), array("b")
+        self._texts: list[bytes] = []
+
+    def add(
+        self,
+        image: int,
+        box: tuple[float, float, float, float],
+        label: int,
+        segmentation: Any = None,
+        crowd: bool = False,
+        difficult: bool = False,
+    ) -> None:
+        """Add one object of image number ``image``."""
+        self._images.append(image)
+        self._boxes.extend(box)
+        self._labels.append(label)
+        self._crowd.append(crowd)
+        self._difficult.append(difficult)
+        self._texts.append(b"" if segmentation is None else json.dumps(segmentation, separators=(",", ":")).encode())
+
+    def build(self, images: int) -> ObjectTable:
+        """The table for ``images`` images; the objects of an image keep the order in which they came."""
+        owner = np.array(self._images, dtype=np.int64)
+        order = np.argsort(owner, kind="stable")
+        texts = [self._texts[i] for i in order]
+        return ObjectTable(
+            np.array(self._boxes, dtype=np.float32).reshape(-1, 4)[order],
+            np.array(self._labels, dtype=np.int64)[order],
+            np.array(self._crowd, dtype=bool)[order],
+            np.array(self._difficult, dtype=bool)[order],
+            _offsets(np.bincount(owner, minlength=images)),
+            np.frombuffer(b"".join(texts), dtype=np.uint8),
+            _offsets([len(text) for text in texts]),
+        )
+
+
+def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """COCO's three ways to write a mask → compressed RLE of ``(height, width)``.
+
+    Raises:
+        ValueError: it cannot be decoded.
+    """
+    try:
+        if isinstance(segmentation, list):
+            return mask_api.merge(mask_api.frPyObjects(segmentation, height, width))  # pyright: ignore[reportArgumentType]
+        if isinstance(segmentation["counts"], list):
+            return mask_api.frPyObjects(segmentation, height, width)  # pyright: ignore[reportReturnType]
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(str(error)) from error
+    return segmentation
+
+
+def no_masks(count: int, height: int, width: int) -> Tensor:
+    """bool ``(count, height, width)``, all False, in one byte of memory: for objects annotated with boxes only. Read-only."""
+    return torch.zeros(1, 1, 1, dtype=torch.bool).expand(count, height, width)
+
+
+def _offsets(lengths: Any) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
