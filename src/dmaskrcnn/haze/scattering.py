@@ -1,0 +1,143 @@
+"""The atmospheric scattering model, ``I = J t + A (1 - t)`` with ``t = exp(-beta d)``.
+
+Koschmieder, "Theorie der horizontalen Sichtweite", Beitr. Phys. freien Atmos. 12, 1924: what reaches the camera is the object's
+own light J, attenuated over the line of sight d, plus airlight A scattered into it. Dehazing work (Narasimhan and Nayar 2002, He et
+al. 2009, RESIDE 2018) applies it to display-referred (sRGB) values, and so does this module.
+
+Units: distances and visibilities in metres, extinction in 1/m, intensities in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+# Koschmieder's visibility is where the contrast of a black object has fallen to 2 %: V = ln(50) / beta = 3.912 / beta.
+CONTRAST_AT_VISIBILITY = 0.02
+
+Image = TypeVar("Image", NDArray[np.uint8], NDArray[np.float32])
+
+
+def extinction(visibility: float) -> float:
+    """The extinction coefficient beta [1/m] of air with this meteorological visibility [m]; 0 for infinite visibility.
+
+    Raises:
+        ValueError: the visibility is not positive.
+    """
+    if not visibility > 0:
+        raise ValueError(f"visibility must be positive metres, not {visibility}")
+    return float(-np.log(CONTRAST_AT_VISIBILITY) / visibility)
+
+
+def transmission(depth: NDArray[np.floating], beta: float | NDArray[np.floating]) -> NDArray[np.float32]:
+    """The share of light that survives the way to the camera, ``exp(-beta d)``.
+
+    Args:
+        depth: ``(H, W)``, metres along the line of sight; ``inf`` is allowed (the sky).
+        beta: extinction in 1/m, one value or ``(H, W)``, >= 0. Zero means no haze at any depth, the sky included.
+
+    Returns:
+        float32 ``(H, W)`` in [0, 1].
+    """
+    beta = np.asarray(beta, dtype=np.float32)
+    # 1e30 stands for infinity: 0 * inf would be nan where there is no haze.
+    optical_depth = np.minimum(np.asarray(depth, dtype=np.float32), np.float32(1e30)) * beta
+    return np.exp(-optical_depth)
+
+
+def add_haze(
+    image: Image,
+    depth: NDArray[np.floating],
+    beta: float,
+    airlight: tuple[float, float, float],
+    *,
+    inhomogeneity: float = 0.0,
+    blur: float = 0.0,
+    noise: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Image:
+    """The image as seen through haze.
+
+    Args:
+        image: ``(H, W, 3)``, RGB, uint8 or floats in [0, 1].
+        depth: ``(H, W)``, metres along the line of sight; ``inf`` is allowed.
+        beta: mean extinction in 1/m; from a visibility in metres by :func:`extinction`.
+        airlight: RGB in [0, 1]; see :func:`random_airlight`.
+        inhomogeneity: standard deviation of the smooth field that multiplies beta (drifting patches); 0.3 is plainly visible.
+        blur: standard deviation in pixels of the forward scattering's glow; it grows with ``1 - t``, so near objects stay sharp.
+        noise: standard deviation of the sensor's noise, in [0, 1] intensities.
+        rng: required where ``inhomogeneity`` or ``noise`` is not 0.
+
+    Returns:
+        ``(H, W, 3)``, dtype of ``image``.
+    """
+    if (inhomogeneity or noise) and rng is None:
+        raise ValueError("inhomogeneity and noise are random: pass rng")
+    clear = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
+    height, width = depth.shape
+    extinctions: float | NDArray[np.float32] = beta
+    if inhomogeneity and rng is not None:
+        extinctions = beta * np.exp(inhomogeneity * smooth_field(rng, height, width, cells=3))
+    t = transmission(depth, extinctions)[..., None]
+    if blur:
+        clear = clear + (1 - t) * (gaussian_filter(clear, (blur, blur, 0)) - clear)
+    hazy = clear * t + np.asarray(airlight, dtype=np.float32) * (1 - t)
+    if noise and rng is not None:
+        hazy += noise * rng.standard_normal(hazy.shape, dtype=np.float32)
+    hazy = hazy.clip(0, 1)
+    return (hazy * 255 + 0.5).astype(np.uint8) if image.dtype == np.uint8 else hazy  # pyright: ignore[reportReturnType]
+
+
+def remove_haze(
+    hazy: NDArray[np.floating],
+    transmission: NDArray[np.floating],
+    airlight: tuple[float, float, float],
+    *,
+    t_min: float = 0.1,
+) -> NDArray[np.float32]:
+    """The scene radiance, ``J = (I - A) / max(t, t_min) + A`` (He et al. 2009, eq. 16): the model solved for J.
+
+    Args:
+        hazy: float ``(H, W, 3)`` in [0, 1].
+        transmission: ``(H, W)`` in [0, 1].
+        airlight: RGB in [0, 1].
+        t_min: floor of the transmission, against the noise that division would amplify; 0.1 is He et al.'s.
+
+    Returns:
+        float32 ``(H, W, 3)``, not clipped: values outside [0, 1] tell of a wrong transmission or airlight.
+    """
+    light = np.asarray(airlight, dtype=np.float32)
+    return (hazy.astype(np.float32) - light) / np.maximum(transmission, t_min).astype(np.float32)[..., None] + light
+
+
+def random_airlight(rng: np.random.Generator) -> tuple[float, float, float]:
+    """An airlight between blueish grey and warm white: brightness 0.62 to 0.9, channels within 0.05 of it.
+
+    The ranges enclose the sky's colour in photographs of daylight fog (DAWN); nights and sand storms are left out.
+    """
+    brightness, warmth = rng.uniform(0.62, 0.9), rng.uniform(-0.05, 0.03)
+    return brightness + warmth, brightness + 0.2 * warmth, brightness - warmth
+
+
+def smooth_field(rng: np.random.Generator, height: int, width: int, cells: int) -> NDArray[np.float32]:
+    """A random field without detail: white noise on a coarse grid, interpolated cubically.
+
+    Args:
+        rng: the source of randomness.
+        height: rows of the result.
+        width: columns of the result.
+        cells: grid cells along each side; fewer is smoother.
+
+    Returns:
+        float32 ``(height, width)``, zero mean and unit standard deviation (constant 0 for a single pixel).
+    """
+    grid = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
+    fine = zoom(grid, (height / cells * 1.0, width / cells * 1.0), order=3, mode="nearest", grid_mode=True)
+    top, left = (fine.shape[0] - height) // 2, (fine.shape[1] - width) // 2
+    fine = fine[top : top + height, left : left + width]
+    fine = fine - fine.mean()
+    deviation = float(fine.std())
+    return fine / deviation if deviation > 0 else fine

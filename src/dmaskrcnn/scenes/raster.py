@@ -1,0 +1,155 @@
+"""A small rasteriser for flat polygons in perspective: one pass writes polygon numbers, the rest is looked up from them.
+
+World frame in metres: X to the right, Y up from the road, Z forwards. The camera stands at ``eye`` and looks along +Z; the horizon's
+height in the picture is chosen by shifting the principal point, so vertical edges stay vertical.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Array = NDArray[np.float32]
+NEAR = 0.5  # metres; polygons are cut off nearer than this
+SUPERSAMPLING = 2  # sub-pixels along each side, for smooth edges
+BACKGROUND = -1  # "instance" of whatever is not an annotated object
+
+
+@dataclass
+class Face:
+    """A flat convex polygon.
+
+    Attributes:
+        points: ``(n, 3)``, metres; first three corners bottom left, bottom right, top right as seen from its visible side.
+        colour: RGB reflectance in [0, 1].
+        material: what the shader does with it: one of "object", "ground", "facade", "glow", "leaf".
+        two_sided: drawn and lit from both sides.
+    """
+
+    points: NDArray[np.floating]
+    colour: tuple[float, float, float]
+    material: str = "object"
+    two_sided: bool = False
+
+
+MATERIALS = ("sky", "object", "ground", "facade", "glow", "leaf")
+
+
+@dataclass
+class Camera:
+    """A pinhole camera.
+
+    Attributes:
+        height: rows of the picture.
+        width: columns of the picture.
+        focal: focal length in pixels.
+        horizon: row of the horizon.
+        eye: position in the world, metres.
+    """
+
+    height: int
+    width: int
+    focal: float
+    horizon: float
+    eye: tuple[float, float, float]
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
+        """World ``(n, 3)`` in front of the camera to pixels ``(n, 2)``, x and y."""
+        relative = points - np.asarray(self.eye)
+        scale = self.focal / relative[:, 2]
+        return np.stack([self.width / 2 + relative[:, 0] * scale, self.horizon - relative[:, 1] * scale], axis=1)
+
+    def rays(self) -> tuple[Array, Array]:
+        """Slopes ``X/Z (1, w)`` and ``Y/Z (h, 1)`` of the lines of sight through the sub-pixels."""
+        s = SUPERSAMPLING
+        x = (np.arange(self.width * s, dtype=np.float32) + 0.5) / s
+        y = (np.arange(self.height * s, dtype=np.float32) + 0.5) / s
+        return ((x - self.width / 2) / self.focal)[None], ((self.horizon - y) / self.focal)[:, None]
+
+
+@dataclass
+class Light:
+    """Daylight: a sun and a sky.
+
+    Attributes:
+        direction: unit vector towards the sun.
+        sun: strength of the direct light.
+        sky: strength of the light from everywhere.
+        tint: colour of the sun.
+    """
+
+    direction: tuple[float, float, float]
+    sun: float
+    sky: float
+    tint: tuple[float, float, float]
+
+
+@dataclass
+class Canvas:
+    """Collects polygons, far ones first: later ones cover earlier ones (painter's algorithm)."""
+
+    camera: Camera
+    light: Light
+    numbers: Image.Image = field(init=False)
+    planes: list[NDArray[np.floating]] = field(init=False)
+    colours: list[NDArray[np.floating]] = field(init=False)
+    materials: list[int] = field(init=False)
+    instances: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = (self.camera.width * SUPERSAMPLING, self.camera.height * SUPERSAMPLING)
+        self.numbers = Image.new("I", size, 0)
+        self._pen = ImageDraw.Draw(self.numbers)
+        # Polygon 0 is the sky: inverse depth 0 everywhere.
+        self.planes, self.colours = [np.zeros(3)], [np.zeros(3)]
+        self.materials, self.instances = [0], [BACKGROUND]
+
+    def draw(self, faces: list[Face], instance: int = BACKGROUND) -> None:
+        """Draw faces in the order given; those turned away from the camera are left out."""
+        if not faces:
+            return
+        eye = np.asarray(self.camera.eye)
+        corners = np.stack([f.points[:3] for f in faces]) - eye
+        # The frame is left-handed (X right, Y up, Z forwards), hence the order in the product.
+        normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 1] - corners[:, 0])
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+        towards = -(normals * corners[:, 0]).sum(1)  # distance of the eye in front of the plane
+        lit = normals @ np.asarray(self.light.direction)
+        for face, normal, distance, cosine in zip(faces, normals, towards, lit, strict=True):
+            if abs(distance) < 1e-3 or (distance < 0 and not face.two_sided):
+                continue
+            points = face.points if face.points[:, 2].min() > eye[2] + NEAR else _clip(face.points, eye[2] + NEAR)
+            if len(points) < 3:
+                continue
+            if face.two_sided:
+                cosine = abs(cosine)
+            shade = self.light.sky * (0.85 + 0.15 * normal[1]) + self.light.sun * max(cosine, 0.0) * np.asarray(self.light.tint)
+            self._pen.polygon((self.camera.project(points) * SUPERSAMPLING).ravel().tolist(), fill=len(self.planes))
+            # On the plane, normal . (Z (u, v, 1)) = -distance, so 1/Z is linear in the pixel.
+            self.planes.append(normal / -distance)
+            self.colours.append(np.asarray(face.colour) * (1.0 if face.material == "glow" else shade))
+            self.materials.append(MATERIALS.index(face.material))
+            self.instances.append(instance)
+
+    def area(self, instance: int) -> float:
+        """Pixels that show this instance so far."""
+        first = next((i for i, owner in enumerate(self.instances) if owner == instance), None)
+        if first is None:
+            return 0.0
+        numbers = np.asarray(self.numbers)
+        owners = np.asarray(self.instances)
+        return float((owners[numbers] == instance).sum()) / SUPERSAMPLING**2
+
+
+def _clip(points: NDArray[np.floating], near: float) -> NDArray[np.floating]:
+    """The part of a convex polygon with Z >= near (Sutherland and Hodgman 1974)."""
+    kept = []
+    for here, there in zip(points, np.roll(points, -1, axis=0), strict=True):
+        if here[2] >= near:
+            kept.append(here)
+        if (here[2] >= near) != (there[2] >= near):
+            kept.append(here + (there - here) * (near - here[2]) / (there[2] - here[2]))
+    return np.array(kept).reshape(-1, 3)
