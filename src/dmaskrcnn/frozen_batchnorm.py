@@ -34,13 +34,13 @@ class _FoldedConv2d(nn.Conv2d):
     # copy.deepcopy of the model maps the reference to the copied norm.
     following_norm: tuple[_FoldedNorm2d]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         (norm,) = self.following_norm
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         shift = norm.bias - norm.running_mean * scale
         if self.bias is not None:
             shift = shift + self.bias * scale
-        return self._conv_forward(x, self.weight * scale[:, None, None, None], shift)
+        return self._conv_forward(input, self.weight * scale[:, None, None, None], shift)
 
 
 def fold_frozen_batchnorm(module: ModuleT) -> ModuleT:
