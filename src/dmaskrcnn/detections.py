@@ -111,7 +111,7 @@ class Detections:
 
         return draw_detections(image, self)
 
-    def to_coco(self, image_id: int, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
+    def to_coco(self, image_id: int | str, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
         """The detections in COCO's results format.
 
         Args:
@@ -131,7 +131,7 @@ class Detections:
             raise UserError(
                 f"category_ids: no id for the class {', '.join(missing)} (known: {known}); select the classes both share"
             )
-        boxes = self.boxes.detach().cpu()
+        boxes = self.boxes.detach().cpu().double()  # x + width is then x2 to the last bit
         xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
         return [
             {"image_id": image_id, "category_id": category_ids[name], "bbox": box, "score": score, "segmentation": mask}
