@@ -25,10 +25,13 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.transforms.v2 import functional as transforms
 
 from .config import DetectorConfig
+from .data.augment import target_size
 from .data.sample import Annotations
 from .detections import Detections
+from .distributed import largest
 from .errors import UserError
 from .files import atomic_write, write_text
+from .frozen_batchnorm import fold_frozen_batchnorm
 from .rcnn import Features, RegionProposalNetwork, RoIHeads
 from .roi_align import MultiScaleRoIAlign
 
@@ -111,12 +114,14 @@ class Detector(nn.Module):
 
     def resize(self, image: Tensor) -> Tensor:
         """The image (uint8 ``(3, H, W)``) at the size the network takes: short side ``image_size``, unless the long one exceeds ``max_size``."""
-        height, width = input_size(image.shape[-2], image.shape[-1], self.config)
+        height, width = target_size(image.shape[-2], image.shape[-1], self.config.image_size, self.config.max_size)
         return image if image.shape[-2:] == (height, width) else transforms.resize(image, [height, width], antialias=True)
 
     def normalise(self, images: Sequence[Tensor]) -> ImageList:
         """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the mean colour) to multiples of 32."""
-        height, width = (-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2))
+        size = torch.tensor([-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)], device=self.device)
+        # In training all processes pad alike, so that the result does not depend on who shares a batch with whom.
+        height, width = (largest(size) if self.training else size).tolist()
         mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
         batch = torch.zeros(len(images), 3, height, width, device=self.device).to(memory_format=torch.channels_last)
         for row, image in zip(batch, images, strict=True):
@@ -272,12 +277,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def input_size(height: int, width: int, config: DetectorConfig) -> tuple[int, int]:
-    """(H, W) of an image of this size when the network sees it; the aspect ratio is kept."""
-    scale = min(config.image_size / min(height, width), config.max_size / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def _backbone(config: DetectorConfig) -> BackboneWithFPN:
     norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
     network = models.get_model(config.backbone, weights=None, norm_layer=norm)
@@ -297,7 +296,7 @@ def _backbone(config: DetectorConfig) -> BackboneWithFPN:
     with torch.no_grad():  # one tiny pass tells the channels of any network
         channels = [f.shape[1] for f in IntermediateLayerGetter(network, levels).eval()(torch.zeros(1, 3, 32, 32)).values()]
     network.train()
-    return BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool())
+    return fold_frozen_batchnorm(BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool()))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

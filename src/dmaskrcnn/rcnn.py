@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import roi_heads, rpn
@@ -23,6 +22,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
 
 from .data.sample import Annotations
+from .distributed import average
 
 Features = dict[str, Tensor]
 
@@ -46,11 +46,7 @@ def _float32(value: Any) -> Any:
 
 def normaliser(count: int | Tensor, device: torch.device) -> Tensor:
     """The mean over ranks of a count, at least 1: dividing each rank's sum by it makes the mean of the ranks' losses the global loss."""
-    total = torch.as_tensor(count, dtype=torch.float32, device=device).clone()
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(total)
-        total /= dist.get_world_size()
-    return total.clamp(min=1)
+    return average(torch.as_tensor(count, dtype=torch.float32, device=device).clone()).clamp(min=1)
 
 
 def sample_balanced(labels: Tensor, count: int, positive_share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Batches as a pure function of ``(seed, iteration)``: nothing to save for a resume, disjoint shards for any number of processes."""
+"""Batches as a pure function of ``(seed, iteration)``: nothing to save for a resume, disjoint shards for any process count."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,9 +41,9 @@ def permutation(seed: int, domain: str, epoch: int, n: int) -> np.ndarray:
 class Batches(TorchDataset[Batch]):
     """The batch of every iteration, one process's share of it.
 
-    Global position ``p = iteration · B + j`` of a domain takes image ``permutation(seed, domain, p // n)[p % n]``, augmented with a
-    seed made from ``(seed, domain, p)``: every image once per epoch, epochs running on over batch borders. Process ``rank`` of
-    ``world`` takes the j with ``j ≡ rank (mod world)``; together the processes hold what one process would.
+    Global position ``p = iteration · B + j`` of a domain takes image ``permutation(seed, domain, p // n)[p % n]``, augmented
+    with a seed made from ``(seed, domain, p)``: every image once per epoch, epochs running on over batch borders. Process
+    ``rank`` of ``world`` takes the j with ``j ≡ rank (mod world)``; together the processes hold what one process would.
     """
 
     def __init__(
@@ -94,12 +96,13 @@ class Batches(TorchDataset[Batch]):
                 position = index * per_batch + j
                 epoch, place = divmod(position, len(images))
                 image = int(permutation(self._seed, domain, epoch, len(images))[place])
-                samples[domain].append(augment(images.load(image), derive_seed(self._seed, domain, position)))
+                seed = derive_seed(self._seed, domain, position)
+                samples[domain].append(replace(augment(images.load(image), seed), seed=seed))
         return Batch(samples["source"], samples["target"])
 
 
 class _Packed(TorchDataset):
-    """Batches as they travel from a worker: packed, or the error a worker met, as a value (raised, it would arrive as a traceback)."""
+    """Batches as they travel from a worker: packed, or the user's error as a value (raised, it would arrive as a traceback)."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
@@ -179,8 +182,8 @@ def _cores() -> int:
 def same_images(a: Dataset, b: Dataset, sample: int = 64) -> list[tuple[str, str]]:
     """Pairs of files that two data sets share: for the warning when source and target are the same images.
 
-    Compares all resolved paths, and the contents of up to ``sample`` evenly spaced files of ``b`` with the files of ``a`` that have
-    the same number of bytes.
+    Compares all resolved paths, and the contents of about ``sample`` evenly spaced files of ``b`` with the files of ``a`` that
+    have the same number of bytes.
 
     Returns:
         ``(path in a, path in b)`` per shared file found.
@@ -192,7 +195,7 @@ def same_images(a: Dataset, b: Dataset, sample: int = 64) -> list[tuple[str, str
         by_bytes.setdefault(os.stat(path).st_size, []).append(str(path))
     for path in b.paths[:: max(1, len(b) // sample)]:
         for other in by_bytes.get(os.stat(path).st_size, []):
-            if str(path) not in shared and _content(str(path)) == _content(other):
+            if str(path) not in shared and path.read_bytes() == Path(other).read_bytes():
                 shared[str(path)] = other
     return [(other, path) for path, other in shared.items()]
 

@@ -1,0 +1,75 @@
+"""The few things that one process must know of the others. Without torchrun everything here is a no-op."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .errors import UserError
+
+
+def rank() -> int:
+    """This process's number among all, 0 without torchrun."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes, 1 without torchrun."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def processes(device: str) -> Iterator[torch.device]:
+    """Join the processes that torchrun started (if it did) and yield the device of this one: ``auto`` takes a GPU if there is one."""
+    chosen = resolve_device(device)
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield chosen
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield chosen
+    finally:
+        dist.destroy_process_group()
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is the GPU if there is one. Raises UserError for a device this machine lacks."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device}: not available here ({str(error).splitlines()[0]}); use auto or cpu") from error
+    return chosen
+
+
+def average(values: Tensor) -> Tensor:
+    """The mean of a tensor over all processes."""
+    if world_size() > 1:
+        dist.all_reduce(values)
+        values /= world_size()
+    return values
+
+
+def largest(values: Tensor) -> Tensor:
+    """The elementwise maximum of a tensor over all processes."""
+    if world_size() > 1:
+        dist.all_reduce(values, op=dist.ReduceOp.MAX)
+    return values
+
+
+def broadcast_path(path: str) -> str:
+    """Process 0's string, in every process."""
+    box = [path]
+    if world_size() > 1:
+        dist.broadcast_object_list(box)
+    return box[0]

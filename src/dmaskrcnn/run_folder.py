@@ -1,0 +1,130 @@
+"""The folder a training run leaves behind, and how it is read back.
+
+``config.yaml`` the whole configuration; ``metrics.csv`` one row per 20 iterations; ``model.safetensors`` + ``model.json`` the
+detector (all that ``Detector.load`` needs); ``last.pt`` the full state for ``--resume``; ``curves.png``; ``pictures/``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from .config import TrainConfig
+from .errors import UserError
+from .files import atomic_write, write_text
+
+
+def create_run_folder(config: TrainConfig) -> Path:
+    """Make OUT/NAME-N with the first N that is free, holding ``config.yaml``. Raises UserError where OUT cannot be written to."""
+    name = config.name or config.method
+    if Path(name).name != name:
+        raise UserError(f"--name {name!r} must be a plain name without slashes; choose the folder with --out")
+    number = 1
+    while True:
+        folder = config.out / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not config.out.is_dir():
+                raise UserError(f"--out {config.out}: is a file; choose a folder") from None
+            number += 1
+        except OSError as error:
+            raise UserError(f"--out {config.out}: cannot be written ({error.strerror}); choose another folder") from error
+    write_text(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+    return folder
+
+
+def read_yaml_config(path: Path) -> dict[str, Any]:
+    """The fields of a YAML file. Raises UserError naming the file."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a readable YAML file ({str(error).splitlines()[0]}); see config.yaml of any run") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no fields; see config.yaml of any run")
+    return values
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``last.pt`` atomically: tensors and plain values only, so that it loads with ``weights_only=True``."""
+    atomic_write(folder / "last.pt", lambda path: torch.save(state, path))
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    """What ``save_checkpoint`` wrote. Raises UserError when there is none or it is damaged; never unpickles code."""
+    path = folder / "last.pt"
+    if not folder.is_dir():
+        raise UserError(f"--resume {folder}: no such run folder")
+    if not path.is_file():
+        raise UserError(f"--resume {folder}: holds no last.pt; the run ended before its first checkpoint, start it again")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"config", "iteration", "model", "optimizer"} - set(state)
+    except Exception as error:  # pickle, zip and torch each raise their own
+        raise UserError(f"{path}: damaged or not a checkpoint ({str(error).splitlines()[0]}); start the run again") from error
+    if missing:
+        raise UserError(f"{path}: not a checkpoint of this program ({sorted(missing)[0]} is missing); start the run again")
+    return state
+
+
+class Metrics:
+    """``metrics.csv``: rows of named numbers. A new column starts empty in the rows before it.
+
+    Args:
+        path: the file.
+        keep_until: on resume, rows of this iteration and later are dropped: they will be made again.
+        tensorboard: also write TensorBoard events beside it.
+    """
+
+    def __init__(self, path: Path, keep_until: int = 0, tensorboard: bool = False) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit() and int(r["iteration"]) <= keep_until]
+        self.columns = list(self.rows[0]) if self.rows else []
+        self._rewrite()
+        self.events = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise UserError("--tensorboard: not installed; run: pip install 'dmaskrcnn[tensorboard]'") from error
+            self.events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=keep_until)
+
+    def write(self, row: dict[str, float]) -> None:
+        """Append one row (it has ``iteration``)."""
+        values = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+        self.rows.append(values)
+        if new := [k for k in row if k not in self.columns]:
+            self.columns += new
+            self._rewrite()
+        else:
+            try:
+                with self.path.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, self.columns, restval="").writerow(values)
+            except OSError as error:
+                raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume") from error
+        if self.events:
+            for key, value in row.items():
+                self.events.add_scalar(key, value, int(row["iteration"]))
+
+    def close(self) -> None:
+        """Flush the TensorBoard events."""
+        if self.events:
+            self.events.close()
+
+    def _rewrite(self) -> None:
+        if not self.columns:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())

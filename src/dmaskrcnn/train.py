@@ -1,0 +1,402 @@
+"""The training loop: precision, accumulation, schedule, EMA, checkpoints, resume, distributed. No method's maths.
+
+Try it:  ``dmaskrcnn train --preset cpu --method grl --source clear.json --target hazy/ --minutes 10``
+
+Everything random comes with the batch, whose samples carry their own seeds and are a function of (seed, iteration): nothing is
+carried from one iteration to the next but weights and optimiser state, and a resumed run gives the same bits as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from .config import Phase, TrainConfig
+from .data import Augmentation, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
+from .detector import Detector
+from .distributed import average, broadcast_path, largest, processes, rank, world_size
+from .errors import UserError
+from .methods import Method, build_method
+from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
+
+LOG_EVERY = 20  # iterations per row of metrics.csv
+
+
+def train(config: TrainConfig) -> Path:
+    """Train a detector and return its run folder (see ``run_folder``). Under torchrun every process calls this.
+
+    Raises:
+        UserError: bad input, divergence or a non-finite loss; what was saved before stays.
+        SystemExit: 130 or 143 after Ctrl-C or SIGTERM, once the state is saved.
+    """
+    with processes(config.device) as device:
+        source, target = _open_data(config)
+        folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
+        Trainer(config, folder, source, target, device).run()
+    return folder
+
+
+def resume(folder: Path) -> Path:
+    """Continue an interrupted run from its last checkpoint, bit-exactly on a CPU. Same results and errors as ``train``."""
+    state = load_checkpoint(folder)
+    config = TrainConfig.from_dict(state["config"])
+    with processes(config.device) as device:
+        source, target = _open_data(config)
+        trainer = Trainer(config, folder, source, target, device)
+        trainer.restore(state)
+        trainer.run()
+    return folder
+
+
+def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
+    if not config.source:
+        raise UserError("--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)")
+    source = open_dataset(*config.source, classes=config.classes or None, drop_invalid=config.drop_invalid)
+    if not source.labelled:
+        raise UserError(f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder")
+    target = open_images(*config.target) if config.method != "source" else None
+    if target is not None and same_images(source, target) and rank() == 0:
+        print("warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr)
+    return source, target
+
+
+class Schedule:
+    """Where in the schedule an iteration stands.
+
+    With ``iterations`` progress counts iterations; with ``minutes`` it follows the clock, so that training ends on time and the
+    learning rate has gone all its way by then.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.iterations, self.minutes = config.iterations, config.minutes
+        self.phases, self.warmup = config.phases, config.warmup
+
+    def progress(self, iteration: int, seconds: float) -> float:
+        """The part of the schedule that is done, in [0, 1]."""
+        done = iteration / self.iterations if self.iterations else seconds / (60 * (self.minutes or 1))
+        return min(1.0, done)
+
+    def phase(self, progress: float) -> Phase:
+        """The phase at this point."""
+        end = 0.0
+        for phase in self.phases:
+            end += phase.share
+            if progress < end - 1e-9:
+                return phase
+        return self.phases[-1]
+
+    def rate(self, phase: Phase, detector_steps: int) -> float:
+        """Factor on the learning rate; ``detector_steps`` counts the steps that trained the detector, for the warm-up."""
+        if phase.trains == "classifier":
+            return phase.rate
+        return phase.rate * min(1.0, (detector_steps + 1) / max(1, self.warmup))
+
+
+class Trainer:
+    """One run: what ``train`` and ``resume`` drive."""
+
+    def __init__(self, config: TrainConfig, folder: Path, source: Dataset, target: Dataset | None, device: torch.device) -> None:
+        self.config, self.folder, self.device = config, folder, device
+        self.schedule = Schedule(config)
+        self.data = _fingerprint(source, target)
+        self.batches = _batches(config, source, target)
+        torch.manual_seed(config.seed)  # the same start in every process
+        detector = Detector.create(source.classes, config.detector, str(config.weights))
+        self.method: Method = build_method(config, detector).to(device).train()
+        detector.set_precision(config.precision)
+        self.ema = copy.deepcopy(detector).eval() if config.ema else None
+        self.optimizer = _optimizer(config, self.method)
+        self.trainable = [p for p in detector.parameters() if p.requires_grad]
+        self.iteration = self.detector_steps = 0
+        self.seconds = 0.0
+        self.window: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Train to the end of the schedule and save."""
+        config = self.config
+        main = rank() == 0
+        metrics = Metrics(self.folder / "metrics.csv", self.iteration, config.tensorboard) if main else None
+        if main and self.iteration == 0:
+            self._announce()
+        loader = batch_loader(self.batches, self.iteration * config.accumulate, None, config.workers)
+        model: nn.Module = self.method
+        current: Phase | None = None
+        clock, saved = time.monotonic() - self.seconds, time.monotonic()
+        with _stop_signals() as stop, _Progress(config, self.iteration, enabled=main) as bar:
+            while True:
+                # One exchange per iteration settles what all processes must agree on.
+                now, asked = largest(torch.tensor([time.monotonic() - clock, stop.signal], dtype=torch.float64)).tolist()
+                self.seconds, asked = now, int(asked)
+                progress = self.schedule.progress(self.iteration, now)
+                if progress >= 1 or asked:
+                    break
+                phase = self.schedule.phase(progress)
+                if current is None or phase.trains != current.trains:
+                    model = self._enter(phase)
+                current = phase
+                values = self._step(model, loader, phase, progress)
+                self.iteration += 1
+                if main:
+                    self._log(values, phase, metrics)
+                    bar.update(self.iteration, now, phase, values)
+                    if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                        self.save()
+                        saved = time.monotonic()
+        if main:
+            self.save(finished=not asked)
+            if metrics:
+                metrics.close()
+        if asked:
+            if main:
+                print(f"stopped at iteration {self.iteration}; saved. Continue with: dmaskrcnn train --resume {self.folder}", file=sys.stderr)
+            raise SystemExit(128 + asked)
+
+    def _announce(self) -> None:
+        detector = self.method.detector
+        precision = "bfloat16" if detector.dtype else "float32"
+        weights = sum(p.numel() for p in self.method.parameters())
+        print(
+            f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M weights, {len(detector.classes)} classes "
+            f"({', '.join(detector.classes[:8])}{', ...' if len(detector.classes) > 8 else ''}), {precision} on {self.device}; "
+            f"{self.data['source_images']} source and {self.data['target_images']} target images",
+            file=sys.stderr,
+        )
+        if self.config.method == "grl":
+            print(
+                f"a domain loss near {math.log(2):.2f} (ln 2) with an accuracy near 50 % means that the classifier cannot tell "
+                "hazy features from clear ones: that is the aim, not an error",
+                file=sys.stderr,
+            )
+
+    def _enter(self, phase: Phase) -> nn.Module:
+        """Freeze or thaw the detector for a phase, and wrap the method for distributed training if there are other processes."""
+        for parameter in self.trainable:
+            parameter.requires_grad_(phase.trains == "all")
+        if world_size() == 1:
+            return self.method
+        return DistributedDataParallel(self.method, broadcast_buffers=False)
+
+    def _step(self, model: nn.Module, loader: Iterator[Any], phase: Phase, progress: float) -> dict[str, float]:
+        """One optimiser step; the losses and logs, averaged over accumulation steps and processes."""
+        accumulate = self.config.accumulate
+        self.optimizer.zero_grad(set_to_none=True)
+        names: list[str] = []
+        sums: dict[str, Tensor] = {}
+        for part in range(accumulate):
+            batch = next(loader)
+            names += batch.names
+            last = part == accumulate - 1
+            with nullcontext() if last or not isinstance(model, DistributedDataParallel) else model.no_sync():
+                losses, logs = model(batch, progress)
+                total = torch.stack(list(losses.values())).sum() / accumulate
+                total.backward()
+            for key, value in {**losses, **logs, "loss": total * accumulate}.items():
+                value = value.detach().to(self.device, torch.float32) / accumulate
+                sums[key] = sums[key] + value if key in sums else value
+        norms = {f"gradient_{name}": norm for name, norm in self._clip().items()}
+        values = torch.stack([v.to(self.device).float() for v in (*sums.values(), *norms.values())])
+        finite = bool(values.isfinite().all())
+        values = dict(zip((*sums, *norms), average(values).tolist(), strict=True))
+        if not all(map(math.isfinite, values.values())):
+            broken = ", ".join(k for k, v in values.items() if not math.isfinite(v))
+            where = f"; images of this batch: {', '.join(names)}" if not finite else " (in another process)"
+            raise UserError(
+                f"iteration {self.iteration}: {broken} is not finite{where}. Look at these images and their boxes with "
+                "`dmaskrcnn inspect`, lower --lr, or use --precision float32; the last checkpoint is kept"
+            )
+        self.method.watch(values)
+        rate = self.schedule.rate(phase, self.detector_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * rate
+        self.optimizer.step()
+        if phase.trains == "all":
+            self.detector_steps += 1
+            self._average_weights()
+        return values | {"lr": rate * float(self.config.lr or 0)}
+
+    def _clip(self) -> dict[str, Tensor]:
+        """Clip the detector's and the classifier's gradient each by its own norm; their norms before clipping."""
+        norms = {}
+        for name, module, limit in (
+            ("detector", self.method.detector, self.config.clip),
+            ("classifier", self.method.classifier, self.config.classifier_clip),
+        ):
+            parameters = [p for p in module.parameters() if p.grad is not None] if module else []
+            if parameters:
+                norms[name] = nn.utils.clip_grad_norm_(parameters, float(limit or 0))
+        return norms
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """Exponential moving average with a decay that rises from 0.1, so that the random start is soon forgotten."""
+        if self.ema is None:
+            return
+        decay = min(float(self.config.ema or 0), (1 + self.detector_steps) / (10 + self.detector_steps))
+        ours, theirs = (list(m.parameters()) for m in (self.ema, self.method.detector))
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        for mean, buffer in zip(self.ema.buffers(), self.method.detector.buffers(), strict=True):
+            mean.copy_(buffer)
+
+    def _log(self, values: dict[str, float], phase: Phase, metrics: Metrics | None) -> None:
+        for key, value in values.items():
+            self.window[key] = self.window.get(key, 0.0) + value
+        self.window["count"] = self.window.get("count", 0.0) + 1
+        if self.iteration % LOG_EVERY == 0 and metrics:
+            count = self.window.pop("count")
+            row = {k: v / count for k, v in self.window.items()}
+            metrics.write({"iteration": self.iteration, "seconds": round(self.seconds, 1), "phase": phase.name, **row})
+            self.window = {}
+
+    # --- state ------------------------------------------------------------------------------------------------------------
+
+    def save(self, finished: bool = False) -> None:
+        """Write the detector (its averaged weights, if there is an average) and the state for ``resume``."""
+        weights = "ema" if self.ema is not None else "last"
+        (self.ema or self.method.detector).save(
+            self.folder, weights=weights, method=self.config.method, iteration=self.iteration, finished=finished
+        )
+        state = {
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "iteration": self.iteration,
+            "detector_steps": self.detector_steps,
+            "seconds": self.seconds,
+            "window": self.window,
+            "watch": self.method.watch_state(),
+            "model": self.method.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else {},
+            "optimizer": self.optimizer.state_dict(),
+        }
+        save_checkpoint(self.folder, state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what ``save`` wrote. Raises UserError when the data have changed since."""
+        if state["data"] != self.data:
+            raise UserError(
+                f"--resume {self.folder}: the images or annotations changed since this run began, so it cannot be continued "
+                "exactly; start a new run with --weights set to this one"
+            )
+        self.method.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.method.load_watch_state(state["watch"])
+        self.iteration, self.detector_steps = state["iteration"], state["detector_steps"]
+        self.seconds, self.window = state["seconds"], state["window"]
+
+
+def _batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
+    preset, detector = config.augmentation, config.detector
+    augment = Augmentation(detector.image_size, detector.max_size, scale=preset.scale_jitter, strong=preset.strong)
+    return Batches(
+        source,
+        target,
+        int(config.batch or 0) // config.accumulate,
+        int(config.target_batch or 0) // config.accumulate,
+        config.seed,
+        augment,
+        augment,  # the same for both domains: otherwise the classifier would learn the augmentation
+        rank(),
+        world_size(),
+    )
+
+
+def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
+    groups = []
+    for module, factor in ((method.detector, 1.0), (method.classifier, config.classifier_lr)):
+        parameters = [p for p in module.parameters() if p.requires_grad] if module else []
+        for decay, members in (
+            (config.weight_decay, [p for p in parameters if p.dim() > 1]),
+            (0.0, [p for p in parameters if p.dim() <= 1]),  # biases and norms
+        ):
+            if members:
+                rate = float(config.lr or 0) * factor
+                groups.append({"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay})
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9)
+    return torch.optim.AdamW(groups)
+
+
+def _fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
+    """Tells on resume whether the images, their order or the source's classes changed."""
+    names = "\n".join(str(p) for data in (source, target) if data for p in (*data.paths, "")) + "\n".join(source.classes)
+    return {
+        "source_images": len(source),
+        "target_images": len(target) if target else 0,
+        "names": hashlib.sha256(names.encode()).hexdigest(),
+    }
+
+
+class _StopSignal:
+    signal = 0
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_StopSignal]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one acts as usual."""
+    stop = _StopSignal()
+    previous: dict[int, Any] = {}
+
+    def handle(number: int, frame: Any) -> None:
+        stop.signal = number
+        signal.signal(number, previous[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, handle)
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        pass
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """A bar with the time left on a terminal; elsewhere a line at every twentieth part of the way."""
+
+    def __init__(self, config: TrainConfig, iteration: int, enabled: bool) -> None:
+        self.by_time = config.iterations is None
+        self.total = 60 * float(config.minutes or 0) if self.by_time else int(config.iterations or 0)
+        self.enabled, self.start = enabled, time.monotonic()
+        self.tty = enabled and sys.stderr.isatty()
+        self.first, self.spoken = None, 0
+        unit = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"} if self.by_time else {"unit": "it"}
+        self.bar = tqdm(total=self.total, initial=0 if self.by_time else iteration, disable=not self.tty, dynamic_ncols=True, **unit)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, iteration: int, seconds: float, phase: Phase, values: dict[str, float]) -> None:
+        done = min(seconds, self.total) if self.by_time else iteration
+        if self.first is None:
+            self.first = (done, time.monotonic())
+        status = f"loss {values['loss']:.2f}"
+        if "loss_domain" in values:
+            status += f", domain {values['loss_domain']:.2f}, accuracy {100 * values['domain_accuracy']:.0f} %"
+        if self.tty:
+            self.bar.set_description(phase.name, refresh=False)
+            self.bar.set_postfix_str(status, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif self.enabled and int(20 * done / self.total) > self.spoken:
+            self.spoken = int(20 * done / self.total)
+            started, when = self.first
+            left = (self.total - done) * (time.monotonic() - when) / max(done - started, 1e-9)
+            print(f"{phase.name}: iteration {iteration}, {100 * done / self.total:.0f} %, {status}, {left / 60:.0f} min left", file=sys.stderr)
