@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from dmaskrcnn.errors import UserError
 
-# Pascal VOC and RTTS names → COCO names, and spellings met in road data sets. Only true synonyms: `pedestrian` is *not* `person`,
-# because data sets that have both (KITTI, Cityscapes-like) count riders and seated people apart from pedestrians.
+# Pascal VOC and RTTS names → COCO names, and spellings met in road data sets. Only true synonyms: `pedestrian` is *not*
+# `person`, because data sets that have it (KITTI, BDD100K) count riders and seated people apart from pedestrians.
 ALIASES = {
     "motorbike": "motorcycle",
     "motor bike": "motorcycle",

@@ -84,8 +84,8 @@ def list_coco_images(path: Path) -> Part:
 def image_roots(path: Path) -> list[Path]:
     """Folders in which the images of a COCO JSON are looked for, in this order.
 
-    Beside the JSON, in ``images/``, in a folder named like the split (``instances_val2017.json`` → ``val2017``), and the same one
-    folder up (COCO's own layout: ``annotations/`` beside ``train2017/`` and ``val2017/``).
+    Beside the JSON, in ``images/``, in a folder named like the split (``instances_val2017.json`` → ``val2017``), and the same
+    one folder up (COCO's own layout: ``annotations/`` beside ``train2017/`` and ``val2017/``).
     """
     split = re.sub(r"^(instances|person_keypoints|captions|image_info|annotations|coco)[_.-]", "", path.stem)
     beside, above = path.parent, path.parent.parent
@@ -141,7 +141,7 @@ def _read_images(
                 Problem("missing image", path, f"{where}.file_name", f"{name} is neither beside the JSON nor in images/ there")
             )
             continue
-        roots.sort(key=lambda root: root / name != file)  # where one was, the next will be
+        roots.sort(key=lambda root, name=name, file=file: root / name != file)  # where one was, the next will be
         size = (0, 0)
         if sized:
             try:
@@ -196,7 +196,7 @@ def _read_box(value: Any, height: int, width: int) -> tuple[tuple[float, float, 
 
 
 def _read_segmentation(value: Any, height: int, width: int) -> tuple[Any, str | None]:
-    """The segmentation to keep (None: the object has no mask), or what is wrong with it. Compressed RLE is decoded when used."""
+    """The segmentation to keep (None: no mask), or what is wrong with it. Compressed RLE is decoded only when used."""
     if not value:
         return None, None
     if isinstance(value, dict):

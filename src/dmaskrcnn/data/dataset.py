@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dmaskrcnn.data.classes import choose_classes
-from dmaskrcnn.data.folder import Format, find_format
+from dmaskrcnn.data.folder import find_format
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.data.objects import ObjectTable
 from dmaskrcnn.data.part import Part
@@ -150,9 +150,8 @@ def open_images(*paths: PathLike) -> Dataset:
 def _join(parts: list[Part]) -> tuple[list[Path], list[int | str]]:
     images = [image for part in parts for image in part.images]
     ids = [image_id for part in parts for image_id in part.image_ids]
-    if len(set(ids)) < len(ids):
-        ids = list(range(1, len(ids) + 1))
-    return images, ids
+    counted: list[int | str] = list(range(1, len(ids) + 1))
+    return images, ids if len(set(ids)) == len(ids) else counted
 
 
 def _settle_problems(parts: list[Part], drop_invalid: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dmaskrcnn.data.coco import list_coco_images, looks_like_coco, read_coco
@@ -56,7 +57,7 @@ def _find_labelled(path: Path) -> Format:
         if len(jsons) > 1:
             raise UserError(f"{path}: holds several COCO files ({', '.join(file.name for file in jsons)}); name one of them")
         if jsons:
-            return Format("COCO JSON", lambda: read_coco(jsons[0]))
+            return Format("COCO JSON", partial(read_coco, jsons[0]))
     return _find_pictures(path)
 
 

@@ -23,7 +23,7 @@ def is_image(path: Path) -> bool:
 
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """The pictures of a folder, ordered by relative path whatever the file system's order; links are followed, loops are not."""
+    """The pictures of a folder, ordered by relative path whatever the file system; links are followed, loops are not."""
     found: list[Path] = []
     seen: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
@@ -58,9 +58,9 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     """Decode a picture.
 
-    EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by a tool that ignored EXIF are
-    recognised by the size they state: where that is the stored size and not the displayed one, the picture is left as stored, so
-    that its boxes fit (pycocotools and torchvision's ``CocoDetection`` would show it so, too).
+    EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by a tool that ignored EXIF
+    are recognised by the size they state: where that is the stored size and not the displayed one, the picture is left as
+    stored, so that its boxes fit (pycocotools and torchvision's ``CocoDetection`` would show it so, too).
 
     Args:
         path: the file.
@@ -83,9 +83,8 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         raise unreadable(path, error) from error
     if size is not None and pixels.shape[:2] != size:
         height, width = pixels.shape[:2]
-        raise UserError(
-            f"{path}: the picture is {width}x{height} but its annotations say {size[1]}x{size[0]}; correct width and height there"
-        )
+        stated = f"{size[1]}x{size[0]}"
+        raise UserError(f"{path}: the picture is {width}x{height} but its annotations say {stated}; correct them")
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

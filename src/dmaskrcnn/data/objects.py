@@ -20,7 +20,7 @@ from dmaskrcnn.data.sample import Annotations
 class ObjectTable:
     """All M objects of n images, grouped by image.
 
-    A segmentation stays the JSON text it was: as compact as any binary form, and lossless, so that rasterising gives COCO's masks.
+    A segmentation stays the JSON text it was: as compact as any binary form, and lossless: rasterised it is COCO's mask.
 
     Attributes:
         boxes: float32 ``(M, 4)``, xyxy in pixels.
@@ -29,7 +29,7 @@ class ObjectTable:
         difficult: bool ``(M,)``.
         first: int64 ``(n + 1,)``: the objects of image i are rows ``first[i]:first[i + 1]``.
         text: uint8, the segmentations one after another.
-        text_first: int64 ``(M + 1,)``: the segmentation of object j is ``text[text_first[j]:text_first[j + 1]]``, empty if none.
+        text_first: int64 ``(M + 1,)``: object j's segmentation is ``text[text_first[j]:text_first[j + 1]]``; empty: no mask.
     """
 
     boxes: np.ndarray
@@ -66,7 +66,7 @@ class ObjectTable:
             segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
             rles = [to_rle(s, height, width) for s in segmentations if s is not None]
             try:
-                decoded = torch.from_numpy(mask_api.decode(rles)).permute(2, 0, 1).bool()
+                decoded = torch.from_numpy(mask_api.decode(rles)).permute(2, 0, 1).view(torch.bool)
             except (RuntimeError, ValueError) as error:
                 raise ValueError(str(error)) from error
             if has_mask.all():

@@ -70,7 +70,7 @@ class Sample:
         path: the file it came from.
         image_id: the id in its data set (COCO's id; otherwise the file's stem).
         objects: its annotations; None where it is used without labels (a target image).
-        seed: of every random choice about this image in this iteration (augmentation, sampled RoIs), whichever process makes it.
+        seed: of every random choice about this image in this iteration (augmentation, sampled RoIs), in whichever process.
     """
 
     image: Tensor

@@ -49,7 +49,7 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
                 for f in fields(Annotations)
                 if (value := getattr(sample.objects, f.name)) is not None
             ]
-        return place(sample.image), sample.path, sample.image_id, objects
+        return place(sample.image), objects, (sample.path, sample.image_id, sample.seed)
 
     layout = [[place_sample(sample) for sample in samples] for samples in (batch.source, batch.target)]
     block = torch.empty(end, dtype=torch.uint8)
@@ -63,9 +63,9 @@ def unpack(packed: tuple[Tensor, Any]) -> Batch:
     block, layout = packed
 
     def restore(sample: tuple[Any, ...]) -> Sample:
-        image, path, image_id, objects = sample
+        image, objects, (path, image_id, seed) = sample
         annotations = None if objects is None else Annotations(*(_view(block, view) for view in objects))
-        return Sample(_view(block, image), path, image_id, annotations)
+        return Sample(_view(block, image), path, image_id, annotations, seed)
 
     source, target = ([restore(sample) for sample in samples] for samples in layout)
     return Batch(source, target)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import defusedxml
+import numpy as np
 from defusedxml import ElementTree
 
 from dmaskrcnn.data.classes import canonical
@@ -24,8 +25,8 @@ _IMAGE_FOLDERS = ("JPEGImages", "images")
 def voc_folders(path: Path) -> tuple[Path, Path] | None:
     """The folders of images and of XML files if this is a Pascal VOC folder.
 
-    Recognised: ``JPEGImages/`` (or ``images/``) with ``Annotations/``; and a folder that itself holds XML files, whose images are
-    beside them, or beside the folder in ``JPEGImages/``, ``images/`` or the folder whose name begins this one's
+    Recognised: ``JPEGImages/`` (or ``images/``) with ``Annotations/``; and a folder that itself holds XML files, whose images
+    are beside them, or beside the folder in ``JPEGImages/``, ``images/`` or the folder whose name begins this one's
     (``target_annotations`` → ``target``).
     """
     annotations = path / "Annotations"
@@ -49,8 +50,8 @@ def voc_folders(path: Path) -> tuple[Path, Path] | None:
 def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
     """Read the images that have an XML file of the same stem, in the order of their names.
 
-    VOC counts pixels from 1 and includes the last: ``xmin…xmax`` covers the edges ``xmin − 1 … xmax``. Tools that write 0 for the
-    first pixel (OpenLabeling, as in DAWN) would give −1: clipped to 0. All objects have boxes only; tags that are missing
+    VOC counts pixels from 1 and includes the last: ``xmin…xmax`` covers the edges ``xmin − 1 … xmax``. Tools that write 0 for
+    the first pixel (OpenLabeling, as in DAWN) would give −1: clipped to 0. All objects have boxes only; tags that are missing
     (``difficult``, ``truncated``, ``pose``, ``size``) are taken as 0 or from the picture. Problems are collected, not raised.
 
     Raises:
@@ -100,23 +101,21 @@ def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
     return Part(path, "Pascal VOC", images, ids, sizes, ordered, None, table, problems, notes)
 
 
-def _positions(classes: dict[str, int], ordered: tuple[str, ...]):
-    import numpy as np
-
+def _positions(classes: dict[str, int], ordered: tuple[str, ...]) -> np.ndarray:
     return np.array([ordered.index(name) for name in classes], dtype=np.int64)
 
 
 def _parse(file: Path) -> Element:
     try:
-        root: Element = ElementTree.parse(file, forbid_dtd=False).getroot()
+        root = ElementTree.parse(file).getroot()
     except defusedxml.DefusedXmlException as error:
         raise UserError(f"{file}: XML with entities is refused; remove the DOCTYPE") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise UserError(f"{file}: not valid XML ({error})") from error
     except OSError as error:
         raise UserError(f"{file}: cannot read the file ({error.strerror})") from error
-    if root.tag != "annotation":
-        raise UserError(f"{file}: not Pascal VOC: the top element is <{root.tag}>, not <annotation>")
+    if root is None or root.tag != "annotation":
+        raise UserError(f"{file}: not Pascal VOC: the top element is not <annotation>")
     return root
 
 
