@@ -244,7 +244,7 @@ def place_tags(
         left_end, right_end = (
             left,
             right + 1 - w,
-        )  # outside above, inside, outside below, beside; then a tag or two further away
+        )  # above, inside, below, beside; then further away
         places = [(left_end, top - h), (left_end, top), (right_end, top - h), (left_end, bottom + 1), (right_end, bottom + 1)]
         places += [(left_end, bottom + 1 - h), (right + 1, top), (left - w, top)]
         places += [place for k in (1, 2) for place in ((left_end, top - h - k * h), (left_end, bottom + 1 + k * h))]
@@ -321,7 +321,7 @@ def contact_sheet(
     gap = max(4, cell_width // 60)
     font, title_font = load_font(max(12, cell_width // 26)), load_font(max(14, cell_width // 20))
     line, title_line = tag_size("", font)[1], tag_size("", title_font)[1] + gap if title else 0
-    headings = list(captions) + [""] * (len(pictures) - len(captions))
+    headings = [*captions, *[""] * len(pictures)][: len(pictures)]
     rows = []
     for start in range(0, len(pictures), columns):
         row = []
@@ -332,9 +332,8 @@ def contact_sheet(
         rows.append((row, headings[start : start + columns]))
     count = min(columns, len(pictures))
     heights = [max(picture.height for picture in row) + (line if any(names) else 0) for row, names in rows]
-    sheet = Image.new(
-        "RGB", (count * cell_width + (count + 1) * gap, title_line + sum(heights) + (len(rows) + 1) * gap), "white"
-    )
+    size = count * (cell_width + gap) + gap, title_line + sum(heights) + (len(rows) + 1) * gap
+    sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     y = gap
     if title:

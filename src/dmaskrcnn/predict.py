@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -129,9 +130,10 @@ def predict_images(
         def finish(most: int) -> None:
             """Writes pictures until at most so many are still being drawn: the masks of large images are large."""
             while len(drawing) > most:
-                job, picture, record = drawing.popleft().result()
-                atomic_write(job.picture, lambda path: path.write_bytes(picture))
+                job, picture, record = drawing[0].result()
+                atomic_write(job.picture, partial(_write_bytes, data=picture))
                 records.append(record)
+                drawing.popleft()  # only now: an interruption while waiting loses nothing
                 report.step()
 
         try:
@@ -144,7 +146,9 @@ def predict_images(
             complete = True
         finally:
             readers.shutdown(cancel_futures=True)
-            drawers.shutdown(cancel_futures=True)
+            if not complete:
+                with suppress(Exception):  # the first failure is the one to report
+                    finish(most=0)
             report.close()
             summary.images, summary.seconds = len(records), time.monotonic() - start
             summary.objects = sum(len(record["detections"]) for record in records)
@@ -152,7 +156,7 @@ def predict_images(
                 skipped = [{"file": path.as_posix(), "reason": reason} for path, reason in summary.skipped]
                 content = {"format": FORMAT, "complete": complete, "threshold": threshold}
                 content |= {"images": records, "skipped": skipped}
-                with suppress(*(() if complete else (UserError,))):  # the first failure is the one to report
+                with suppress(*(() if complete else (UserError,))):  # the same
                     write_text(summary.json, json.dumps(content, ensure_ascii=False) + "\n")
     if not records:
         first = summary.skipped[0]
@@ -249,6 +253,10 @@ def _draw(job: Job, image: Tensor, detections: Detections, out: Path) -> tuple[J
     detections.draw(image).save(data, "JPEG", quality=JPEG_QUALITY, comment=JPEG_COMMENT)
     entry = {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix(), **detections.to_dict()}
     return job, data.getvalue(), entry
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def _is_our_picture(path: Path) -> bool:
