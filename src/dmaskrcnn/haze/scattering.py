@@ -114,11 +114,11 @@ def remove_haze(
 
 
 def random_airlight(rng: np.random.Generator) -> tuple[float, float, float]:
-    """An airlight between blueish grey and warm white: brightness 0.62 to 0.9, channels within 0.05 of it.
+    """An airlight between blueish grey and warm white: brightness 0.6 to 0.9, channels within 0.03 of it.
 
     The ranges enclose the sky's colour in photographs of daylight fog (DAWN); nights and sand storms are left out.
     """
-    brightness, warmth = rng.uniform(0.62, 0.9), rng.uniform(-0.05, 0.03)
+    brightness, warmth = rng.uniform(0.6, 0.9), rng.uniform(-0.03, 0.025)
     return brightness + warmth, brightness + 0.2 * warmth, brightness - warmth
 
 
@@ -135,7 +135,7 @@ def smooth_field(rng: np.random.Generator, height: int, width: int, cells: int) 
         float32 ``(height, width)``, zero mean and unit standard deviation (constant 0 for a single pixel).
     """
     grid = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
-    fine = zoom(grid, (height / cells * 1.0, width / cells * 1.0), order=3, mode="nearest", grid_mode=True)
+    fine = zoom(grid, (height / cells, width / cells), order=3, mode="nearest", grid_mode=True)
     top, left = (fine.shape[0] - height) // 2, (fine.shape[1] - width) // 2
     fine = fine[top : top + height, left : left + width]
     fine = fine - fine.mean()

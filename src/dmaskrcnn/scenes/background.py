@@ -134,14 +134,14 @@ def furniture(street: Street, rng: np.random.Generator) -> list[tuple[Model, flo
     found = []
     for side in (-1, 1):
         step, start = rng.uniform(18, 26), rng.uniform(8, 18)
-        for z in np.arange(start, 90, step):
+        for z in np.arange(start, 75, step):
             if not street.crossing or abs(z - street.crossing) > 5:
                 found.append((_lamp_post(side), side * kerb, float(z)))
         z = rng.uniform(9, 16)
-        while z < 80:
+        while z < 65:
             if rng.random() < 0.25 + 0.7 * street.green and not (street.crossing and abs(z - street.crossing) < 7):
                 x = verge + rng.uniform(0, 2) if street.green > 0.3 else kerb + 0.2
-                found.append((_tree(rng), side * float(x), float(z)))
+                found.append((_tree(rng, detail=1 if z < 28 else 0), side * float(x), float(z)))
             z += rng.uniform(5, 9)
     return found
 
@@ -154,21 +154,21 @@ def _lamp_post(side: int) -> Model:
     return Model([mast + arm + head], (0.14, 6.4, 0.14), billboard=True)
 
 
-def _tree(rng: np.random.Generator) -> Model:
+def _tree(rng: np.random.Generator, detail: int) -> Model:
     green = np.array(GREENS[rng.integers(len(GREENS))]) * rng.uniform(0.85, 1.15)
-    stem, radius = rng.uniform(1.8, 2.6), rng.uniform(1.2, 1.9)
-    trunk = block((-0.14, 0.14), (0, stem + 0.6), (-0.14, 0.14), (0.30, 0.23, 0.17), top_x=(-0.09, 0.09))
-    angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-    faces = list(trunk)
+    stem, radius = rng.uniform(1.9, 2.6), rng.uniform(1.2, 1.9)
+    faces = block((-0.14, 0.14), (0, stem + 0.6), (-0.14, 0.14), (0.30, 0.23, 0.17), top_x=(-0.09, 0.09))
+    corners, clumps = ((10, 3), (18, 6))[detail]
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     middle = stem + radius
     # Dark clumps below, light ones above: the crown looks round.
-    for level, (lift, shade) in enumerate(((-0.35, 0.62), (-0.1, 0.8), (0.15, 1.0), (0.4, 1.18))):
-        for _ in range(4):
-            size = radius * rng.uniform(0.38, 0.6)
+    for level, (lift, shade) in enumerate(((-0.3, 0.62), (-0.05, 0.78), (0.15, 0.95), (0.38, 1.12))):
+        for _ in range(clumps):
+            size = radius * (rng.uniform(0.42, 0.62) if clumps == 3 else rng.uniform(0.3, 0.5))
             x = rng.normal(0, 0.42) * radius * (1 - 0.15 * level)
-            y = middle + (lift + rng.normal(0, 0.12)) * radius
-            wobble = 1 + 0.1 * rng.standard_normal(14)
-            ring = np.stack([x + size * wobble * np.cos(angles), y + size * wobble * np.sin(angles), np.zeros(14)], axis=1)
-            r, g, b = (green * shade).clip(0, 1).tolist()
+            y = middle + (lift + rng.normal(0, 0.14)) * radius
+            outline = size * (1 + 0.08 * rng.standard_normal(corners))
+            ring = np.stack([x + outline * np.cos(angles), y + outline * np.sin(angles), np.zeros(corners)], axis=1)
+            r, g, b = (green * shade * rng.uniform(0.92, 1.08)).clip(0, 1).tolist()
             faces.append(Face(ring, (r, g, b), "leaf", two_sided=True))
     return Model([faces], (0.5, stem + 1.6 * radius, 0.5), billboard=True)

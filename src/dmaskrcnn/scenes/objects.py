@@ -171,8 +171,8 @@ def car(rng: np.random.Generator) -> Model:
         top_x=(-w + 0.05, w - 0.05),
         top_z=(-half + 0.1, half - 0.25),
         decals={
-            "rear": [(0.02, 0.22, 0.25, 0.9, TAIL_LAMP), (0.78, 0.98, 0.25, 0.9, TAIL_LAMP)],
-            "front": [(0.28, 0.72, 0.1, 0.75, BLACK), (0.03, 0.24, 0.2, 0.8, LAMP), (0.76, 0.97, 0.2, 0.8, LAMP)],
+            "rear": [(0.02, 0.2, 0.35, 0.88, TAIL_LAMP), (0.8, 0.98, 0.35, 0.88, TAIL_LAMP)],
+            "front": [(0.28, 0.72, 0.1, 0.75, BLACK), (0.04, 0.23, 0.28, 0.78, LAMP), (0.77, 0.96, 0.28, 0.78, LAMP)],
             "left": door,
             "right": door,
         },

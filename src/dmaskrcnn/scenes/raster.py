@@ -47,7 +47,7 @@ class Camera:
         width: columns of the picture.
         focal: focal length in pixels.
         horizon: row of the horizon.
-        eye: position in the world, metres.
+        eye: position in the world, metres; at Z = 0.
     """
 
     height: int
@@ -111,37 +111,42 @@ class Canvas:
         """Draw faces in the order given; those turned away from the camera are left out."""
         if not faces:
             return
-        eye = np.asarray(self.camera.eye)
-        corners = np.stack([f.points[:3] for f in faces]) - eye
+        camera, light = self.camera, self.light
+        sizes = np.array([len(f.points) for f in faces])
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        points = np.concatenate([f.points for f in faces])
+        relative = points - np.asarray(camera.eye)
+        a, b, c = relative[starts], relative[starts + 1], relative[starts + 2]
         # The frame is left-handed (X right, Y up, Z forwards), hence the order in the product.
-        normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 1] - corners[:, 0])
+        normals = np.cross(c - a, b - a)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-        towards = -(normals * corners[:, 0]).sum(1)  # distance of the eye in front of the plane
-        lit = normals @ np.asarray(self.light.direction)
-        for face, normal, distance, cosine in zip(faces, normals, towards, lit, strict=True):
-            if abs(distance) < 1e-3 or (distance < 0 and not face.two_sided):
-                continue
-            points = face.points if face.points[:, 2].min() > eye[2] + NEAR else _clip(face.points, eye[2] + NEAR)
-            if len(points) < 3:
-                continue
-            if face.two_sided:
-                cosine = abs(cosine)
-            shade = self.light.sky * (0.85 + 0.15 * normal[1]) + self.light.sun * max(cosine, 0.0) * np.asarray(self.light.tint)
-            self._pen.polygon((self.camera.project(points) * SUPERSAMPLING).ravel().tolist(), fill=len(self.planes))
-            # On the plane, normal . (Z (u, v, 1)) = -distance, so 1/Z is linear in the pixel.
-            self.planes.append(normal / -distance)
-            self.colours.append(np.asarray(face.colour) * (1.0 if face.material == "glow" else shade))
-            self.materials.append(MATERIALS.index(face.material))
-            self.instances.append(instance)
+        distances = -(normals * a).sum(1)  # of the eye in front of the plane
+        two_sided = np.array([f.two_sided for f in faces])
+        lit = normals @ np.asarray(light.direction)
+        lit = np.maximum(np.where(two_sided, np.abs(lit), lit), 0)
+        shade = (light.sky * (0.85 + 0.15 * normals[:, 1]))[:, None] + light.sun * lit[:, None] * np.asarray(light.tint)
+        shade[[f.material == "glow" for f in faces]] = 1
+        colours = np.array([f.colour for f in faces]) * shade
 
-    def area(self, instance: int) -> float:
-        """Pixels that show this instance so far."""
-        first = next((i for i, owner in enumerate(self.instances) if owner == instance), None)
-        if first is None:
-            return 0.0
-        numbers = np.asarray(self.numbers)
-        owners = np.asarray(self.instances)
-        return float((owners[numbers] == instance).sum()) / SUPERSAMPLING**2
+        whole = np.minimum.reduceat(relative[:, 2], starts) > NEAR
+        pixels = camera.project(np.concatenate([points[:, :2], np.maximum(points[:, 2:], NEAR)], axis=1))
+        low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
+        in_frame = (high > 0).all(1) & (low < (camera.width, camera.height)).all(1)
+        shown = ((distances > 1e-3) | (two_sided & (distances < -1e-3))) & (in_frame | ~whole)
+        flat = (pixels * SUPERSAMPLING).ravel().tolist()
+        for i in np.flatnonzero(shown).tolist():
+            outline = flat[2 * starts[i] : 2 * (starts[i] + sizes[i])]
+            if not whole[i]:
+                rest = _clip(faces[i].points, NEAR)
+                if len(rest) < 3:
+                    continue
+                outline = (camera.project(rest) * SUPERSAMPLING).ravel().tolist()
+            self._pen.polygon(outline, fill=len(self.planes))
+            # On the plane, normal . (Z (u, v, 1)) = -distance, so 1/Z is linear in the pixel.
+            self.planes.append(normals[i] / -distances[i])
+            self.colours.append(colours[i])
+            self.materials.append(MATERIALS.index(faces[i].material))
+            self.instances.append(instance)
 
 
 def _clip(points: NDArray[np.floating], near: float) -> NDArray[np.floating]:

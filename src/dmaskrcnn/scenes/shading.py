@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from scipy.ndimage import map_coordinates
 
-from dmaskrcnn.haze.scattering import smooth_field
+from dmaskrcnn.haze.scattering import extinction, smooth_field, transmission
 from dmaskrcnn.scenes.raster import MATERIALS, SUPERSAMPLING, Array, Canvas
 
 SKY_DEPTH = 10_000.0  # metres given to the sky
@@ -29,12 +29,15 @@ class Sky:
     clouds: float
 
 
-def shade(canvas: Canvas, sky: Sky, shadow: Array, rng: np.random.Generator) -> tuple[Array, Array, np.ndarray]:
+def shade(
+    canvas: Canvas, sky: Sky, visibility: float, shadow: Array, rng: np.random.Generator
+) -> tuple[Array, Array, np.ndarray]:
     """Light every sub-pixel by its polygon, its place in the world and its material.
 
     Args:
         canvas: with everything drawn.
         sky: its colours.
+        visibility: of the clear air in metres; distant houses and hills fade towards the horizon's colour.
         shadow: ``(H, W)`` in [0, 1], how much of the daylight is kept from the ground.
         rng: for textures.
 
@@ -47,65 +50,75 @@ def shade(canvas: Canvas, sky: Sky, shadow: Array, rng: np.random.Generator) -> 
     planes, colours = np.array(canvas.planes, dtype=np.float32), np.array(canvas.colours, dtype=np.float32)
     materials = np.array(canvas.materials, dtype=np.uint8)[numbers]
     u, v = camera.rays()
-    inverse = planes[:, 0][numbers] * u + planes[:, 1][numbers] * v + planes[:, 2][numbers]
+    inverse = planes[:, 0].take(numbers) * u + planes[:, 1].take(numbers) * v + planes[:, 2].take(numbers)
     z = 1 / np.maximum(inverse, 1 / SKY_DEPTH)
-    light = np.ones(numbers.shape, dtype=np.float32)
 
     y = camera.eye[1] + z * v
-    grain = rng.standard_normal((camera.height, camera.width), dtype=np.float32).repeat(s, 0).repeat(s, 1)
+    grain = rng.standard_normal((camera.height, camera.width), dtype=np.float32)
     # Less light gets between things that stand close above the ground (ambient occlusion).
-    light -= np.where(materials == _OBJECT, 0.30 * np.clip(1 - y / 0.8, 0, 1), 0)
-    ground = materials == _GROUND
-    light *= np.where(ground, (1 + 0.025 * grain) * (1 - 0.72 * shadow.repeat(s, 0).repeat(s, 1)), 1)
-    light *= np.where(materials == _LEAF, 1 + 0.10 * grain, 1)
+    light = np.where(materials == _OBJECT, 1 - 0.30 * np.clip(1 - y / 0.8, 0, 1), np.float32(1))
+    on_ground = (1 + 0.025 * grain) * (1 - 0.72 * shadow)
+    light = np.where(materials == _GROUND, _enlarge(on_ground, s), light)
+    light = np.where(materials == _LEAF, _enlarge(1 + 0.10 * grain, s), light)
 
-    picture = colours[numbers] * light[..., None]
+    picture = colours.take(numbers, axis=0) * light[..., None]
     _windows(picture, numbers, materials, planes, u, y, z, camera.eye[0])
     above = materials == 0
-    picture[above] = _sky_colours(canvas, sky, rng)[above]
-    height, width = camera.height, camera.width
-    image = picture.reshape(height, s, width, s, 3).mean(axis=(1, 3))
+    t = np.where(above, 1, transmission(z, extinction(visibility)))[..., None]
+    picture = picture * t + np.array(sky.horizon, dtype=np.float32) * (1 - t)
+    image = _average(picture, s) + _average(above[..., None].astype(np.float32), s) * _sky_colours(canvas, sky, rng)
 
     # One sub-pixel stands for its pixel: masks stay disjoint, depths are not averaged over edges.
-    at = (slice(None, None, s), slice(None, None, s))
-    distance = z[at] * np.sqrt(1 + u[:, ::s] ** 2 + v[::s] ** 2)
-    distance[above[at]] = SKY_DEPTH
-    return image, np.minimum(distance, SKY_DEPTH), np.array(canvas.instances)[numbers[at]]
+    distance = z[::s, ::s] * np.sqrt(1 + u[:, ::s] ** 2 + v[::s] ** 2)
+    distance[above[::s, ::s]] = SKY_DEPTH
+    return image, np.minimum(distance, SKY_DEPTH), np.array(canvas.instances)[numbers[::s, ::s]]
+
+
+def _enlarge(field: Array, by: int) -> Array:
+    return field.repeat(by, 0).repeat(by, 1)
+
+
+def _average(picture: Array, by: int) -> Array:
+    """Means of ``by x by`` blocks of ``(H, W, C)``; slices are several times as fast as ``reshape().mean()``."""
+    parts = [picture[i::by, j::by] for i in range(by) for j in range(by)]
+    return sum(parts[1:], parts[0]) / len(parts)
 
 
 def _windows(
     picture: Array, numbers: np.ndarray, materials: np.ndarray, planes: Array, u: Array, y: Array, z: Array, eye_x: float
 ) -> None:
     """Rows of windows on the facades, in place; they blur into the wall with distance, as they should."""
-    rows, columns = np.nonzero(materials == _FACADE)
-    if not len(rows):
+    here = np.flatnonzero(materials == _FACADE)
+    if not len(here):
         return
-    number, height, depth = numbers[rows, columns], y[rows, columns], z[rows, columns]
-    facing_road = np.abs(planes[:, 0]) > np.abs(planes[:, 2])
-    along = np.where(facing_road[number], depth, eye_x + depth * u[0, columns])
-    # Two or three styles, told apart by the number of the wall.
-    pitch = 2.2 + 0.5 * (number % 3)
-    column, row = (along / pitch) % 1, ((height - 0.3) / 3.1) % 1
-    glass = (column > 0.27) & (column < 0.73) & (row > 0.32) & (row < 0.80) & (height > 0.4)
-    frame = (column > 0.22) & (column < 0.78) & (row > 0.26) & (row < 0.84) & (height > 0.4) & ~glass
-    strength = np.clip(30 / depth, 0, 1)
-    tone = np.where(glass, 0.42, np.where(frame, 1.12, 1.0))
-    tone = 1 + (tone - 1) * strength
-    tone *= 0.8 + 0.2 * np.clip(height / 3, 0, 1)
-    picture[rows, columns] *= tone[:, None]
-    picture[rows, columns] += (glass * strength)[:, None] * np.array([0.02, 0.04, 0.06], dtype=np.float32)
+    number, height, depth = numbers.ravel().take(here), y.ravel().take(here), z.ravel().take(here)
+    facing_road = (np.abs(planes[:, 0]) > np.abs(planes[:, 2])).take(number)
+    along = np.where(facing_road, depth, eye_x + depth * u[0].take(here % numbers.shape[1]))
+    # Houses differ in the spacing of their windows, told apart by the number of the wall.
+    pitch = (2.2 + 0.5 * (np.arange(len(planes), dtype=np.float32) % 3)).take(number)
+    # Distances from the middle of the nearest window, in windows.
+    across, up = np.abs((along / pitch) % 1 - 0.5), np.abs(((height - 0.3) / np.float32(3.1)) % 1 - 0.56)
+    above_ground = height > 0.4
+    glass = (across < 0.23) & (up < 0.24) & above_ground
+    frame = (across < 0.28) & (up < 0.30) & above_ground
+    strength = np.minimum(30 / depth, 1)
+    tone = 1 + np.where(glass, np.float32(-0.54), np.where(frame, np.float32(0.12), np.float32(0))) * strength
+    tone *= 0.8 + 0.2 * np.minimum(height / 3, 1)
+    picture.reshape(-1, 3)[here] *= tone[:, None]
 
 
 def _sky_colours(canvas: Canvas, sky: Sky, rng: np.random.Generator) -> Array:
-    """The sky at every sub-pixel: a gradient from the horizon up, and clouds stretched along it."""
-    camera, s = canvas.camera, SUPERSAMPLING
-    _, v = camera.rays()
-    up = np.clip(v / 0.45, 0, 1) ** 0.7
+    """The sky at every pixel ``(H, W, 3)``: a gradient from the horizon up, and clouds that lie flatter towards it."""
+    camera = canvas.camera
+    v = np.clip((camera.horizon - np.arange(camera.height, dtype=np.float32) - 0.5) / camera.focal, 0, None)[:, None]
+    up = np.clip(v / 0.4, 0, 1) ** 0.8
     horizon, zenith = np.array(sky.horizon, dtype=np.float32), np.array(sky.zenith, dtype=np.float32)
-    colours = (horizon * (1 - up[..., None]) + zenith * up[..., None]).repeat(camera.width * s, 1)
-    field = smooth_field(rng, 24, 16, cells=7) + 0.5 * smooth_field(rng, 24, 16, cells=12)
-    size = (camera.width * s, camera.height * s)
-    cover = np.asarray(Image.fromarray(field.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
-    cover = np.clip(0.5 * cover + 1.5 * sky.clouds - 0.7, 0, 1) * np.clip(v / 0.06, 0, 1)
-    white = np.array([0.93, 0.94, 0.95], dtype=np.float32) * (1 - 0.12 * sky.clouds)
-    return colours + (0.75 * cover)[..., None] * (white - colours)
+    colours = horizon * (1 - up[..., None]) + zenith * up[..., None]
+    field = smooth_field(rng, 64, 64, cells=9) + 0.6 * smooth_field(rng, 64, 64, cells=22)
+    # Seen on a level ceiling: the row on the cloud map goes with 1/slope.
+    rows = 63 * np.clip(0.09 / (v[:, 0] + 0.09), 0, 1)
+    columns = np.linspace(0, 63, camera.width)
+    cover = map_coordinates(field, np.meshgrid(rows, columns, indexing="ij"), order=1)
+    cover = np.clip(0.6 * cover + 2.2 * sky.clouds - 1.0, 0, 1) * np.clip(v / 0.05, 0, 1)
+    white = np.array([0.96, 0.96, 0.97], dtype=np.float32) * (1 - 0.14 * sky.clouds)
+    return colours + (0.8 * cover)[..., None] * (white - colours)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from dmaskrcnn.haze.scattering import extinction, transmission
 from dmaskrcnn.scenes.background import Street, furniture, ground, skyline
 from dmaskrcnn.scenes.objects import BUILDERS, Model
 from dmaskrcnn.scenes.raster import BACKGROUND, SUPERSAMPLING, Array, Camera, Canvas, Face, Light
@@ -75,15 +74,16 @@ class Thing:
         """Its faces in the world, parts from the farthest to the nearest."""
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        offset = np.array([self.x, 0, self.z])
-        parts = []
-        for part in self.model.parts:
-            moved = [replace(f, points=f.points @ turn + offset) for f in part]
-            middle = np.mean([f.points.mean(0) for f in moved], axis=0) - eye
-            parts.append((float(np.linalg.norm(middle)), moved))
+        faces = [f for part in self.model.parts for f in part]
+        points = np.concatenate([f.points for f in faces]) @ turn + (self.x, 0, self.z)
+        ends = np.cumsum([len(f.points) for f in faces])
+        moved = iter(
+            Face(points[end - len(f.points) : end], f.colour, f.material, f.two_sided) for f, end in zip(faces, ends, strict=True)
+        )
+        parts = [[next(moved) for _ in part] for part in self.model.parts]
         if not self.model.in_order:
-            parts.sort(key=lambda part: -part[0])
-        return [f for _, part in parts for f in part]
+            parts.sort(key=lambda part: -float(np.linalg.norm(np.mean([f.points.mean(0) for f in part], axis=0) - eye)))
+        return [f for part in parts for f in part]
 
 
 def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
@@ -107,12 +107,13 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
     light, sky = _weather(rng)
     backdrop = ground(street, rng) + skyline(street, rng)
     static = [Thing(m, x, z, 0.0, BACKGROUND) for m, x, z in furniture(street, rng)]
+    static = [t for t in static if abs(t.x - eye[0]) < t.z * 0.5 * width / focal + 3]  # the rest is out of the picture
     things = _place(street, camera, rng)
     texture_seed = rng.integers(2**32)
     while True:
         canvas, areas = _draw(camera, light, backdrop, static + things)
         shown = _shadows(camera, light, static + things)
-        picture, depth, owners = shade(canvas, sky, shown, np.random.default_rng(texture_seed))
+        picture, depth, owners = shade(canvas, sky, street.visibility, shown, np.random.default_rng(texture_seed))
         visible = np.array([(owners == i).sum() for i in range(len(things))])
         kept = [
             t
@@ -123,9 +124,7 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
             break
         things = kept  # what is hardly seen leaves the street, so that nothing visible is without annotation
 
-    haze = transmission(depth, extinction(street.visibility))[..., None]
-    picture = picture * haze + np.array(sky.horizon, dtype=np.float32) * (1 - haze)
-    picture += np.random.default_rng(texture_seed + 1).normal(0, 0.008, picture.shape)
+    picture += 0.008 * np.random.default_rng(texture_seed + 1).standard_normal(picture.shape, dtype=np.float32)
     masks = owners == np.arange(len(things))[:, None, None]
     return Scene(
         image=(picture.clip(0, 1) * 255 + 0.5).astype(np.uint8),
@@ -159,13 +158,13 @@ def _weather(rng: np.random.Generator) -> tuple[Light, Sky]:
     )
     light = (
         Light(towards, 0.62, 0.56, (1.0, 0.97, 0.92)),
-        Light(towards, 0.66, 0.46, (1.0, 0.84, 0.64)),
+        Light(towards, 0.66, 0.54, (1.0, 0.86, 0.68)),
         Light(towards, 0.10, 0.80, (1.0, 1.0, 1.0)),
     )[kind]
     sky = (
-        Sky((0.28, 0.51, 0.83), (0.76, 0.85, 0.93), float(rng.uniform(0.3, 0.6))),
-        Sky((0.45, 0.58, 0.78), (0.97, 0.84, 0.70), float(rng.uniform(0.25, 0.55))),
-        Sky((0.66, 0.70, 0.76), (0.83, 0.85, 0.87), float(rng.uniform(0.7, 1.0))),
+        Sky((0.20, 0.43, 0.78), (0.76, 0.86, 0.94), float(rng.uniform(0.3, 0.65))),
+        Sky((0.36, 0.50, 0.74), (0.97, 0.83, 0.66), float(rng.uniform(0.3, 0.6))),
+        Sky((0.60, 0.65, 0.72), (0.84, 0.86, 0.88), float(rng.uniform(0.7, 1.0))),
     )[kind]
     return light, sky
 
