@@ -160,7 +160,7 @@ PRESETS: dict[str, Preset] = {
             rois_sampled=64,
             pre_nms=(300, 300),
             post_nms=(200, 200),
-            trainable_layers=4,
+            trainable_layers=3,
         ),
         weights="imagenet",
         iterations=3_000,
