@@ -4,6 +4,7 @@ from dmaskrcnn.data.augment import Augmentation, resize_to, strong_photometric
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.dataset import Dataset, open_dataset, open_images
 from dmaskrcnn.data.image import decode_image, list_images
+from dmaskrcnn.data.inspection import Inspection, inspect
 from dmaskrcnn.data.loader import Batches, batch_loader, same_images
 from dmaskrcnn.data.sample import Annotations, Batch, Sample
 
@@ -13,10 +14,12 @@ __all__ = [
     "Batch",
     "Batches",
     "Dataset",
+    "Inspection",
     "Sample",
     "batch_loader",
     "canonical",
     "decode_image",
+    "inspect",
     "list_images",
     "open_dataset",
     "open_images",

@@ -147,7 +147,7 @@ def _read_images(
             try:
                 size = _read_size(entry) or image_size(file)[0]
             except UserError as error:
-                problems.append(Problem("unreadable image", path, where, str(error)))
+                problems.append(Problem("unreadable", path, where, str(error)))
                 continue
         images[image_id] = (file, size)
     if not images:
