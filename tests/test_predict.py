@@ -62,7 +62,7 @@ def files(folder: Path) -> list[str]:
 def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
     source, out = tmp_path / "in", tmp_path / "new" / "out"
     photo(source / "a.jpg")
-    photo(source / "deep" / "er" / "b.png", (50, 20))
+    photo(source / "deep" / "er" / "b.png", (200, 60))
     (source / "notes.txt").write_text("no image")
     summary = predict_images(LeftHalf(), [source], out)
     assert files(out) == ["a.jpg", "deep/er/b.jpg", "detections.json"]
@@ -74,14 +74,14 @@ def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
     first, second = data["images"]
     assert first["file"] == (source / "a.jpg").as_posix()
     assert second["picture"] == "deep/er/b.jpg"
-    assert (second["width"], second["height"]) == (50, 20)
+    assert (second["width"], second["height"]) == (200, 60)
     (found,) = second["detections"]
-    assert (found["class"], found["score"], found["box"]) == ("car", 0.75, [0.0, 0.0, 25.0, 20.0])
-    assert coco_mask.decode(found["mask"]).sum() == 25 * 20
+    assert (found["class"], found["score"], found["box"]) == ("car", 0.75, [0.0, 0.0, 100.0, 60.0])
+    assert coco_mask.decode(found["mask"]).sum() == 100 * 60
     drawn = opened(out / "deep" / "er" / "b.jpg")
-    assert drawn.shape == (20, 50, 3)
-    assert abs(drawn[:, 30:] - 128).max() < 40  # the right half is as it was, up to JPEG's ringing
-    assert abs(drawn[10, 5] - 128).max() > 30  # the left half is tinted
+    assert drawn.shape == (60, 200, 3)
+    assert abs(drawn[:, 110:] - 128).max() < 5  # the right half is as it was, up to JPEG's rounding
+    assert abs(drawn[40, 50] - 128).max() > 30  # the left half is tinted
 
 
 def test_nothing_found_is_written_too(tmp_path):

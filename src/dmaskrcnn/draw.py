@@ -153,7 +153,7 @@ def _draw_objects(
     pen = ImageDraw.Draw(painted)
     for index in order:
         pen.rectangle(corners[index], outline=colours[index], width=max(1, round(size / 700)))
-    font = load_font(max(11, round(size / 46)))
+    font = load_font(max(11, round(size / 50)))
     for tag in reversed(place_tags(corners, captions, colours, font, height, width)):  # the first, most certain one on top
         _draw_tag(pen, tag, font)
     return painted

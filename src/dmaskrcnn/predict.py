@@ -44,7 +44,7 @@ from dmaskrcnn.files import atomic_write, write_text
 
 FORMAT = "dmaskrcnn detections 1"
 JPEG_COMMENT = b"drawn by dmaskrcnn predict"  # marks a picture as ours: it may be overwritten by the next run
-JPEG_QUALITY = 92
+JPEG_QUALITY = 92  # without chroma subsampling, which would blur coloured lines of one pixel
 
 
 class Predictor(Protocol):
@@ -250,7 +250,7 @@ def _batches(
 def _draw(job: Job, image: Tensor, detections: Detections, out: Path) -> tuple[Job, bytes, dict[str, Any]]:
     """The drawn picture as a JPEG file, and the image's entry for the JSON file."""
     data = io.BytesIO()
-    detections.draw(image).save(data, "JPEG", quality=JPEG_QUALITY, comment=JPEG_COMMENT)
+    detections.draw(image).save(data, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=JPEG_COMMENT)
     entry = {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix(), **detections.to_dict()}
     return job, data.getvalue(), entry
 
