@@ -233,7 +233,7 @@ class Detector(nn.Module):
         else:
             path = Path(weights)
             if path.is_dir():
-                names = _read_description(path)[0]
+                names = read_description(path)[0]
                 _load_whole(detector, read_state(path / "model.safetensors"), names, str(path))
             else:
                 state = read_state(path)
@@ -241,7 +241,7 @@ class Detector(nn.Module):
                     _load_backbone(detector, state, weights)
                 else:
                     description = path.with_suffix(".json")
-                    names = _read_description(path)[0] if description.is_file() else classes
+                    names = read_description(path)[0] if description.is_file() else classes
                     _load_whole(detector, state, names, weights)
         return detector
 
@@ -253,7 +253,7 @@ class Detector(nn.Module):
             UserError: a file that is missing or damaged, or weights that do not fit the description.
         """
         folder = Path(folder)
-        classes, config = _read_description(folder)
+        classes, config = read_description(folder)
         detector = cls(classes, config)
         _check_and_load(detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors"))
         return detector.eval()
@@ -334,7 +334,8 @@ def _download(get: Any) -> dict[str, Tensor]:
         ) from error
 
 
-def _read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
+def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
+    """Classes and architecture from a run folder's ``model.json``, or from the one beside a weights file. Raises UserError."""
     file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
     try:
         description = json.loads(file.read_text(encoding="utf-8"))

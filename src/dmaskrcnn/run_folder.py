@@ -40,17 +40,6 @@ def create_run_folder(config: TrainConfig) -> Path:
     return folder
 
 
-def read_yaml_config(path: Path) -> dict[str, Any]:
-    """The fields of a YAML file. Raises UserError naming the file."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a readable YAML file ({str(error).splitlines()[0]}); see config.yaml of any run") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: holds no fields; see config.yaml of any run")
-    return values
-
-
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write ``last.pt`` atomically: tensors and plain values only, so that it loads with ``weights_only=True``."""
     atomic_write(folder / "last.pt", lambda path: torch.save(state, path))

@@ -30,6 +30,7 @@ from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
 from .errors import UserError
 from .methods import Method, build_method
+from .plots import plot_curves
 from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
 
 LOG_EVERY = 20  # iterations per row of metrics.csv
@@ -159,6 +160,8 @@ class Trainer:
             self.save(finished=not asked)
             if metrics:
                 metrics.close()
+                if metrics.rows:
+                    plot_curves({config.name or config.method: metrics.path}, self.folder / "curves.png")
         if asked:
             if main:
                 print(f"stopped at iteration {self.iteration}; saved. Continue with: dmaskrcnn train --resume {self.folder}", file=sys.stderr)

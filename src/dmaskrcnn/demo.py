@@ -1,0 +1,130 @@
+"""`dmaskrcnn demo`: the main job from nothing, on street scenes that it renders itself.
+
+Labelled clear scenes and unlabelled hazy ones are rendered; a detector learns the clear ones from scratch; from that start a
+baseline goes on with the clear scenes alone and DMask R-CNN with the hazy ones beside them, for the same number of iterations;
+both are scored on clear and hazy test scenes, which show the same streets.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import TrainConfig
+from .data import open_dataset
+from .detector import Detector
+from .draw import contact_sheet, draw_truth
+from .errors import UserError
+from .evaluation import evaluate
+from .files import atomic_write, write_text
+from .plots import plot_curves
+from .scenes import write_scenes
+from .evaluate import Scores, paired_difference
+from .training import train
+
+VISIBILITY = (30.0, 90.0)  # metres: dense fog, in which the far end of a street is gone
+PICTURES = 5
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much the demo renders and trains; the tests run a tiny one."""
+
+    clear: int = 240
+    hazy: int = 160
+    test: int = 80
+    start: int = 420
+    adapt: int = 180
+
+
+def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:  # noqa: B008 (a frozen dataclass)
+    """Run it and return its folder: ``scenes/``, the three runs, ``results.md``, ``pictures.jpg``, ``curves.png``.
+
+    Raises:
+        UserError: ``out`` cannot be written to.
+    """
+    began = time.monotonic()
+    folder = _new_folder(out)
+    _say("1/4 rendering street scenes")
+    scenes = folder / "scenes"
+    clear = write_scenes(scenes / "clear", size.clear, seed=4 * seed + 1, progress=True)
+    hazy = write_scenes(scenes / "hazy", size.hazy, seed=4 * seed + 2, visibility=VISIBILITY, labelled=False, progress=True)
+    tests = {
+        "clear": write_scenes(scenes / "test-clear", size.test, seed=4 * seed + 3, progress=True),
+        "hazy": write_scenes(scenes / "test-hazy", size.test, seed=4 * seed + 3, visibility=VISIBILITY, progress=True),
+    }
+
+    common = {"preset": "demo", "source": (clear,), "out": folder, "seed": seed}
+    _say("2/4 learning the clear scenes from scratch")
+    start = train(TrainConfig(method="source", name="start", iterations=size.start, **common))
+    _say("3/4 from there: the baseline (clear scenes only) and DMask R-CNN (clear and unlabelled hazy scenes)")
+    common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
+    runs = {
+        "baseline": train(TrainConfig(method="source", name="baseline", **common)),
+        "DMask R-CNN": train(TrainConfig(method="grl", name="dmask", target=(hazy,), **common)),
+    }
+
+    _say("4/4 scoring both on the same streets, clear and hazy")
+    detectors = {name: Detector.load(run).set_precision() for name, run in runs.items()}
+    scores = {
+        (name, air): evaluate(detector, test, results=runs[name] / f"{air}.json", progress=True)
+        for name, detector in detectors.items()
+        for air, test in tests.items()
+    }
+    table = _table(scores)
+    write_text(folder / "results.md", table)
+    _draw(detectors, tests, folder / "pictures.jpg")
+    plot_curves({name: run / "metrics.csv" for name, run in runs.items()}, folder / "curves.png")
+    print(f"\n{table}\npictures: {folder / 'pictures.jpg'}\ncurves: {folder / 'curves.png'}")
+    print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
+    print(folder)
+    return folder
+
+
+def _new_folder(out: Path) -> Path:
+    number = 1
+    while (out / f"demo-{number}").exists():
+        number += 1
+    folder = out / f"demo-{number}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
+    return folder
+
+
+def _table(scores: dict[tuple[str, str], Scores]) -> str:
+    """Markdown, readable in a terminal as it is."""
+    metrics = {"box AP50": "box/AP50", "mask AP50": "mask/AP50"}
+    rows = [["", *(f"{air} {title}" for air in ("clear", "hazy") for title in metrics)]]
+    for name in dict.fromkeys(n for n, _ in scores):
+        rows.append([name, *(_cell(scores[name, air][m]) for air in ("clear", "hazy") for m in metrics.values())])
+    gains = {air: paired_difference(scores["baseline", air], scores["DMask R-CNN", air]) for air in ("clear", "hazy")}
+    rows.append(["difference", *(_cell(gains[air][m], sign="+") for air in ("clear", "hazy") for m in metrics.values())])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    images = scores["baseline", "hazy"].images
+    return "\n".join([*lines, "", f"In percent, with 95 % bootstrap intervals over {images} test scenes; the difference is paired.", ""])
+
+
+def _cell(metric: object, sign: str = "") -> str:
+    value, low, high = (100 * getattr(metric, k) for k in ("value", "low", "high"))
+    return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
+def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> None:
+    clear, hazy = (open_dataset(path) for path in tests.values())
+    pictures = []
+    for index in range(min(PICTURES, len(hazy))):
+        image = hazy.load(index).image
+        pictures.append(draw_truth(clear.load(index).image, clear.annotations(index), clear.classes))
+        pictures += [d.predict(image, threshold=0.5).draw(image) for d in detectors.values()]
+    sheet = contact_sheet(pictures, 1 + len(detectors), ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)])
+    atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,59 @@
+"""Curves of a training run, from its ``metrics.csv``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from .domain import LN2
+from .files import atomic_write
+
+
+def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
+    """Draw loss, learning rate and domain accuracy of one or several runs against the iteration.
+
+    Args:
+        metrics: ``metrics.csv`` per name of the run, for the legend.
+        out: the ``.png`` to write.
+    """
+    from matplotlib.figure import Figure  # no pyplot: it looks for a display and keeps figures alive
+
+    runs = {name: _read(path) for name, path in metrics.items()}
+    domain = any("loss_domain" in row for rows in runs.values() for row in rows)
+    panels = [("loss", "detection loss"), ("lr", "learning rate")]
+    if domain:
+        panels += [("loss_domain", "domain loss"), ("domain_accuracy", "domain accuracy")]
+    figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
+    for axes, (column, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name, rows in runs.items():
+            points = [(row["iteration"], _value(row, column)) for row in rows if _value(row, column) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name, linewidth=1.5)
+        axes.set_title(title)
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.01)
+        chance = {"loss_domain": (LN2, "ln 2: domains cannot be told apart"), "domain_accuracy": (0.5, "chance")}.get(column)
+        if chance:
+            axes.axhline(chance[0], color="grey", linestyle="--", linewidth=1, label=chance[1])
+        if column == "domain_accuracy":
+            axes.set_ylim(0, 1.02)
+        elif column != "lr":
+            axes.set_ylim(bottom=0)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize="small")
+    atomic_write(out, lambda path: figure.savefig(path, dpi=110, format="png"))
+
+
+def _value(row: Mapping[str, float], column: str) -> float | None:
+    """``loss`` means detection alone, so that the curves of runs with and without a domain loss can be compared."""
+    if column != "loss":
+        return row.get(column)
+    parts = [v for k, v in row.items() if k.startswith("loss_") and k != "loss_domain"]
+    return sum(parts) if parts else None
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv.DictReader(file)]
