@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from evaluation_cases import CLASSES, Truth, make_found, make_objects, random_case
 from faster_coco_eval import COCO
 from faster_coco_eval import COCOeval_faster as COCOeval
 from faster_coco_eval.core import mask as rle
@@ -18,62 +19,7 @@ from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluate import paired_difference, score
-from dmaskrcnn.metrics.bootstrap import resample_counts
 from dmaskrcnn.metrics.scores import difference_table
-
-CLASSES = ("car", "person", "bus")
-
-
-@dataclass
-class Truth:
-    objects: list[Annotations]
-    image_ids: list[int | str]
-    classes: tuple[str, ...] = CLASSES
-
-    def annotations(self, index: int, /) -> Annotations:
-        return self.objects[index]
-
-
-def boxes_and_masks(boxes, size):
-    """Ellipses that fill the boxes."""
-    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    dx = (x[None] + 0.5 - centre[:, 0, None, None]) / half[:, 0, None, None]
-    dy = (y[None] + 0.5 - centre[:, 1, None, None]) / half[:, 1, None, None]
-    return boxes.float(), dx**2 + dy**2 <= 1
-
-
-def random_boxes(generator, n, size):
-    low = torch.rand(n, 2, generator=generator) * size * 0.6
-    return torch.cat([low, low + 6 + torch.rand(n, 2, generator=generator) * size * 0.35], 1).clamp(max=size)
-
-
-def random_case(seed, images=12, *, crowd=0.0, difficult=0.0, boxes_only=0.0, size=64, classes=CLASSES):
-    """Objects, and detections that are jittered objects, duplicates, false alarms and wrong classes."""
-    g = torch.Generator().manual_seed(seed)
-
-    def chance(n, p):
-        return torch.rand(n, generator=g) < p
-
-    truth, found = [], []
-    for image in range(images):
-        n = int(torch.randint(0, 7, (1,), generator=g)) if image else 0
-        boxes, masks = boxes_and_masks(random_boxes(g, n, size), size)
-        labels = torch.randint(0, 2, (n,), generator=g)  # no bus
-        has_mask = ~chance(n, boxes_only)
-        truth.append(
-            Annotations(boxes, labels, masks & has_mask[:, None, None], has_mask, chance(n, crowd), chance(n, difficult))
-        )
-        source = torch.randint(0, max(n, 1), (2 * n,), generator=g)
-        jitter = boxes[source] + torch.randn(2 * n, 4, generator=g) * 2
-        jitter = torch.cat([torch.minimum(jitter[:, :2], jitter[:, 2:] - 3), jitter[:, 2:]], 1)
-        noise = random_boxes(g, 3, size)
-        boxes, masks = boxes_and_masks(torch.cat([jitter, noise]), size)
-        labels = torch.cat([labels[source], torch.randint(0, 3, (3,), generator=g)])
-        labels = torch.where(chance(len(labels), 0.1), 1 - labels.clamp(max=1), labels)
-        scores, order = torch.rand(len(boxes), generator=g).sort(descending=True)
-        found.append(Detections(boxes[order], labels[order], scores, masks[order], classes))
-    return Truth(truth, list(range(images))), found
 
 
 def coco_eval(truth, found, kind):
@@ -215,18 +161,6 @@ def test_legacy_agrees_with_a_plain_implementation(seed):
     assert score(truth, found, bootstrap=0)["legacy/mAP"].value == pytest.approx(plain_legacy(truth, found), abs=1e-12)
 
 
-def make_objects(boxes, labels, size=40, **flags):
-    boxes, masks = boxes_and_masks(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), size)
-    false = torch.zeros(len(boxes), dtype=torch.bool)
-    given = {"has_mask": ~false, "crowd": false, "difficult": false} | {k: torch.tensor(v) for k, v in flags.items()}
-    return Annotations(boxes, torch.tensor(labels, dtype=torch.int64), masks, **given)
-
-
-def make_found(boxes, labels, scores, classes=CLASSES, size=40):
-    boxes, masks = boxes_and_masks(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), size)
-    return Detections(boxes, torch.tensor(labels, dtype=torch.int64), torch.tensor(scores, dtype=torch.float32), masks, classes)
-
-
 A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
 
 
@@ -292,57 +226,6 @@ def test_no_mask_ap_without_masks_in_truth_or_detections():
     assert "mask/AP" not in score(truth, no_size, bootstrap=0).metrics
     truth, found = random_case(6, boxes_only=1.0)
     assert "mask/AP" not in score(truth, found, bootstrap=0).metrics
-
-
-def repeated(truth, found, counts):
-    images = [i for i, count in enumerate(counts) for _ in range(count)]
-    return Truth([truth.objects[i] for i in images], list(range(len(images)))), [found[i] for i in images]
-
-
-def test_resamples_equal_literally_repeated_images():
-    truth, found = random_case(7, images=9, crowd=0.1, difficult=0.1)
-    scores = score(truth, found, bootstrap=20, seed=3)
-    counts = resample_counts(9, 20, 3)
-    for column in range(20):
-        literal = score(*repeated(truth, found, counts[:, column]), bootstrap=0)
-        for name, metric in literal.metrics.items():
-            if len(scores[name].replicates):
-                np.testing.assert_allclose(scores[name].replicates[column], metric.value, atol=1e-12, err_msg=name)
-
-
-def test_intervals_hold_the_value_and_shrink_with_more_images():
-    truth, found = random_case(8, images=12)
-    few = score(truth, found, bootstrap=200)
-    more = score(*repeated(truth, found, [8] * 12), bootstrap=200)
-    for name in ("voc/AP50", "box/AP", "mask/AP50/car", "legacy/mAP"):
-        assert few[name].low < few[name].value < few[name].high
-        assert more[name].high - more[name].low < 0.6 * (few[name].high - few[name].low)
-    again = score(truth, found, bootstrap=200)
-    assert again["box/AP"] == few["box/AP"]
-    assert score(truth, found, bootstrap=200, seed=1)["box/AP"] != few["box/AP"]
-
-
-def test_paired_difference():
-    truth, found = random_case(9, images=20)
-    good = score(truth, found, bootstrap=100)
-    same = paired_difference(good, score(truth, found, bootstrap=100))
-    assert all(d.value == d.low == d.high == d.share_above_zero == 0 for n, d in same.items() if "bus" not in n)
-    worse = [d[d.scores > 0.5] for d in found]
-    change = paired_difference(score(truth, worse, bootstrap=100), good)["box/AP50"]
-    assert change.low <= change.value <= change.high
-    assert change.value > 0.05
-    assert change.share_above_zero > 0.95
-    assert change.high - change.low < good["box/AP50"].high - good["box/AP50"].low
-
-
-def test_runs_that_cannot_be_paired_are_refused():
-    truth, found = random_case(10)
-    first = score(truth, found, bootstrap=10)
-    with pytest.raises(ValueError, match="seed"):
-        paired_difference(first, score(truth, found, bootstrap=10, seed=1))
-    truth.objects[1].boxes[0, 0] += 1
-    with pytest.raises(ValueError, match="ground truth"):
-        paired_difference(first, score(truth, found, bootstrap=10))
 
 
 def test_no_detections_scores_zero():

@@ -174,7 +174,7 @@ class _Matched:
 
     def add(self, index: int, objects: Annotations, detections: Detections) -> None:
         """Match the detections of one image by every rule."""
-        image = self.place[index]
+        image, detections = self.place[index], detections.to("cpu")
         order = np.argsort(-detections.scores.numpy(), kind="stable")
         labels = self._translate(detections)[order]
         scores = detections.scores.numpy()[order].astype(np.float64)

@@ -1,7 +1,16 @@
 """95 % intervals by resampling the images, and paired differences of two runs on the same images.
 
-Percentile bootstrap (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The image is the unit: the
-objects of one photograph are not independent of each other.
+The image is the unit, since the objects of one photograph are not independent of each other. Intervals are percentile
+intervals (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), moved by the bootstrap's own estimate of
+bias (chapter 10). Average precision needs that: its envelope is a maximum, so resamples, which repeat images, score a little
+higher than the set they are drawn from. In a mean over many classes the bias outgrows the spread, and plain percentile
+intervals may not even hold the value.
+
+How often such intervals hold the true value, in simulations with a known one: a single class in 63 images, 92 %; the mean
+over 6 common classes in 500 images, 93 %; the mean over 40 classes, from 3 to 0.08 objects per image, in 300 images, 85 %
+(unmoved: 71 %). No interval can say what a class of two or three objects would do on other images: in 63 images, with one
+class at 400 objects and others at 40, 30, 10, 9 and 1, the mean's interval holds the truth 75 % of the time. Trust common
+classes first.
 """
 
 from __future__ import annotations
@@ -19,8 +28,8 @@ class Metric:
 
     Attributes:
         value: in [0, 1] (a difference: in [-1, 1]); NaN where there was no object to find.
-        low: 2.5th percentile of the resamples; NaN without an interval.
-        high: 97.5th percentile.
+        low: lower end of the interval; NaN without one.
+        high: upper end.
         replicates: ``(B,)``, the value in each resample, NaN where it held no object; empty without an interval.
     """
 
@@ -35,7 +44,7 @@ class Difference(Metric):
     """The second run minus the first.
 
     Attributes:
-        share_above_zero: share of the resamples in which the second run is better; NaN without an interval.
+        share_above_zero: share of the resamples, moved as the interval is, in which the second run is better; NaN without any.
     """
 
     share_above_zero: float = np.nan
@@ -52,11 +61,11 @@ def resample_counts(images: int, replicates: int, seed: int) -> NDArray[np.int32
     return counts
 
 
-def with_interval(value: float, replicates: NDArray[np.float64]) -> Metric:
-    """A metric with the percentile interval of its resamples ``(B,)``; NaN resamples (no object drawn) are left out."""
+def with_interval(value: float, replicates: NDArray[np.float64], least: float = 0.0) -> Metric:
+    """A metric in [least, 1] with the interval of its resamples ``(B,)``; NaN resamples (no object drawn) are left out."""
     if np.isnan(value) or np.isnan(replicates).all():
         return Metric(value)
-    low, high = np.nanpercentile(replicates, [2.5, 97.5])
+    low, high = np.clip(np.nanpercentile(replicates, [2.5, 97.5]) - _bias(value, replicates), least, 1.0)
     return Metric(value, float(low), float(high), replicates)
 
 
@@ -65,9 +74,15 @@ def difference(first: Metric, second: Metric) -> Difference:
     value = second.value - first.value
     if len(first.replicates) == 0 or len(second.replicates) == 0:
         return Difference(value)
-    paired = with_interval(value, second.replicates - first.replicates)
+    paired = with_interval(value, second.replicates - first.replicates, least=-1.0)
     drawn = paired.replicates[~np.isnan(paired.replicates)]
-    return Difference(value, paired.low, paired.high, paired.replicates, float((drawn > 0).mean()))
+    above = float((drawn > _bias(value, drawn)).mean())
+    return Difference(value, paired.low, paired.high, paired.replicates, above)
+
+
+def _bias(value: float, replicates: NDArray[np.float64]) -> float:
+    """How much higher than the value the resamples are on average."""
+    return float(np.nanmean(replicates)) - value
 
 
 def mean_over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
