@@ -53,7 +53,7 @@ def read_coco(path: Path) -> Part:
         where = f"annotations[id={entry['id']}]" if "id" in entry else f"annotations[{number}]"
         image_id, category = entry.get("image_id"), entry.get("category_id")
         if not _is_id(image_id) or image_id not in index_of:
-            if image_id not in left_out:
+            if not _is_id(image_id) or image_id not in left_out:
                 problems.append(Problem("missing image", path, f"{where}.image_id", f"no image has the id {image_id!r}"))
             continue
         if not _is_id(category) or category not in label_of:
@@ -203,18 +203,19 @@ def _read_segmentation(value: Any, height: int, width: int) -> tuple[Any, str | 
         size, counts = value.get("size"), value.get("counts")
         if size != [height, width]:
             return None, f"the mask is of size {str(size)[:40]}, its picture of {[height, width]} (height, width)"
+        kept = {"size": [height, width], "counts": counts}
         if isinstance(counts, str):
-            return value, None
+            return kept, None
         if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
             return None, "'counts' of the RLE is neither text nor a list of run lengths"
         if sum(counts) != height * width:
             return None, f"the runs of the RLE cover {sum(counts)} pixels, its picture has {height * width}"
-        return value, None
+        return kept, None
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         return None, "is neither a list of polygons nor RLE"
     limit = 2 * max(height, width)
     for polygon in value:
-        if len(polygon) % 2 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in polygon):
+        if len(polygon) % 2 or not all(isinstance(v, (int, float)) and abs(v) < math.inf for v in polygon):
             return None, "a polygon is not a list of x, y pairs of finite numbers"
         if polygon and (min(polygon) < -limit or max(polygon) > limit):
             return None, f"a polygon lies far outside the {width}x{height} picture"
