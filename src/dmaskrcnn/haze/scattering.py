@@ -1,8 +1,8 @@
 """The atmospheric scattering model, ``I = J t + A (1 - t)`` with ``t = exp(-beta d)``.
 
 Koschmieder, "Theorie der horizontalen Sichtweite", Beitr. Phys. freien Atmos. 12, 1924: what reaches the camera is the object's
-own light J, attenuated over the line of sight d, plus airlight A scattered into it. Dehazing work (Narasimhan and Nayar 2002, He et
-al. 2009, RESIDE 2018) applies it to display-referred (sRGB) values, and so does this module.
+own light J, attenuated over the line of sight d, plus airlight A scattered into it. Dehazing work (Narasimhan and Nayar 2002,
+He et al. 2009, RESIDE 2018) applies it to display-referred (sRGB) values, and so does this module.
 
 Units: distances and visibilities in metres, extinction in 1/m, intensities in [0, 1].
 """
@@ -67,7 +67,7 @@ def add_haze(
         beta: mean extinction in 1/m; from a visibility in metres by :func:`extinction`.
         airlight: RGB in [0, 1]; see :func:`random_airlight`.
         inhomogeneity: standard deviation of the smooth field that multiplies beta (drifting patches); 0.3 is plainly visible.
-        blur: standard deviation in pixels of the forward scattering's glow; it grows with ``1 - t``, so near objects stay sharp.
+        blur: standard deviation in pixels of the forward scattering's glow; it grows with ``1 - t``: what is near stays sharp.
         noise: standard deviation of the sensor's noise, in [0, 1] intensities.
         rng: required where ``inhomogeneity`` or ``noise`` is not 0.
 
@@ -78,7 +78,7 @@ def add_haze(
         raise ValueError("inhomogeneity and noise are random: pass rng")
     clear = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
     height, width = depth.shape
-    extinctions: float | NDArray[np.float32] = beta
+    extinctions: float | NDArray[np.floating] = beta
     if inhomogeneity and rng is not None:
         extinctions = beta * np.exp(inhomogeneity * smooth_field(rng, height, width, cells=3))
     t = transmission(depth, extinctions)[..., None]
@@ -135,7 +135,7 @@ def smooth_field(rng: np.random.Generator, height: int, width: int, cells: int) 
         float32 ``(height, width)``, zero mean and unit standard deviation (constant 0 for a single pixel).
     """
     grid = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
-    fine = zoom(grid, (height / cells, width / cells), order=3, mode="nearest", grid_mode=True)
+    fine = np.asarray(zoom(grid, (height / cells, width / cells), order=3, mode="nearest", grid_mode=True))
     top, left = (fine.shape[0] - height) // 2, (fine.shape[1] - width) // 2
     fine = fine[top : top + height, left : left + width]
     fine = fine - fine.mean()

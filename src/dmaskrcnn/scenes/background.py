@@ -81,7 +81,8 @@ def ground(street: Street, rng: np.random.Generator) -> list[Face]:
         near, far = street.crossing - 4, street.crossing + 4
         faces += [_slab(-300, 300, near - 2.2, far + 2.2, paving), _slab(-300, 300, near - 0.2, far + 0.2, kerb)]
         faces += [_slab(-300, 300, near, far, asphalt), _slab(-w, w, near - 2.3, far + 2.3, asphalt)]
-        faces += [_slab(x, x + 2.5, street.crossing - 0.08, street.crossing + 0.08, paint) for x in np.arange(-60, 60, 5.0) if abs(x + 1) > w]
+        dashes = [x for x in np.arange(-60, 60, 5.0) if abs(x + 1) > w]
+        faces += [_slab(x, x + 2.5, street.crossing - 0.08, street.crossing + 0.08, paint) for x in dashes]
     if street.zebra:
         faces += [_slab(x, x + 0.45, street.zebra, street.zebra + 2.6, paint) for x in np.arange(-w + 0.3, w - 0.4, 0.95)]
     return faces
@@ -121,7 +122,8 @@ def _house(side: int, z0: float, z1: float, street: Street, rng: np.random.Gener
     roof = (0.42, 0.27, 0.22) if rng.random() < 0.5 else (0.33, 0.34, 0.36)
     if height < 10:
         ridge = (x[0] + x[1]) / 2
-        top = block((x[0] - 0.3, x[1] + 0.3), (height, height + 2.6), (z0 - 0.2, z1 + 0.2), roof, top_x=(ridge - 0.2, ridge + 0.2))
+        eaves, top_x = (x[0] - 0.3, x[1] + 0.3), (ridge - 0.2, ridge + 0.2)
+        top = block(eaves, (height, height + 2.6), (z0 - 0.2, z1 + 0.2), roof, top_x=top_x)
     else:
         top = block((x[0] - 0.2, x[1] + 0.2), (height, height + 0.5), (z0 - 0.1, z1 + 0.1), (0.66, 0.64, 0.60))
     return block(x, (0, height), (z0, z1), wall, material="facade") + top

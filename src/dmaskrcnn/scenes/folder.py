@@ -51,7 +51,7 @@ def write_scenes(
         if any(pictures.iterdir()) or (folder / "annotations.json").exists():
             raise UserError(f"{folder}: already holds files; name a new folder for the rendered scenes")
     except OSError as error:
-        raise UserError(f"{folder}: cannot be used for the rendered scenes ({error.strerror}); choose another folder") from error
+        raise UserError(f"{folder}: cannot hold the rendered scenes ({error.strerror}); choose another folder") from error
     images, annotations = [], []
     for index in tqdm(range(count), desc=f"rendering {folder.name}", unit="image", disable=not progress, leave=False):
         scene = render_scene(seed * 1_000_000 + index, *size)

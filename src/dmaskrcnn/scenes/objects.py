@@ -6,11 +6,11 @@ Every builder returns a :class:`Model` in its own frame: origin on the ground be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dmaskrcnn.scenes.raster import Face
+from dmaskrcnn.scenes.raster import Array, Face
 
 Colour = tuple[float, float, float]
 Decal = tuple[float, float, float, float, Colour]  # u0, u1 along the face from its left; v0, v1 from its foot; colour
@@ -32,7 +32,13 @@ PAINTS: tuple[Colour, ...] = (
     (0.45, 0.12, 0.20),
     (0.28, 0.50, 0.68),
 )
-BUS_PAINTS: tuple[Colour, ...] = ((0.80, 0.15, 0.12), (0.93, 0.72, 0.15), (0.15, 0.45, 0.62), (0.22, 0.52, 0.30), (0.86, 0.86, 0.82))
+BUS_PAINTS: tuple[Colour, ...] = (
+    (0.80, 0.15, 0.12),
+    (0.93, 0.72, 0.15),
+    (0.15, 0.45, 0.62),
+    (0.22, 0.52, 0.30),
+    (0.86, 0.86, 0.82),
+)
 CLOTHES: tuple[Colour, ...] = (
     (0.75, 0.20, 0.18),
     (0.20, 0.33, 0.62),
@@ -193,7 +199,8 @@ def car(rng: np.random.Generator) -> Model:
         },
     )
     axles = (-half + 0.78, half - 0.82)
-    return Model([_undercarriage(w, 0.2, axles, radius), lower, upper, _outer_wheels(w, axles, radius), cabin], (width, height, length))
+    below, beside = _undercarriage(w, 0.2, axles, radius), _outer_wheels(w, axles, radius)
+    return Model([below, lower, upper, beside, cabin], (width, height, length))
 
 
 def bus(rng: np.random.Generator) -> Model:
@@ -204,7 +211,7 @@ def bus(rng: np.random.Generator) -> Model:
     w, half, height = 1.25, length / 2, rng.uniform(2.9, 3.2)
     count = int(length // 1.5)
     edges = np.linspace(0.03, 0.97, count + 1)
-    panes: list[Decal] = [(float(a) + 0.008, float(b) - 0.008, 0.42, 0.82, GLASS) for a, b in zip(edges, edges[1:], strict=False)]
+    panes: list[Decal] = [(a + 0.008, b - 0.008, 0.42, 0.82, GLASS) for a, b in pairwise(edges.tolist())]
     stripe: Decal = (0, 1, 0.2, 0.27, (0.93, 0.93, 0.9) if roof == paint else _darker(paint, 0.6))
     skirt: Decal = (0, 1, 0, 0.06, BLACK)
     display: Decal = (0.2, 0.8, 0.88, 0.97, (0.95, 0.62, 0.1))
@@ -247,17 +254,17 @@ def motorcycle(rng: np.random.Generator) -> Model:
     metal = (0.35, 0.36, 0.38)
     radius = rng.uniform(0.31, 0.35)
     rear, front = -0.72, 0.76
+    fins: list[Decal] = [(0.15, 0.85, 0.2, 0.5, BLACK)]
+    tail: list[Decal] = [(0.1, 0.9, 0.3, 0.9, TAIL_LAMP)]
     parts = [
         tread((-0.09, 0.09), rear, radius) + discs((-0.09, 0.09), rear, radius),
         tread((-0.07, 0.07), front, radius) + discs((-0.07, 0.07), front, radius),
-        block((-0.2, 0.2), (0.25, 0.6), (-0.32, 0.34), metal, decals={s: [(0.15, 0.85, 0.2, 0.5, BLACK)] for s in ("left", "right")}),
+        block((-0.2, 0.2), (0.25, 0.6), (-0.32, 0.34), metal, decals={"left": fins, "right": fins}),
         block((0.18, 0.27), (0.28, 0.4), (-1.0, -0.1), CHROME),
         block((-0.05, 0.05), (0.3, 1.0), (0.68, 0.82), metal, top_z=(0.4, 0.5)),
         block((-0.17, 0.17), (0.6, 0.93), (-0.1, 0.5), paint, top_x=(-0.12, 0.12), top_z=(0.0, 0.42)),
         block((-0.15, 0.15), (0.62, 0.8), (-0.85, -0.08), BLACK, top_z=(-0.95, -0.12)),
-        block(
-            (-0.1, 0.1), (0.5, 0.68), (-1.02, -0.5), paint, top_z=(-1.1, -0.5), decals={"rear": [(0.1, 0.9, 0.3, 0.9, TAIL_LAMP)]}
-        ),
+        block((-0.1, 0.1), (0.5, 0.68), (-1.02, -0.5), paint, top_z=(-1.1, -0.5), decals={"rear": tail}),
         block((-0.1, 0.1), (0.6, 0.68), (0.45, 1.08), paint, top_z=(0.5, 1.0)),
         block((-0.38, 0.38), (0.98, 1.06), (0.36, 0.43), BLACK),
         block(
@@ -290,7 +297,7 @@ def _limb(start: tuple[float, float], end: tuple[float, float], widths: tuple[fl
     return _flat(np.array(outline), colour)
 
 
-def _flat(outline: NDArray[np.floating], colour: Colour) -> Face:
+def _flat(outline: Array, colour: Colour) -> Face:
     return Face(np.concatenate([outline, np.zeros((len(outline), 1))], axis=1), colour, two_sided=True)
 
 
@@ -329,8 +336,10 @@ def person(rng: np.random.Generator) -> Model:
 
     legs_x = (-stride, stride) if side_view else (-0.11 - stride, 0.11 + stride)
     roots = (0.0, 0.0) if side_view else (-0.085, 0.085)
-    torso = np.array([at(-hip, 0.86), at(hip, 0.86), at(shoulder, 1.38), at(shoulder * 0.55, 1.48), at(-shoulder * 0.55, 1.48), at(-shoulder, 1.38)])
-    half = np.array([at(hip * 0.25, 0.86), at(hip, 0.86), at(shoulder, 1.38), at(shoulder * 0.55, 1.48), at(shoulder * 0.2, 1.48)])
+    neck = shoulder * 0.55
+    flank = [at(hip, 0.86), at(shoulder, 1.38), at(neck, 1.48)]
+    torso = np.array([at(-hip, 0.86), *flank, at(-neck, 1.48), at(-shoulder, 1.38)])
+    half = np.array([at(hip * 0.25, 0.86), *flank, at(shoulder * 0.2, 1.48)])
     round_ = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1)
     head = np.array(at(0.03 * side_view, 1.625))
     face = round_ * (0.1 * k, 0.13 * k) + head
@@ -345,7 +354,8 @@ def person(rng: np.random.Generator) -> Model:
     if seen_from_behind:
         faces += [_flat(face, _darker(hair, 0.9)), _flat(cap, hair)]
     else:
-        faces += [_flat(cap, hair), _flat(face - (0, 0.02 * k), skin), _flat(cap[1:6] + (0, 0.012 * k), hair)]
+        fringe = cap[1:6] + np.array([0, 0.012 * k])
+        faces += [_flat(cap, hair), _flat(face - (0, 0.02 * k), skin), _flat(fringe, hair)]
         if side_view:
             faces += [_limb(at(-0.06, 1.66), at(-0.06, 1.6), (0.09 * k, 0.07 * k), hair)]
     if rng.random() < 0.35 and seen_from_behind:

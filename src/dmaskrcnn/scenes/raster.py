@@ -1,7 +1,7 @@
 """A small rasteriser for flat polygons in perspective: one pass writes polygon numbers, the rest is looked up from them.
 
-World frame in metres: X to the right, Y up from the road, Z forwards. The camera stands at ``eye`` and looks along +Z; the horizon's
-height in the picture is chosen by shifting the principal point, so vertical edges stay vertical.
+World frame in metres: X to the right, Y up from the road, Z forwards. The camera stands at ``eye`` and looks along +Z; the
+horizon's height in the picture is chosen by shifting the principal point, so vertical edges stay vertical.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]  # float32 at run time; numpy's stubs widen float32 combined with a Python float
 NEAR = 0.5  # metres; polygons are cut off nearer than this
 SUPERSAMPLING = 2  # sub-pixels along each side, for smooth edges
 BACKGROUND = -1  # "instance" of whatever is not an annotated object
@@ -29,7 +29,7 @@ class Face:
         two_sided: drawn and lit from both sides.
     """
 
-    points: NDArray[np.floating]
+    points: Array
     colour: tuple[float, float, float]
     material: str = "object"
     two_sided: bool = False
@@ -56,7 +56,7 @@ class Camera:
     horizon: float
     eye: tuple[float, float, float]
 
-    def project(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
+    def project(self, points: Array) -> Array:
         """World ``(n, 3)`` in front of the camera to pixels ``(n, 2)``, x and y."""
         relative = points - np.asarray(self.eye)
         scale = self.focal / relative[:, 2]
@@ -94,8 +94,8 @@ class Canvas:
     camera: Camera
     light: Light
     numbers: Image.Image = field(init=False)
-    planes: list[NDArray[np.floating]] = field(init=False)
-    colours: list[NDArray[np.floating]] = field(init=False)
+    planes: list[Array] = field(init=False)
+    colours: list[Array] = field(init=False)
     materials: list[int] = field(init=False)
     instances: list[int] = field(init=False)
 
@@ -149,7 +149,7 @@ class Canvas:
             self.instances.append(instance)
 
 
-def _clip(points: NDArray[np.floating], near: float) -> NDArray[np.floating]:
+def _clip(points: Array, near: float) -> Array:
     """The part of a convex polygon with Z >= near (Sutherland and Hodgman 1974)."""
     kept = []
     for here, there in zip(points, np.roll(points, -1, axis=0), strict=True):

@@ -61,12 +61,14 @@ def shade(
     light = np.where(materials == _GROUND, _enlarge(on_ground, s), light)
     light = np.where(materials == _LEAF, _enlarge(1 + 0.10 * grain, s), light)
 
-    picture = colours.take(numbers, axis=0) * light[..., None]
-    _windows(picture, numbers, materials, planes, u, y, z, camera.eye[0])
+    light *= _windows(numbers, materials, planes, u, y, z, camera.eye[0])
+    # Air between: distant houses and hills fade towards the horizon's colour; the sky has it already.
     above = materials == 0
-    t = np.where(above, 1, transmission(z, extinction(visibility)))[..., None]
-    picture = picture * t + np.array(sky.horizon, dtype=np.float32) * (1 - t)
-    image = _average(picture, s) + _average(above[..., None].astype(np.float32), s) * _sky_colours(canvas, sky, rng)
+    t = np.where(above, np.float32(1), transmission(z, extinction(visibility)))
+    light *= t
+    image = np.stack([_average(channel.take(numbers) * light, s) for channel in np.ascontiguousarray(colours.T)], axis=2)
+    image += (1 - _average(t, s))[..., None] * np.array(sky.horizon, dtype=np.float32)
+    image += _average(above.astype(np.float32), s)[..., None] * _sky_colours(canvas, sky, rng)
 
     # One sub-pixel stands for its pixel: masks stay disjoint, depths are not averaged over edges.
     distance = z[::s, ::s] * np.sqrt(1 + u[:, ::s] ** 2 + v[::s] ** 2)
@@ -79,18 +81,15 @@ def _enlarge(field: Array, by: int) -> Array:
 
 
 def _average(picture: Array, by: int) -> Array:
-    """Means of ``by x by`` blocks of ``(H, W, C)``; slices are several times as fast as ``reshape().mean()``."""
+    """Means of ``by x by`` blocks of ``(H, W)``; slices are several times as fast as ``reshape().mean()``."""
     parts = [picture[i::by, j::by] for i in range(by) for j in range(by)]
     return sum(parts[1:], parts[0]) / len(parts)
 
 
-def _windows(
-    picture: Array, numbers: np.ndarray, materials: np.ndarray, planes: Array, u: Array, y: Array, z: Array, eye_x: float
-) -> None:
-    """Rows of windows on the facades, in place; they blur into the wall with distance, as they should."""
+def _windows(numbers: np.ndarray, materials: np.ndarray, planes: Array, u: Array, y: Array, z: Array, eye_x: float) -> Array:
+    """Factors for the light that draw rows of windows on the facades; they blur into the wall with distance, as they should."""
+    factors = np.ones(numbers.size, dtype=np.float32)
     here = np.flatnonzero(materials == _FACADE)
-    if not len(here):
-        return
     number, height, depth = numbers.ravel().take(here), y.ravel().take(here), z.ravel().take(here)
     facing_road = (np.abs(planes[:, 0]) > np.abs(planes[:, 2])).take(number)
     along = np.where(facing_road, depth, eye_x + depth * u[0].take(here % numbers.shape[1]))
@@ -104,7 +103,8 @@ def _windows(
     strength = np.minimum(30 / depth, 1)
     tone = 1 + np.where(glass, np.float32(-0.54), np.where(frame, np.float32(0.12), np.float32(0))) * strength
     tone *= 0.8 + 0.2 * np.minimum(height / 3, 1)
-    picture.reshape(-1, 3)[here] *= tone[:, None]
+    factors[here] = tone
+    return factors.reshape(numbers.shape)
 
 
 def _sky_colours(canvas: Canvas, sky: Sky, rng: np.random.Generator) -> Array:

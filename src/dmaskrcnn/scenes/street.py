@@ -63,7 +63,7 @@ class Thing:
     yaw: float
     label: int
 
-    def corners(self) -> NDArray[np.floating]:
+    def corners(self) -> Array:
         """``(4, 2)`` corners of the footprint, X and Z."""
         w, _, length = self.model.size
         local = np.array([(-w, -length), (w, -length), (w, length), (-w, length)]) / 2
@@ -71,15 +71,14 @@ class Thing:
         return local @ np.array([[c, -s], [s, c]]) + (self.x, self.z)
 
     def faces(self, eye: tuple[float, float, float]) -> list[Face]:
-        """Its faces in the world, parts from the farthest to the nearest."""
+        """Its faces in the world, in drawing order."""
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
         faces = [f for part in self.model.parts for f in part]
         points = np.concatenate([f.points for f in faces]) @ turn + (self.x, 0, self.z)
         ends = np.cumsum([len(f.points) for f in faces])
-        moved = iter(
-            Face(points[end - len(f.points) : end], f.colour, f.material, f.two_sided) for f, end in zip(faces, ends, strict=True)
-        )
+        starts = ends - [len(f.points) for f in faces]
+        moved = iter(Face(points[a:b], f.colour, f.material, f.two_sided) for f, a, b in zip(faces, starts, ends, strict=True))
         parts = [[next(moved) for _ in part] for part in self.model.parts]
         if not self.model.in_order:
             parts.sort(key=lambda part: -float(np.linalg.norm(np.mean([f.points.mean(0) for f in part], axis=0) - eye)))
@@ -115,11 +114,7 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
         shown = _shadows(camera, light, static + things)
         picture, depth, owners = shade(canvas, sky, street.visibility, shown, np.random.default_rng(texture_seed))
         visible = np.array([(owners == i).sum() for i in range(len(things))])
-        kept = [
-            t
-            for i, t in enumerate(things)
-            if visible[i] >= MIN_PIXELS and visible[i] >= MIN_VISIBLE * areas[i]
-        ]
+        kept = [t for i, t in enumerate(things) if visible[i] >= MIN_PIXELS and visible[i] >= MIN_VISIBLE * areas[i]]
         if len(kept) == len(things):
             break
         things = kept  # what is hardly seen leaves the street, so that nothing visible is without annotation
@@ -173,7 +168,7 @@ def _place(street: Street, camera: Camera, rng: np.random.Generator) -> list[Thi
     """Two to six objects that overlap neither on the ground nor, much, in the picture."""
     wanted = rng.integers(2, 7)
     things: list[Thing] = []
-    frames: list[NDArray[np.floating]] = []
+    frames: list[Array] = []
     for _ in range(60):
         if len(things) == wanted:
             break
@@ -210,7 +205,7 @@ def _stand(name: str, z: float, street: Street, rng: np.random.Generator) -> tup
     return side * lane, z, (0.0 if side > 0 else np.pi) + wobble
 
 
-def _frame(thing: Thing, camera: Camera) -> NDArray[np.floating] | None:
+def _frame(thing: Thing, camera: Camera) -> Array | None:
     """Its box in the picture (xyxy, cut at the borders), or None where too little or too much of it would be seen."""
     feet = thing.corners()
     if feet[:, 1].min() < 3.5:
@@ -222,11 +217,11 @@ def _frame(thing: Thing, camera: Camera) -> NDArray[np.floating] | None:
     cut = np.concatenate([box[:2].clip(0), np.minimum(box[2:], (camera.width, camera.height))])
     (w, h), (full_w, full_h) = cut[2:] - cut[:2], box[2:] - box[:2]
     # Sixteen pixels high and seven wide at a width of 224, and not so large that it is all one sees.
-    big_enough = w > 0.03 * camera.width and h > 0.07 * camera.width and w < 0.72 * camera.width and full_h < 1.1 * camera.height
-    return cut if big_enough and w * h > 0.5 * full_w * full_h else None
+    fits = 0.03 * camera.width < w < 0.72 * camera.width and h > 0.07 * camera.width and full_h < 1.1 * camera.height
+    return cut if fits and w * h > 0.5 * full_w * full_h else None
 
 
-def _has_room(thing: Thing, frame: NDArray[np.floating], others: list[Thing], frames: list[NDArray[np.floating]]) -> bool:
+def _has_room(thing: Thing, frame: Array, others: list[Thing], frames: list[Array]) -> bool:
     corners = thing.corners()
     for other, theirs in zip(others, frames, strict=True):
         feet = other.corners()
@@ -242,15 +237,14 @@ def _draw(camera: Camera, light: Light, backdrop: list[Face], things: list[Thing
     """Everything, far before near; with the pixels each annotated object would show were nothing before it."""
     canvas = Canvas(camera, light)
     canvas.draw(backdrop)
-    instances: dict[int, int] = {}
-    for i, thing in enumerate(things):
-        instances[i] = sum(i in instances and v != BACKGROUND for i, v in instances.items()) if thing.label >= 0 else BACKGROUND
-    areas = [0.0] * sum(v != BACKGROUND for v in instances.values())
+    # The annotated objects come last in the list; they are instances 0, 1, …
+    first_object = next((i for i, t in enumerate(things) if t.label >= 0), len(things))
+    areas = [0.0] * (len(things) - first_object)
     for i in _far_to_near(things, camera.eye[0]):
         first = len(canvas.planes)
-        canvas.draw(things[i].faces(camera.eye), instances[i])
-        if instances[i] != BACKGROUND:
-            areas[instances[i]] = float((np.asarray(canvas.numbers) >= first).sum()) / SUPERSAMPLING**2
+        canvas.draw(things[i].faces(camera.eye), max(i - first_object, BACKGROUND))
+        if i >= first_object:
+            areas[i - first_object] = float((np.asarray(canvas.numbers) >= first).sum()) / SUPERSAMPLING**2
     return canvas, areas
 
 
@@ -286,7 +280,7 @@ def _shadows(camera: Camera, light: Light, things: list[Thing]) -> Array:
     pen = ImageDraw.Draw(picture)
     lx, ly, lz = light.direction
 
-    def fill(outline: NDArray[np.floating], value: int) -> None:
+    def fill(outline: Array, value: int) -> None:
         points = np.stack([outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], 1.0)], axis=1)
         pen.polygon(camera.project(points).ravel().tolist(), fill=value)
 
