@@ -187,8 +187,9 @@ class _Matched:
 
         overlap = box_overlap(boxes, real_boxes, crowd)
         with_masks = bool(objects.has_mask.all())
-        self._detections += len(scores)
-        self._masks_found = self._masks_found or bool(detections.masks.any())
+        if with_masks:
+            self._detections += len(scores)
+            self._masks_found = self._masks_found or bool(detections.masks.any())
         for label in np.union1d(labels[labels >= 0], real_labels).tolist():
             (rows,), (columns,) = (labels == label).nonzero(), (real_labels == label).nonzero()
             flags = difficult[columns], crowd[columns]
