@@ -66,7 +66,8 @@ BAD_MASKS = {
     "odd": ([[1, 2, 3, 4, 5, 6, 7]], "x, y pairs"),
     "nan": ([[1, 2, 3, 4, 5, float("nan")]], "finite"),
     "far": ([[1, 2, 3, 4, 5, 1e12]], "far outside"),
-    "huge": ([[1, 2, 3, 4, 5, 10**400]], "far outside"),
+    "huge": ([[1, 2, 3, 4, 5, 10**400]], "finite"),
+    "lists": ([[[1, 2], [3, 4]], [[1, 2], 3]], "x, y pairs"),
     "text": ("abc", "neither"),
     "flat": ([1, 2, 3, 4, 5, 6], "neither"),
 }

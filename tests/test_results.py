@@ -13,7 +13,7 @@ from faster_coco_eval.core import mask as coco_mask
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluate import score
+from dmaskrcnn.scoring import score
 from dmaskrcnn.results import load_results, save_results
 
 IDS = {"car": 3, "person": 1}

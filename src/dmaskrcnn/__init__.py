@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .detector import Detector
     from .errors import UserError
     from .evaluation import evaluate
-    from .evaluate import Scores, paired_difference
+    from .scoring import Scores, paired_difference
     from .training import resume, train
 
 __version__ = "0.1.0"
@@ -39,8 +39,8 @@ _HOMES = {
     "Detector": "detector",
     "UserError": "errors",
     "evaluate": "evaluation",
-    "Scores": "evaluate",
-    "paired_difference": "evaluate",
+    "Scores": "scoring",
+    "paired_difference": "scoring",
     "resume": "training",
     "train": "training",
 }

@@ -188,7 +188,7 @@ def _say(folder: Path) -> None:
 def _evaluate(verb: Evaluate) -> None:
     from .evaluation import evaluate_to, folder_name, shared_classes
     from .metrics.scores import difference_table
-    from .evaluate import paired_difference
+    from .scoring import paired_difference
 
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")

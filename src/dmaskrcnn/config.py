@@ -104,6 +104,7 @@ class Preset:
     clip: float
     ema: float
     classifier: Literal["paper", "fcn"]
+    grl_gate: bool
     scale_jitter: tuple[float, float]
     strong: bool
 
@@ -129,6 +130,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.0,
         classifier="paper",
+        grl_gate=False,
         scale_jitter=(1.0, 1.0),
         strong=False,
     ),
@@ -143,6 +145,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.999,
         classifier="fcn",
+        grl_gate=True,
         scale_jitter=(0.8, 1.25),
         strong=True,
     ),
@@ -171,6 +174,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.998,
         classifier="fcn",
+        grl_gate=True,
         scale_jitter=(0.7, 1.3),
         strong=True,
     ),
@@ -198,6 +202,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.99,
         classifier="fcn",
+        grl_gate=True,
         scale_jitter=(0.9, 1.1),
         strong=False,
     ),
@@ -254,6 +259,8 @@ class TrainConfig:
     """Factor on the reversed gradient (the paper: 0.1)."""
     grl_ramp: bool = False
     """Let the factor rise from 0 with Ganin and Lempitsky's schedule instead of keeping it constant."""
+    grl_gate: bool | None = None
+    """Reverse the gradient only of images whose domain the classifier tells better than chance; off, always, as in the original."""
     classifier_lr: float = 1.0
     """Learning rate of the domain classifier, as a factor on the detector's."""
     classifier_clip: float = 1.0
@@ -289,7 +296,7 @@ class TrainConfig:
         preset = PRESETS.get(self.preset)
         if preset is None:
             raise UserError(f"--preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
-        for name in ("weights", "batch", "optimizer", "lr", "weight_decay", "clip", "ema", "classifier"):
+        for name in ("weights", "batch", "optimizer", "lr", "weight_decay", "clip", "ema", "classifier", "grl_gate"):
             if getattr(self, name) is None:
                 setattr(self, name, getattr(preset, name))
         if self.minutes is not None and self.iterations is not None:

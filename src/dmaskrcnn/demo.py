@@ -21,7 +21,7 @@ from .evaluation import evaluate
 from .files import atomic_write, write_text
 from .plots import plot_curves
 from .scenes import write_scenes
-from .evaluate import Scores, paired_difference
+from .scoring import Scores, paired_difference
 from .training import train
 
 VISIBILITY = (30.0, 90.0)  # metres: dense fog, in which the far end of a street is gone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,20 +17,35 @@ LEVELS = ("0", "1", "2", "3")  # torchvision's names of P2-P5; P6 takes no part,
 STRIDES = (4, 8, 16, 32)
 
 
+class Reversal:
+    """A gradient reversal layer whose factor may be set after the forward pass (Ganin and Lempitsky, ICML 2015, section 3.2).
+
+    Identity forward; backward multiplies the gradient by ``-factor``. One object serves all FPN levels of one forward pass.
+
+    Attributes:
+        factor: float, or a float tensor ``(N,)`` with one factor per image.
+    """
+
+    def __init__(self, factor: float | Tensor) -> None:
+        self.factor = factor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x``, of any shape ``(N, ...)``."""
+        return _Reverse.apply(x, self)  # type: ignore[return-value]
+
+
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor  # type: ignore[attr-defined]
+    def forward(ctx: Any, x: Tensor, reversal: Reversal) -> Tensor:
+        ctx.reversal = reversal
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * -ctx.factor, None  # type: ignore[attr-defined]
-
-
-def reverse_gradient(x: Tensor, factor: float) -> Tensor:
-    """Identity forward; backward multiplies the gradient by ``-factor`` (Ganin and Lempitsky, ICML 2015, section 3.2)."""
-    return _Reverse.apply(x, factor)  # type: ignore[return-value]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        factor = ctx.reversal.factor
+        if isinstance(factor, Tensor):
+            factor = factor.to(grads[0].dtype).view(-1, *[1] * (grads[0].dim() - 1))
+        return grads[0] * -factor, None
 
 
 def ramp(progress: float) -> float:
@@ -96,7 +112,8 @@ class FCNClassifier(nn.Module):
     """A fully convolutional classifier per level, deciding at every position: far fewer parameters, any image size.
 
     Per level 1x1 convolutions C -> C/2 -> 2 with ReLU: the patch-wise image-level head of Chen et al. (CVPR 2018, section 4.2),
-    one for each of P2-P5.
+    one for each of P2-P5. Every feature vector is normalised first (zero mean and unit variance over its channels): the
+    detector cannot win by making its features large, which is how adversarial training diverges.
     """
 
     def __init__(self, channels: int = 256) -> None:
@@ -111,14 +128,19 @@ class FCNClassifier(nn.Module):
 
         Positions in the padding are NaN-free but meaningless; ``domain_loss`` leaves them out.
         """
-        return [head(feature) for head, feature in zip(self.heads, features, strict=True)]
+        return [head(_normalise(feature)) for head, feature in zip(self.heads, features, strict=True)]
+
+
+def _normalise(x: Tensor) -> Tensor:
+    """``(N, C, H, W)`` with zero mean and unit variance over C at every position."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
 
 
 CLASSIFIERS = {"paper": PaperClassifier, "fcn": FCNClassifier}
 
 
 def domain_loss(logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the domain label and the classifier's accuracy, both averaged over images with equal weight.
+    """Cross-entropy of the domain label and the classifier's accuracy, per image.
 
     A dense decision counts as the mean over the positions that show the image; several levels as their mean.
 
@@ -128,21 +150,22 @@ def domain_loss(logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple
         sizes: (H, W) of each image inside the padded batch.
 
     Returns:
-        The loss (ln 2 when the domains cannot be told apart) and the detached accuracy in [0, 1], float32 scalars.
+        The loss (ln 2 when the domains cannot be told apart) and the detached accuracy in [0, 1], float32 ``(N,)`` each.
     """
     losses, hits = [], []
     for level, logit in enumerate(logits):
-        logit = logit.float()
-        if logit.dim() == 2:
-            losses.append(F.cross_entropy(logit, domains, reduction="none"))
-            hits.append((logit.argmax(1) == domains).float())
-            continue
-        for image, (one, size) in enumerate(zip(logit, sizes, strict=True)):
-            one = crop_to_image(one, size, STRIDES[level])[None]
-            truth = domains[image].expand(1, *one.shape[2:])
-            losses.append(F.cross_entropy(one, truth)[None])
-            hits.append((one.argmax(1) == truth).float().mean()[None])
-    return torch.cat(losses).mean(), torch.cat(hits).mean().detach()
+        truth = domains.view(-1, *[1] * (logit.dim() - 2)).expand(len(domains), *logit.shape[2:])
+        loss = F.cross_entropy(logit.float(), truth, reduction="none")
+        hit = (logit.argmax(1) == truth).float()
+        if logit.dim() == 4:  # leave the padding out
+            inside = torch.zeros_like(hit)
+            for row, (height, width) in zip(inside, sizes, strict=True):
+                row[: math.ceil(height / STRIDES[level]), : math.ceil(width / STRIDES[level])] = 1
+            count = inside.sum((1, 2))
+            loss, hit = ((v * inside).sum((1, 2)) / count for v in (loss, hit))
+        losses.append(loss)
+        hits.append(hit)
+    return torch.stack(losses).mean(0), torch.stack(hits).mean(0).detach()
 
 
 class DivergenceGuard:

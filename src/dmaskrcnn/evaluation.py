@@ -17,7 +17,7 @@ from .detector import Detector, read_description
 from .errors import UserError
 from .files import write_text
 from .results import load_results, save_results
-from .evaluate import Scores, score
+from .scoring import Scores, score
 
 
 def evaluate(

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from .errors import UserError
 
+UMASK = os.umask(0)  # reading it means setting it, for the whole process: once, before there are threads
+os.umask(UMASK)
+
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary path beside ``path``, then rename it: readers see the old file or the whole new one.
@@ -23,7 +26,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         os.close(handle)
         temporary = Path(name)
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
+        temporary.chmod(0o666 & ~UMASK)  # mkstemp's files are private
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
         if isinstance(error, RuntimeError) and "writ" not in str(error):
@@ -33,12 +36,6 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.image import image_size
@@ -141,7 +142,8 @@ def _read_images(
                 Problem("missing image", path, f"{where}.file_name", f"{name} is neither beside the JSON nor in images/ there")
             )
             continue
-        roots.sort(key=lambda root, name=name, file=file: root / name != file)  # where one was, the next will be
+        if file != roots[0] / name:  # where one was, the next will be
+            roots.sort(key=lambda root, name=name, file=file: root / name != file)
         size = (0, 0)
         if sized:
             try:
@@ -215,9 +217,13 @@ def _read_segmentation(value: Any, height: int, width: int) -> tuple[Any, str | 
         return None, "is neither a list of polygons nor RLE"
     limit = 2 * max(height, width)
     for polygon in value:
-        if len(polygon) % 2 or not all(isinstance(v, (int, float)) and abs(v) < math.inf for v in polygon):
+        try:
+            values = np.asarray(polygon or [0, 0])
+        except ValueError:  # lists within
+            values = np.asarray("")
+        if len(polygon) % 2 or values.dtype.kind not in "if" or not np.isfinite(values).all():
             return None, "a polygon is not a list of x, y pairs of finite numbers"
-        if polygon and (min(polygon) < -limit or max(polygon) > limit):
+        if values.min() < -limit or values.max() > limit:
             return None, f"a polygon lies far outside the {width}x{height} picture"
     polygons = [polygon for polygon in value if len(polygon) >= 6]  # fewer than three points enclose nothing
     return polygons or None, None

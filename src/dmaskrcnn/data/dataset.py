@@ -131,11 +131,15 @@ def open_dataset(*paths: PathLike, classes: Sequence[str] | None = None, drop_in
     return Dataset(chosen, _category_ids(labelled, chosen), images, ids, sizes, ObjectTable.concatenate(tables))
 
 
-def open_images(*paths: PathLike) -> Dataset:
+def open_images(*paths: PathLike, drop_invalid: bool = False) -> Dataset:
     """Open the pictures of paths of any format without their labels: for target images.
 
     No annotation is read: a folder gives its pictures (those in ``JPEGImages/`` if it has one) ordered by name, whether or not
     annotation files lie beside them. Of a COCO JSON named itself only the list of files is used.
+
+    Args:
+        paths: one or more.
+        drop_invalid: leave out images that a COCO JSON lists but are not there, with one warning, instead of stopping.
 
     Raises:
         UserError: a path is missing or holds no picture.
@@ -143,7 +147,7 @@ def open_images(*paths: PathLike) -> Dataset:
     if not paths:
         raise UserError("no path is given; name an image folder")
     parts = [find_format(Path(path), labels=False).read() for path in paths]
-    _settle_problems(parts, drop_invalid=False)
+    _settle_problems(parts, drop_invalid)
     return Dataset((), (), *_join(parts))
 
 

@@ -71,9 +71,12 @@ def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
             continue
         try:
             root = _parse(file)
-            size = _read_size(root, file, image, problems)
+            size = _read_size(root, image)
         except UserError as error:
             problems.append(Problem("unreadable", file, "", str(error).removeprefix(f"{file}: ")))
+            continue
+        if isinstance(size, str):
+            problems.append(Problem("size", file, "size", size))
             continue
         for number, element in enumerate(root.iter("object")):
             where = f"object {number + 1}"
@@ -119,8 +122,11 @@ def _parse(file: Path) -> Element:
     return root
 
 
-def _read_size(root: Element, file: Path, image: Path, problems: list[Problem]) -> tuple[int, int]:
-    """The size that the boxes refer to: as displayed, unless the XML states the stored size of an EXIF-rotated picture."""
+def _read_size(root: Element, image: Path) -> tuple[int, int] | str:
+    """The size that the boxes refer to: as displayed, unless the XML states the stored size of an EXIF-rotated picture.
+
+    A text says how the stated size contradicts the picture: nobody knows what the boxes mean then.
+    """
     displayed, stored = image_size(image)
     try:
         stated = (int(float(root.findtext("size/height") or 0)), int(float(root.findtext("size/width") or 0)))
@@ -129,8 +135,7 @@ def _read_size(root: Element, file: Path, image: Path, problems: list[Problem]) 
     if stated in (displayed, stored):
         return stated
     if all(stated):
-        text = f"says {stated[1]}x{stated[0]}, but {image.name} is {displayed[1]}x{displayed[0]}"
-        problems.append(Problem("size", file, "size", text))
+        return f"says {stated[1]}x{stated[0]}, but {image.name} is {displayed[1]}x{displayed[0]}"
     return displayed
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import TrainConfig
 from ..data.sample import Batch
 from ..detector import Detector
-from ..domain import CLASSIFIERS, LEVELS, DivergenceGuard, domain_loss, ramp, reverse_gradient
+from ..domain import CLASSIFIERS, LEVELS, LN2, DivergenceGuard, Reversal, domain_loss, ramp
 from ..rcnn import run_network
 from .base import Method
 
@@ -25,7 +25,7 @@ class GRL(Method):
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__(config, detector)
         self.domain = CLASSIFIERS[str(config.classifier)](detector.config.fpn_channels)
-        self.factor, self.ramp = config.grl_lambda, config.grl_ramp
+        self.factor, self.ramp, self.gate = config.grl_lambda, config.grl_ramp, config.grl_gate
         self.guard = DivergenceGuard()
 
     @property
@@ -42,10 +42,16 @@ class GRL(Method):
             features = detector.features(images)  # one pass for both domains: they share their padded size
 
         factor = self.factor * (ramp(progress) if self.ramp else 1.0)
-        reversed_ = [reverse_gradient(features[level], factor) for level in LEVELS]
+        reversal = Reversal(factor)
         domains = torch.tensor([0] * len(batch.source) + [1] * len(batch.target), device=detector.device)
+        reversed_ = [reversal(features[level]) for level in LEVELS]
         logits = run_network(self.domain, reversed_, images.image_sizes, dtype=detector.dtype)
-        loss, accuracy = domain_loss(logits, domains, images.image_sizes)
+        per_image, accuracy = domain_loss(logits, domains, images.image_sizes)
+        if self.gate:
+            # Beyond chance there is nothing to gain: an image that already fools the classifier is pushed no further. Without
+            # this the features can raise the loss without end, which is how the training diverges.
+            reversal.factor = factor * (per_image.detach() < LN2)
+        loss, accuracy = per_image.mean(), accuracy.mean()
         logs = {"domain_accuracy": accuracy, "lambda": torch.tensor(factor)}
         if not adapting:
             return {"loss_domain": loss}, logs

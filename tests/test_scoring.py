@@ -18,7 +18,7 @@ from faster_coco_eval.core import mask as rle
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluate import paired_difference, score
+from dmaskrcnn.scoring import paired_difference, score
 from dmaskrcnn.metrics.scores import difference_table
 
 

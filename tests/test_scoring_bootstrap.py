@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_cases import Truth, random_case
 
-from dmaskrcnn.evaluate import paired_difference, score
+from dmaskrcnn.scoring import paired_difference, score
 from dmaskrcnn.metrics.bootstrap import Metric, difference, resample_counts, with_interval
 
 
