@@ -71,7 +71,7 @@ def test_gate_stops_pushing_images_that_fool_the_classifier(tiny, batch):
     """A classifier that is wrong about every image sends the features no gradient; without the gate it does."""
     norms = {}
     for gate in (True, False):
-        method = method_for(tiny(grl_gate=gate))
+        method = method_for(tiny(grl_reverse="gated" if gate else "always"))
         for head in method.domain.heads:  # sure of the wrong domain for the target, and undecided weights elsewhere
             torch.nn.init.zeros_(head[-1].bias)
         target_only = Batch([], batch.target)

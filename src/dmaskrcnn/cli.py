@@ -217,12 +217,12 @@ def _predict(verb: Predict) -> None:
 
 
 def _inspect(verb: Inspect) -> None:
-    from .data.inspect import inspect
+    from .data.inspection import inspect
 
     if not verb.paths:
         raise UserError("inspect: give at least one path: a COCO JSON file, a Pascal VOC folder or an image folder")
     for path in verb.paths:
-        print(inspect(path).format(all=verb.all))
+        print(inspect(path).format_text(show_all=verb.all))
 
 
 _VERBS = {TrainConfig: _train, Resume: _resume, Demo: _demo, Evaluate: _evaluate, Predict: _predict, Inspect: _inspect}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"]
 
@@ -104,7 +104,7 @@ class Preset:
     clip: float
     ema: float
     classifier: Literal["paper", "fcn"]
-    grl_gate: bool
+    grl_reverse: Literal["gated", "always"]
     scale_jitter: tuple[float, float]
     strong: bool
 
@@ -130,7 +130,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.0,
         classifier="paper",
-        grl_gate=False,
+        grl_reverse="always",
         scale_jitter=(1.0, 1.0),
         strong=False,
     ),
@@ -145,7 +145,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.999,
         classifier="fcn",
-        grl_gate=True,
+        grl_reverse="gated",
         scale_jitter=(0.8, 1.25),
         strong=True,
     ),
@@ -174,7 +174,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.998,
         classifier="fcn",
-        grl_gate=True,
+        grl_reverse="gated",
         scale_jitter=(0.7, 1.3),
         strong=True,
     ),
@@ -202,7 +202,7 @@ PRESETS: dict[str, Preset] = {
         clip=5.0,
         ema=0.99,
         classifier="fcn",
-        grl_gate=True,
+        grl_reverse="gated",
         scale_jitter=(0.9, 1.1),
         strong=False,
     ),
@@ -259,8 +259,8 @@ class TrainConfig:
     """Factor on the reversed gradient (the paper: 0.1)."""
     grl_ramp: bool = False
     """Let the factor rise from 0 with Ganin and Lempitsky's schedule instead of keeping it constant."""
-    grl_gate: bool | None = None
-    """Reverse the gradient only of images whose domain the classifier tells better than chance; off, always, as in the original."""
+    grl_reverse: Literal["gated", "always"] | None = None
+    """`gated`: reverse the gradient only of images whose domain the classifier tells better than chance; `always`: as in the original."""
     classifier_lr: float = 1.0
     """Learning rate of the domain classifier, as a factor on the detector's."""
     classifier_clip: float = 1.0
@@ -296,7 +296,7 @@ class TrainConfig:
         preset = PRESETS.get(self.preset)
         if preset is None:
             raise UserError(f"--preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
-        for name in ("weights", "batch", "optimizer", "lr", "weight_decay", "clip", "ema", "classifier", "grl_gate"):
+        for name in ("weights", "batch", "optimizer", "lr", "weight_decay", "clip", "ema", "classifier", "grl_reverse"):
             if getattr(self, name) is None:
                 setattr(self, name, getattr(preset, name))
         if self.minutes is not None and self.iterations is not None:
@@ -375,7 +375,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a readable YAML file ({str(error).splitlines()[0]}); see config.yaml of any run") from error
+        raise UserError(f"{path}: not a readable YAML file ({first_line(error)}); see config.yaml of any run") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no fields; see config.yaml of any run")
     return values

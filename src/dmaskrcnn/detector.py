@@ -29,7 +29,7 @@ from .data.augment import target_size
 from .data.sample import Annotations
 from .detections import Detections
 from .distributed import largest
-from .errors import UserError
+from .errors import UserError, first_line
 from .files import atomic_write, write_text
 from .frozen_batchnorm import fold_frozen_batchnorm
 from .rcnn import Features, RegionProposalNetwork, RoIHeads
@@ -313,7 +313,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a readable weights file ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
     except Exception as error:  # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
         raise UserError(f"{path}: holds more than tensors and is not unpickled; save its state dict as .safetensors") from error
     if isinstance(state, dict) and isinstance(state.get("model"), dict):

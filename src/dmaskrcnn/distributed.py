@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 
 def rank() -> int:
@@ -48,7 +48,7 @@ def resolve_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device}: not available here ({str(error).splitlines()[0]}); use auto or cpu") from error
+        raise UserError(f"--device {device}: not available here ({first_line(error)}); use auto or cpu") from error
     return chosen
 
 

@@ -3,3 +3,8 @@
 
 class UserError(Exception):
     """Bad input. The message is one line that names the file, the field and the remedy; the CLI prints it and exits with 2."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, cut to one line; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

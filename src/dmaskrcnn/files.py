@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 UMASK = os.umask(0)  # reading it means setting it, for the whole process: once, before there are threads
 os.umask(UMASK)
@@ -31,7 +31,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
         if isinstance(error, RuntimeError) and "writ" not in str(error):
             raise
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder") from error
     finally:
         if temporary is not None:

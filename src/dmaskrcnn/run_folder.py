@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from .config import TrainConfig
-from .errors import UserError
+from .errors import UserError, first_line
 from .files import atomic_write, write_text
 
 
@@ -56,7 +56,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing = {"config", "iteration", "model", "optimizer"} - set(state)
     except Exception as error:  # pickle, zip and torch each raise their own
-        raise UserError(f"{path}: damaged or not a checkpoint ({str(error).splitlines()[0]}); start the run again") from error
+        raise UserError(f"{path}: damaged or not a checkpoint ({first_line(error)}); start the run again") from error
     if missing:
         raise UserError(f"{path}: not a checkpoint of this program ({sorted(missing)[0]} is missing); start the run again")
     return state
@@ -87,7 +87,7 @@ class Metrics:
                 raise UserError("--tensorboard: not installed; run: pip install 'dmaskrcnn[tensorboard]'") from error
             self.events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=keep_until)
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: dict[str, Any]) -> None:
         """Append one row (it has ``iteration``)."""
         values = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
         self.rows.append(values)
@@ -102,7 +102,8 @@ class Metrics:
                 raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume") from error
         if self.events:
             for key, value in row.items():
-                self.events.add_scalar(key, value, int(row["iteration"]))
+                if isinstance(value, float):
+                    self.events.add_scalar(key, value, int(row["iteration"]))
 
     def close(self) -> None:
         """Flush the TensorBoard events."""

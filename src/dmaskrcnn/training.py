@@ -14,8 +14,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     source = open_dataset(*config.source, classes=config.classes or None, drop_invalid=config.drop_invalid)
     if not source.labelled:
         raise UserError(f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder")
-    target = open_images(*config.target) if config.method != "source" else None
+    target = open_images(*config.target, drop_invalid=config.drop_invalid) if config.method != "source" else None
     if target is not None and same_images(source, target) and rank() == 0:
         print("warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr)
     return source, target
@@ -136,7 +136,7 @@ class Trainer:
         model: nn.Module = self.method
         current: Phase | None = None
         clock, saved = time.monotonic() - self.seconds, time.monotonic()
-        with _stop_signals() as stop, _Progress(config, self.iteration, enabled=main) as bar:
+        with _stop_signals() as stop, _Progress(config, self.iteration, enabled=main) as bar, closing(loader):
             while True:
                 # One exchange per iteration settles what all processes must agree on.
                 now, asked = largest(torch.tensor([time.monotonic() - clock, stop.signal], dtype=torch.float64)).tolist()
@@ -148,7 +148,13 @@ class Trainer:
                 if current is None or phase.trains != current.trains:
                     model = self._enter(phase)
                 current = phase
-                values = self._step(model, loader, phase, progress)
+                try:
+                    values = self._step(model, loader, phase, progress)
+                except RuntimeError:
+                    if not stop.signal:
+                        raise
+                    asked = stop.signal  # the signal reached the loading processes, too: nothing of this step has happened yet
+                    break
                 self.iteration += 1
                 if main:
                     self._log(values, phase, metrics)
@@ -329,8 +335,8 @@ def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
                 rate = float(config.lr or 0) * factor
                 groups.append({"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay})
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9)
-    return torch.optim.AdamW(groups)
+        return torch.optim.SGD(groups, momentum=0.9, fused=True)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def _fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
@@ -375,9 +381,8 @@ class _Progress:
     def __init__(self, config: TrainConfig, iteration: int, enabled: bool) -> None:
         self.by_time = config.iterations is None
         self.total = 60 * float(config.minutes or 0) if self.by_time else int(config.iterations or 0)
-        self.enabled, self.start = enabled, time.monotonic()
-        self.tty = enabled and sys.stderr.isatty()
-        self.first, self.spoken = None, 0
+        self.enabled, self.tty = enabled, enabled and sys.stderr.isatty()
+        self.began, self.first, self.spoken = time.monotonic(), iteration, 0
         unit = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"} if self.by_time else {"unit": "it"}
         self.bar = tqdm(total=self.total, initial=0 if self.by_time else iteration, disable=not self.tty, dynamic_ncols=True, **unit)
 
@@ -388,9 +393,8 @@ class _Progress:
         self.bar.close()
 
     def update(self, iteration: int, seconds: float, phase: Phase, values: dict[str, float]) -> None:
+        """Report that ``iteration`` iterations and ``seconds`` are done."""
         done = min(seconds, self.total) if self.by_time else iteration
-        if self.first is None:
-            self.first = (done, time.monotonic())
         status = f"loss {values['loss']:.2f}"
         if "loss_domain" in values:
             status += f", domain {values['loss_domain']:.2f}, accuracy {100 * values['domain_accuracy']:.0f} %"
@@ -400,6 +404,7 @@ class _Progress:
             self.bar.update(done - self.bar.n)
         elif self.enabled and int(20 * done / self.total) > self.spoken:
             self.spoken = int(20 * done / self.total)
-            started, when = self.first
-            left = (self.total - done) * (time.monotonic() - when) / max(done - started, 1e-9)
-            print(f"{phase.name}: iteration {iteration}, {100 * done / self.total:.0f} %, {status}, {left / 60:.0f} min left", file=sys.stderr)
+            per_unit = 1.0 if self.by_time else (time.monotonic() - self.began) / (iteration - self.first)
+            left = (self.total - done) * per_unit
+            when = f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
+            print(f"{phase.name}: iteration {iteration}, {100 * done / self.total:.0f} %, {status}, {when}", file=sys.stderr)

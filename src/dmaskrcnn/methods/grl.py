@@ -25,7 +25,7 @@ class GRL(Method):
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__(config, detector)
         self.domain = CLASSIFIERS[str(config.classifier)](detector.config.fpn_channels)
-        self.factor, self.ramp, self.gate = config.grl_lambda, config.grl_ramp, config.grl_gate
+        self.factor, self.ramp, self.gate = config.grl_lambda, config.grl_ramp, config.grl_reverse == "gated"
         self.guard = DivergenceGuard()
 
     @property
