@@ -11,9 +11,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dmaskrcnn.config import DetectorConfig
 from dmaskrcnn.data import Annotations
-from dmaskrcnn.detector import Detector, has_fast_bfloat16, read_state
+from dmaskrcnn.detector import Detector, has_fast_bfloat16
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.rcnn import inside_crowd, sample_balanced
+from dmaskrcnn.weights import read_state
 
 TINY = DetectorConfig(
     backbone="resnet18", fpn_channels=16, box_head_width=32, mask_head_layers=1, image_size=64, max_size=96,
@@ -133,7 +134,9 @@ def test_predict_takes_one_many_or_none(detector, image, tmp_path):
     assert len(detector.predict(image, threshold=1.0)) == 0
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.uint8), torch.zeros(3, 0, 8, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.uint8), torch.zeros(3, 0, 8, dtype=torch.uint8)]
+)
 def test_predict_refuses_other_tensors(detector, bad):
     with pytest.raises(UserError, match="uint8 tensor"):
         detector.predict(bad)
@@ -191,7 +194,11 @@ class TestWeights:
     def test_shared_classes_keep_their_rows(self, detector, tmp_path):
         detector.save(tmp_path)
         other = Detector.create(("bus", "person"), TINY, str(tmp_path))
-        for name, per_class in (("box_predictor.cls_score", 1), ("box_predictor.bbox_pred", 4), ("mask_predictor.mask_fcn_logits", 1)):
+        for name, per_class in (
+            ("box_predictor.cls_score", 1),
+            ("box_predictor.bbox_pred", 4),
+            ("mask_predictor.mask_fcn_logits", 1),
+        ):
             old, new = (d.roi_heads.get_submodule(name).weight.unflatten(0, (-1, per_class)) for d in (detector, other))
             assert torch.equal(old[[0, 2]], new[[0, 2]])
             assert not torch.equal(old[1], new[1])
@@ -227,7 +234,7 @@ class TestWeights:
         from torchvision.models import ResNet18_Weights
 
         monkeypatch.setattr(ResNet18_Weights, "get_state_dict", fail)
-        with pytest.raises(UserError, match="could not download.*local"):
+        with pytest.raises(UserError, match=r"could not download.*local"):
             Detector.create(("car",), TINY, "imagenet")
 
     @pytest.mark.parametrize("change", [{"backbone": "resnet34"}, {"fpn_channels": 32}, {"mask_head_layers": 2}])
@@ -250,7 +257,7 @@ class TestWeights:
                 read_state(tmp_path / file)
         assert not (tmp_path / "boom").exists()
 
-    @pytest.mark.parametrize("name, content", [("a.safetensors", b"nonsense"), ("a.pth", b""), ("a.pth", b"nonsense")])
+    @pytest.mark.parametrize(("name", "content"), [("a.safetensors", b"nonsense"), ("a.pth", b""), ("a.pth", b"nonsense")])
     def test_damaged_files(self, tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name):

@@ -54,7 +54,7 @@ def test_adversarial_signs():
         assert loss(features) < before
 
 
-@pytest.mark.parametrize("progress, value", [(0.0, 0.0), (1.0, 0.99990920426)])
+@pytest.mark.parametrize(("progress", "value"), [(0.0, 0.0), (1.0, 0.99990920426)])
 def test_ramp_ends(progress, value):
     assert ramp(progress) == pytest.approx(value)
 
@@ -133,25 +133,23 @@ def test_undecided_classifier_has_loss_ln2():
     torch.testing.assert_close(loss, torch.full((3,), LN2))
 
 
+def watch_all(domain: list[float], detection: list[float]) -> None:
+    guard = DivergenceGuard()
+    for losses in zip(domain, detection, strict=True):
+        guard.watch(*losses)
+
+
 class TestGuard:
     def test_healthy_training_passes(self):
-        guard = DivergenceGuard()
-        for i in range(500):
-            guard.watch(domain=LN2, detection=2 / (1 + i / 50) + 0.5)
+        watch_all(domain=[LN2] * 500, detection=[2 / (1 + i / 50) + 0.5 for i in range(500)])
 
     def test_one_spike_passes(self):
-        guard = DivergenceGuard()
-        for i in range(200):
-            guard.watch(domain=1e6 if i == 100 else LN2, detection=1.0)
+        watch_all(domain=[LN2] * 100 + [1e6] + [LN2] * 100, detection=[1.0] * 201)
 
     def test_domain_loss_in_the_thousands_stops(self):
-        guard = DivergenceGuard()
         with pytest.raises(UserError, match=r"domain loss averages .* --grl-lambda"):
-            for i in range(200):
-                guard.watch(domain=LN2 * 1.2**i, detection=1.0)
+            watch_all(domain=[LN2 * 1.2**i for i in range(200)], detection=[1.0] * 200)
 
     def test_detection_destroyed_stops(self):
-        guard = DivergenceGuard()
         with pytest.raises(UserError, match="detection loss rose from"):
-            for i in range(400):
-                guard.watch(domain=LN2, detection=1.0 if i < 100 else 5.0)
+            watch_all(domain=[LN2] * 400, detection=[1.0] * 100 + [5.0] * 300)

@@ -18,7 +18,8 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods import GRL, Source
 from dmaskrcnn.run_folder import load_checkpoint
 from dmaskrcnn.scenes import write_scenes
-from dmaskrcnn.training import Schedule, resume, train
+from dmaskrcnn.schedule import Schedule
+from dmaskrcnn.training import resume, train
 
 Make = Callable[..., TrainConfig]
 
@@ -73,7 +74,14 @@ class TestRun:
     def test_leaves_a_complete_folder(self, tiny: Make):
         run = train(tiny(iterations=20, tensorboard=True))
         assert run.name == "grl-1"
-        assert {p.name for p in run.iterdir()} >= {"config.yaml", "metrics.csv", "model.json", "model.safetensors", "last.pt", "curves.png"}
+        assert {p.name for p in run.iterdir()} >= {
+            "config.yaml",
+            "metrics.csv",
+            "model.json",
+            "model.safetensors",
+            "last.pt",
+            "curves.png",
+        }
         assert list((run / "tensorboard").iterdir())
         (row,) = rows(run)
         assert row["iteration"] == "20"
@@ -185,7 +193,13 @@ class TestDivergence:
     def test_guard_stops_in_time_and_keeps_the_checkpoint(self, tiny: Make):
         """Without the gate and with a large lambda the original's classifier diverges: provoked here on purpose."""
         config = tiny(
-            iterations=300, classifier="paper", classifier_lr=1e-3, grl_reverse="always", grl_lambda=1e4, lr=3e-3, checkpoint_minutes=0.05
+            iterations=300,
+            classifier="paper",
+            classifier_lr=1e-3,
+            grl_reverse="always",
+            grl_lambda=1e4,
+            lr=3e-3,
+            checkpoint_minutes=0.05,
         )
         with pytest.raises(UserError, match=r"diverges .*--grl-lambda"):
             train(config)
@@ -221,9 +235,18 @@ def test_ln2_is_explained_once(tiny: Make, capsys: pytest.CaptureFixture[str]):
 
 
 def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
-    """Real torchrun, the same global batch, pictures of different shapes; float32 and SGD, whose steps are linear in the gradient."""
+    """Real torchrun, the same global batch, pictures of different shapes; float32 and SGD, whose steps are linear in the
+    gradient."""
     wide = write_scenes(tmp_path / "wide", 4, seed=9, size=(64, 120), visibility=(40, 80), labelled=False)
-    options = {"iterations": 5, "batch": 4, "target_batch": 2, "optimizer": "sgd", "lr": 1e-3, "weights": None, "preset": "demo"}
+    options = {
+        "iterations": 5,
+        "batch": 4,
+        "target_batch": 2,
+        "optimizer": "sgd",
+        "lr": 1e-3,
+        "weights": None,
+        "preset": "demo",
+    }
     base = train(tiny(method="source", iterations=2, name="base"))
     shared = {**options, "weights": str(base), "target": (wide,)}
     one = train(tiny(name="one", **shared))
@@ -237,7 +260,9 @@ def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     assert not (config.out / "two-2").exists()
     assert done.stdout.strip().endswith("two-1")
     first, second = weights(one), weights(config.out / "two-1")
-    errors = {k: float((v - second[k]).abs().max() / v.abs().max().clamp(min=1e-6)) for k, v in first.items() if v.is_floating_point()}
+    errors = {
+        k: float((v - second[k]).abs().max() / v.abs().max().clamp(min=1e-6)) for k, v in first.items() if v.is_floating_point()
+    }
     assert max(errors.values()) < 1e-3, sorted(errors.items(), key=lambda e: -e[1])[:5]
     moved = weights(base)
     key = "detector.backbone.fpn.layer_blocks.0.0.weight"

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "DetectorConfig",
     "Detections",
     "Detector",
+    "DetectorConfig",
     "Scores",
     "TrainConfig",
     "UserError",

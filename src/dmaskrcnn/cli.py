@@ -19,7 +19,8 @@ Paths = tyro.conf.Positional[tuple[Path, ...]]
 
 @dataclass
 class Demo:
-    """Do the main job on rendered street scenes, in a few minutes: train a clear-only baseline and DMask R-CNN, compare them in haze."""
+    """Do the main job on rendered street scenes, in a few minutes: train a clear-only baseline and DMask R-CNN, compare them
+    in haze."""
 
     out: Path = Path("runs")
     """Folder for the demo's folder."""
@@ -93,8 +94,9 @@ Verb = Union[  # noqa: UP007 (tyro reads the annotations of each member)
         tyro.conf.subcommand(
             "train",
             description="Train a detector on labelled clear images and adapt it to unlabelled hazy ones.\n\n"
-            "Other ways to start: `dmaskrcnn train --resume RUN` continues an interrupted run; `--config FILE.yaml` reads these "
-            "options from a file (config.yaml of any run is one), options after it win. Under torchrun several processes share the work.",
+            "Other ways to start: `dmaskrcnn train --resume RUN` continues an interrupted run; `--config FILE.yaml` reads "
+            "these options from a file (config.yaml of any run is one), options after it win. Under torchrun several "
+            "processes share the work.",
         ),
     ],
     Annotated[Evaluate, tyro.conf.subcommand("evaluate")],

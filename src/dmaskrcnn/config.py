@@ -55,7 +55,8 @@ class DetectorConfig:
             raise UserError(f"detector.anchor_sizes: needs one size for each of P2-P6 (5 in all), got {self.anchor_sizes}")
         if self.image_size > self.max_size:
             raise UserError(
-                f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: raise --max-size or lower --image-size"
+                f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: "
+                "raise --max-size or lower --image-size"
             )
 
     @classmethod
@@ -64,7 +65,7 @@ class DetectorConfig:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise UserError(f"detector config: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**_with_tuples(values))
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Phase:
     """What learns: everything, or the domain classifier alone."""
 
 
-# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers (REFERENCE: arXiv 1807.00202).
+# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers (REFERENCE: arXiv
+# 1807.00202).
 PAPER_PHASES = (
     Phase("classifier", 5 / 75, trains="classifier"),
     Phase("adapt", 50 / 75),
@@ -260,7 +262,8 @@ class TrainConfig:
     grl_ramp: bool = False
     """Let the factor rise from 0 with Ganin and Lempitsky's schedule instead of keeping it constant."""
     grl_reverse: Literal["gated", "always"] | None = None
-    """`gated`: reverse the gradient only of images whose domain the classifier tells better than chance; `always`: as in the original."""
+    """`gated`: reverse the gradient only of images whose domain the classifier tells better than chance; `always`: as in the
+    original."""
     classifier_lr: float = 1.0
     """Learning rate of the domain classifier, as a factor on the detector's."""
     classifier_clip: float = 1.0
@@ -304,9 +307,7 @@ class TrainConfig:
         if self.minutes is None and self.iterations is None:
             self.iterations = preset.iterations
         overrides: dict[str, Any] = {
-            n: getattr(self, n)
-            for n in ("backbone", "fpn_channels", "image_size", "max_size")
-            if getattr(self, n) is not None
+            n: getattr(self, n) for n in ("backbone", "fpn_channels", "image_size", "max_size") if getattr(self, n) is not None
         }
         if self.weights == "scratch":
             overrides |= {"norm": "batch", "trainable_layers": 5}
@@ -365,7 +366,12 @@ class TrainConfig:
         known = {f.name for f in fields(cls) if f.init}
         if unknown := sorted(set(values) - known):
             raise UserError(f"training config: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**_with_tuples(values))
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON and YAML know lists only."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from .scenes import write_scenes
 from .scoring import Scores, paired_difference
 from .training import train
 
-VISIBILITY = (30.0, 90.0)  # metres: dense fog, in which the far end of a street is gone
+VISIBILITY = (80.0, 250.0)  # metres: the far end of the street is gone, the near one is pale
 PICTURES = 5
 
 
@@ -34,12 +34,12 @@ class Size:
 
     clear: int = 240
     hazy: int = 160
-    test: int = 80
-    start: int = 420
-    adapt: int = 180
+    test: int = 60
+    start: int = 240
+    adapt: int = 120
 
 
-def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:  # noqa: B008 (a frozen dataclass)
+def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     """Run it and return its folder: ``scenes/``, the three runs, ``results.md``, ``pictures.jpg``, ``curves.png``.
 
     Raises:
@@ -107,7 +107,9 @@ def _table(scores: dict[tuple[str, str], Scores]) -> str:
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     images = scores["baseline", "hazy"].images
-    return "\n".join([*lines, "", f"In percent, with 95 % bootstrap intervals over {images} test scenes; the difference is paired.", ""])
+    return "\n".join(
+        [*lines, "", f"In percent, with 95 % bootstrap intervals over {images} test scenes; the difference is paired.", ""]
+    )
 
 
 def _cell(metric: object, sign: str = "") -> str:
@@ -122,7 +124,9 @@ def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> 
         image = hazy.load(index).image
         pictures.append(draw_truth(clear.load(index).image, clear.annotations(index), clear.classes))
         pictures += [d.predict(image, threshold=0.5).draw(image) for d in detectors.values()]
-    sheet = contact_sheet(pictures, 1 + len(detectors), ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)])
+    sheet = contact_sheet(
+        pictures, 1 + len(detectors), ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
+    )
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
 
 

@@ -29,15 +29,16 @@ from .data.augment import target_size
 from .data.sample import Annotations
 from .detections import Detections
 from .distributed import largest
-from .errors import UserError, first_line
+from .errors import UserError
 from .files import atomic_write, write_text
 from .frozen_batchnorm import fold_frozen_batchnorm
 from .rcnn import Features, RegionProposalNetwork, RoIHeads
 from .roi_align import MultiScaleRoIAlign
+from .weights import check_and_load, download, load_backbone, load_whole, read_description, read_state
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-LEVELS = ("0", "1", "2", "3")
+LEVELS: list[str] = ["0", "1", "2", "3"]
 
 # Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which child on to train, top first.
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -113,12 +114,14 @@ class Detector(nn.Module):
         return self
 
     def resize(self, image: Tensor) -> Tensor:
-        """The image (uint8 ``(3, H, W)``) at the size the network takes: short side ``image_size``, unless the long one exceeds ``max_size``."""
+        """The image (uint8 ``(3, H, W)``) at the size the network takes: short side ``image_size``, unless the long one
+        exceeds ``max_size``."""
         height, width = target_size(image.shape[-2], image.shape[-1], self.config.image_size, self.config.max_size)
         return image if image.shape[-2:] == (height, width) else transforms.resize(image, [height, width], antialias=True)
 
     def normalise(self, images: Sequence[Tensor]) -> ImageList:
-        """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the mean colour) to multiples of 32."""
+        """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the mean colour) to multiples of
+        32."""
         size = torch.tensor([-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)], device=self.device)
         # In training all processes pad alike, so that the result does not depend on who shares a batch with whom.
         height, width = (largest(size) if self.training else size).tolist()
@@ -201,7 +204,9 @@ class Detector(nn.Module):
 
             return decode_image(Path(image))
         if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise UserError(f"image: expected a uint8 tensor (3, H, W), got {image.dtype} {tuple(image.shape)}; convert it first")
+            raise UserError(
+                f"image: expected a uint8 tensor (3, H, W), got {image.dtype} {tuple(image.shape)}; convert it first"
+            )
         return image
 
     # --- weights ----------------------------------------------------------------------------------------------------------
@@ -211,10 +216,12 @@ class Detector(nn.Module):
         """A detector that starts from ``weights``.
 
         Args:
-            classes: the class names to learn. With the weights of a whole detector, the rows of the classes both know are re-used.
+            classes: the class names to learn. With the weights of a whole detector, the rows of the classes both know are re-
+            used.
             config: the architecture.
-            weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco`` (ResNet-50-FPN, through torchvision);
-                a run folder; or a ``.safetensors``/``.pth`` file with torchvision's keys of a backbone or of a whole Mask R-CNN.
+            weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco`` (ResNet-50-FPN,
+                through torchvision); a run folder; or a ``.safetensors``/``.pth`` file with torchvision's keys of a
+                backbone or a whole Mask R-CNN.
 
         Raises:
             UserError: weights that do not fit the architecture, cannot be read or would have to be unpickled.
@@ -223,26 +230,29 @@ class Detector(nn.Module):
         if weights == "scratch":
             return detector
         if weights == "imagenet":
-            _load_backbone(detector, _download(lambda: models.get_model_weights(config.backbone).DEFAULT.get_state_dict), weights)
+            available: Any = models.get_model_weights(config.backbone)
+            load_backbone(detector.backbone.body, download(available.DEFAULT), weights)
         elif weights == "coco":
             if config.backbone != "resnet50":
-                raise UserError(f"--weights coco: torchvision has them for --backbone resnet50, not {config.backbone}; use imagenet")
+                raise UserError(
+                    f"--weights coco: torchvision has them for --backbone resnet50, not {config.backbone}; use imagenet"
+                )
             coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
             names = coco.meta["categories"][1:]  # index 0 is background; "N/A" rows were never trained
-            _load_whole(detector, _download(lambda: coco.get_state_dict), names, weights)
+            load_whole(detector, classes, download(coco), names, weights)
         else:
             path = Path(weights)
             if path.is_dir():
                 names = read_description(path)[0]
-                _load_whole(detector, read_state(path / "model.safetensors"), names, str(path))
+                load_whole(detector, classes, read_state(path / "model.safetensors"), names, str(path))
             else:
                 state = read_state(path)
                 if not any(k.startswith("backbone.") for k in state):
-                    _load_backbone(detector, state, weights)
+                    load_backbone(detector.backbone.body, state, weights)
                 else:
                     description = path.with_suffix(".json")
                     names = read_description(path)[0] if description.is_file() else classes
-                    _load_whole(detector, state, names, weights)
+                    load_whole(detector, classes, state, names, weights)
         return detector
 
     @classmethod
@@ -255,7 +265,7 @@ class Detector(nn.Module):
         folder = Path(folder)
         classes, config = read_description(folder)
         detector = cls(classes, config)
-        _check_and_load(detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors"))
+        check_and_load(detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors"))
         return detector.eval()
 
     def save(self, folder: str | Path, **notes: Any) -> None:
@@ -279,7 +289,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 def _backbone(config: DetectorConfig) -> BackboneWithFPN:
     norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
-    network = models.get_model(config.backbone, weights=None, norm_layer=norm)
+    network: Any = models.get_model(config.backbone, weights=None, norm_layer=norm)
     stages = RESNET_STAGES
     if config.backbone in MOBILENET_STAGES:
         network, stages = network.features, MOBILENET_STAGES[config.backbone]
@@ -292,106 +302,8 @@ def _backbone(config: DetectorConfig) -> BackboneWithFPN:
     for name, child in network.named_children():
         if name in frozen:
             child.requires_grad_(False)
-    levels = dict(zip(stages, LEVELS, strict=True))
+    levels: dict[str, str] = dict(zip(stages, LEVELS, strict=True))
     with torch.no_grad():  # one tiny pass tells the channels of any network
         channels = [f.shape[1] for f in IntermediateLayerGetter(network, levels).eval()(torch.zeros(1, 3, 32, 32)).values()]
     network.train()
     return fold_frozen_batchnorm(BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool()))
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` or ``.pth``/``.pt`` file as float32. Never unpickles code.
-
-    Raises:
-        UserError: naming the file.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such weights file; give a run folder, a .safetensors or a .pth file, coco, imagenet or scratch")
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
-    except Exception as error:  # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
-        raise UserError(f"{path}: holds more than tensors and is not unpickled; save its state dict as .safetensors") from error
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path}: not a state dict (names to tensors); save it as .safetensors")
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
-def _download(get: Any) -> dict[str, Tensor]:
-    from urllib.error import URLError
-
-    try:
-        return get()(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"--weights: torchvision could not download them ({error}); give a local .safetensors or .pth file, or scratch"
-        ) from error
-
-
-def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
-    """Classes and architecture from a run folder's ``model.json``, or from the one beside a weights file. Raises UserError."""
-    file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(description["classes"]), DetectorConfig.from_dict(description["detector"])
-    except FileNotFoundError as error:
-        raise UserError(f"{file}: not found; give the folder of a training run (it holds model.json and model.safetensors)") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not a detector's description ({error}); train again or restore the file") from error
-
-
-def _load_backbone(detector: Detector, state: dict[str, Tensor], name: str) -> None:
-    state = {k.removeprefix("features."): v for k, v in state.items()}
-    wanted = detector.backbone.body.state_dict()
-    _check_and_load(detector.backbone.body, {k: v for k, v in state.items() if k in wanted}, name)
-
-
-def _load_whole(detector: Detector, state: dict[str, Tensor], names: Sequence[str], weights: str) -> None:
-    """Load a whole Mask R-CNN, copying the predictors' rows by class name."""
-    from .data.classes import canonical
-
-    current = detector.state_dict()
-    known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
-    rows = [(0, 0)] + [(i + 1, known[canonical(n)]) for i, n in enumerate(detector.classes) if canonical(n) in known]
-    new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
-    merged = dict(state)
-    for key, per_class in (
-        ("roi_heads.box_predictor.cls_score", 1),
-        ("roi_heads.box_predictor.bbox_pred", 4),
-        ("roi_heads.mask_predictor.mask_fcn_logits", 1),
-    ):
-        for part in ("weight", "bias"):
-            full = f"{key}.{part}"
-            if full not in state:
-                continue
-            source = state[full].unflatten(0, (-1, per_class))
-            if source.shape[0] < int(old.max()) + 1 or source.shape[2:] != current[full].shape[1:]:
-                continue  # another width: reported with the other mismatches below
-            target = current[full].clone().unflatten(0, (-1, per_class))
-            target[new] = source[old]
-            merged[full] = target.flatten(0, 1)
-    _check_and_load(detector, merged, weights)
-
-
-def _check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    wanted = module.state_dict()
-    state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
-    for key, value in wanted.items():
-        if key.endswith("num_batches_tracked"):
-            state.setdefault(key, value)
-        elif key not in state:
-            raise UserError(f"{name}: does not fit the architecture: {key} is missing; check --backbone and --preset")
-        elif state[key].shape != value.shape:
-            raise UserError(
-                f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}; "
-                "check --backbone, --fpn-channels and --preset"
-            )
-    if extra := sorted(set(state) - set(wanted)):
-        raise UserError(f"{name}: does not fit the architecture: {extra[0]} is not part of it; check --backbone and --preset")
-    module.load_state_dict(state)

@@ -25,7 +25,8 @@ def world_size() -> int:
 
 @contextmanager
 def processes(device: str) -> Iterator[torch.device]:
-    """Join the processes that torchrun started (if it did) and yield the device of this one: ``auto`` takes a GPU if there is one."""
+    """Join the processes that torchrun started (if it did) and yield the device of this one: ``auto`` takes a GPU if there is
+    one."""
     chosen = resolve_device(device)
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield chosen

@@ -49,7 +49,8 @@ class _Reverse(torch.autograd.Function):
 
 
 def ramp(progress: float) -> float:
-    """Ganin and Lempitsky's schedule of the factor, ``2 / (1 + exp(-10 p)) - 1``, rising from 0 to 1 with progress p in [0, 1]."""
+    """Ganin and Lempitsky's schedule of the factor, ``2 / (1 + exp(-10 p)) - 1``, rising from 0 to 1 with progress p in [0,
+    1]."""
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
@@ -103,7 +104,10 @@ class PaperClassifier(nn.Module):
         """
         levels = []
         for feature, stride, branch, embed in zip(features, STRIDES, self.branches, self.embed, strict=True):
-            pooled = [F.adaptive_avg_pool2d(branch(crop_to_image(f, s, stride)[None]), 16) for f, s in zip(feature, sizes, strict=True)]
+            pooled = [
+                F.adaptive_avg_pool2d(branch(crop_to_image(f, s, stride)[None]), 16)
+                for f, s in zip(feature, sizes, strict=True)
+            ]
             levels.append(F.relu(embed(torch.cat(pooled).flatten(1))))
         return [self.joint(torch.cat(levels, 1))]
 
@@ -203,6 +207,6 @@ class DivergenceGuard:
         else:
             return
         raise UserError(
-            f"adversarial training diverges ({sign}): stopped before detection is destroyed; the last checkpoint is from before. "
-            "Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a trained detector (--weights RUN)"
+            f"adversarial training diverges ({sign}): stopped before detection is destroyed; the last checkpoint is from "
+            "before. Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a trained detector (--weights RUN)"
         )

@@ -1,4 +1,5 @@
-"""Run detectors over a labelled data set and score them; keep the predictions, so that they can be scored again without a model."""
+"""Run detectors over a labelled data set and score them; keep the predictions, so that they can be scored again without a
+model."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from tqdm import tqdm
 
 from .data import Dataset, canonical, open_dataset
 from .detections import Detections
-from .detector import Detector, read_description
+from .detector import Detector
 from .errors import UserError
 from .files import write_text
 from .results import load_results, save_results
 from .scoring import Scores, score
+from .weights import read_description
 
 
 def evaluate(
@@ -71,13 +73,16 @@ def open_test_set(
             raise UserError(f"--classes {unknown[0]}: the detector does not know it; it knows {', '.join(known)}")
     truth = open_dataset(*paths, classes=classes or None)
     if not truth.labelled:
-        raise UserError(f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` draws without labels")
+        raise UserError(
+            f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` draws without labels"
+        )
     if known is not None and not classes:
         names = {canonical(n) for n in known}
         shared = [c for c in truth.classes if canonical(c) in names]
         if not shared:
             raise UserError(
-                f"--data {paths[0]}: has no class that the detector knows ({', '.join(truth.classes[:8])} against {', '.join(known[:8])})"
+                f"--data {paths[0]}: has no class that the detector knows "
+                f"({', '.join(truth.classes[:8])} against {', '.join(known[:8])})"
             )
         if len(shared) < len(truth.classes):
             truth = open_dataset(*paths, classes=shared)
@@ -115,7 +120,8 @@ def predictions(detector: Detector, data: Dataset, batch_size: int = 4, progress
 def evaluate_to(
     run: Path, data: Sequence[Path], out: Path, *, classes: Sequence[str], batch_size: int, bootstrap: int, seed: int
 ) -> Scores:
-    """``evaluate`` that leaves ``predictions.json`` (not for a results JSON, which is one already) and ``scores.json`` in ``out``."""
+    """``evaluate`` that leaves ``predictions.json`` (not for a results JSON, which is one already) and ``scores.json`` in
+    ``out``."""
     results = None if run.suffix == ".json" else out / "predictions.json"
     scores = evaluate(
         run, data, classes=classes, batch_size=batch_size, bootstrap=bootstrap, seed=seed, results=results, progress=True

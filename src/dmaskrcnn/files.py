@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +29,26 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.chmod(0o666 & ~UMASK)  # mkstemp's files are private
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
-        if isinstance(error, RuntimeError) and "writ" not in str(error):
+    except UserError:
+        raise
+    except Exception as error:  # safetensors and torch report a full disk by errors of their own
+        if not isinstance(error, OSError) and not re.search("I/O error|writ|unexpected pos", str(error)):
             raise
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and try to write in it: to fail before long work instead of after it. Raises UserError as ``atomic_write``."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -45,7 +45,8 @@ def _float32(value: Any) -> Any:
 
 
 def normaliser(count: int | Tensor, device: torch.device) -> Tensor:
-    """The mean over ranks of a count, at least 1: dividing each rank's sum by it makes the mean of the ranks' losses the global loss."""
+    """The mean over ranks of a count, at least 1: dividing each rank's sum by it makes the mean of the ranks' losses the
+    global loss."""
     return average(torch.as_tensor(count, dtype=torch.float32, device=device).clone()).clamp(min=1)
 
 
@@ -147,6 +148,9 @@ class RoIHeads(roi_heads.RoIHeads):
     """Box and mask heads with their losses; see the module's docstring for what differs from torchvision."""
 
     dtype: torch.dtype | None = None
+    mask_roi_pool: nn.Module
+    mask_head: nn.Module
+    mask_predictor: nn.Module
 
     def losses(
         self,
@@ -175,7 +179,8 @@ class RoIHeads(roi_heads.RoIHeads):
         }
 
     def detect(self, features: Features, proposals: list[Tensor], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Boxes, labels (1-based), scores and masks (probabilities, ``(n, 1, 28, 28)``) per image, in pixels of the padded batch."""
+        """Boxes, labels (1-based), scores and masks (probabilities, ``(n, 1, 28, 28)``) per image, in pixels of the padded
+        batch."""
         logits, deltas = self._boxes(features, proposals, sizes)
         boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
         masks = roi_heads.maskrcnn_inference(self._masks(features, boxes, sizes), labels)
@@ -234,4 +239,3 @@ class RoIHeads(roi_heads.RoIHeads):
         label = torch.cat(labels)
         logits = logits[torch.arange(len(label), device=label.device), label]
         return F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum") / (count * logits[0].numel())
-

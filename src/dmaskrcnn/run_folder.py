@@ -20,7 +20,8 @@ from .files import atomic_write, write_text
 
 
 def create_run_folder(config: TrainConfig) -> Path:
-    """Make OUT/NAME-N with the first N that is free, holding ``config.yaml``. Raises UserError where OUT cannot be written to."""
+    """Make OUT/NAME-N with the first N that is free, holding ``config.yaml``. Raises UserError where OUT cannot be written
+    to."""
     name = config.name or config.method
     if Path(name).name != name:
         raise UserError(f"--name {name!r} must be a plain name without slashes; choose the folder with --out")
@@ -76,7 +77,11 @@ class Metrics:
         self.rows: list[dict[str, Any]] = []
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
-                self.rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit() and int(r["iteration"]) <= keep_until]
+                self.rows = [
+                    r
+                    for r in csv.DictReader(file)
+                    if (r.get("iteration") or "").isdigit() and int(r["iteration"]) <= keep_until
+                ]
         self.columns = list(self.rows[0]) if self.rows else []
         self._rewrite()
         self.events = None
@@ -99,7 +104,9 @@ class Metrics:
                 with self.path.open("a", newline="", encoding="utf-8") as file:
                     csv.DictWriter(file, self.columns, restval="").writerow(values)
             except OSError as error:
-                raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume") from error
+                raise UserError(
+                    f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume"
+                ) from error
         if self.events:
             for key, value in row.items():
                 if isinstance(value, float):

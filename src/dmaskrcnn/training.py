@@ -3,7 +3,8 @@
 Try it:  ``dmaskrcnn train --preset cpu --method grl --source clear.json --target hazy/ --minutes 10``
 
 Everything random comes with the batch, whose samples carry their own seeds and are a function of (seed, iteration): nothing is
-carried from one iteration to the next but weights and optimiser state, and a resumed run gives the same bits as an unbroken one.
+carried from one iteration to the next but weights and optimiser state, and a resumed run gives the same bits as an unbroken
+one.
 """
 
 from __future__ import annotations
@@ -11,27 +12,26 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from tqdm import tqdm
 
 from .config import Phase, TrainConfig
-from .data import Augmentation, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
+from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
 from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
 from .errors import UserError
 from .methods import Method, build_method
 from .plots import plot_curves
+from .progress import ProgressBar, stop_signals
 from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
+from .schedule import Schedule
 
 LOG_EVERY = 20  # iterations per row of metrics.csv
 
@@ -67,49 +67,23 @@ def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
         raise UserError("--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)")
     source = open_dataset(*config.source, classes=config.classes or None, drop_invalid=config.drop_invalid)
     if not source.labelled:
-        raise UserError(f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder")
+        raise UserError(
+            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder"
+        )
     target = open_images(*config.target, drop_invalid=config.drop_invalid) if config.method != "source" else None
     if target is not None and same_images(source, target) and rank() == 0:
-        print("warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr)
+        print(
+            "warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr
+        )
     return source, target
-
-
-class Schedule:
-    """Where in the schedule an iteration stands.
-
-    With ``iterations`` progress counts iterations; with ``minutes`` it follows the clock, so that training ends on time and the
-    learning rate has gone all its way by then.
-    """
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.iterations, self.minutes = config.iterations, config.minutes
-        self.phases, self.warmup = config.phases, config.warmup
-
-    def progress(self, iteration: int, seconds: float) -> float:
-        """The part of the schedule that is done, in [0, 1]."""
-        done = iteration / self.iterations if self.iterations else seconds / (60 * (self.minutes or 1))
-        return min(1.0, done)
-
-    def phase(self, progress: float) -> Phase:
-        """The phase at this point."""
-        end = 0.0
-        for phase in self.phases:
-            end += phase.share
-            if progress < end - 1e-9:
-                return phase
-        return self.phases[-1]
-
-    def rate(self, phase: Phase, detector_steps: int) -> float:
-        """Factor on the learning rate; ``detector_steps`` counts the steps that trained the detector, for the warm-up."""
-        if phase.trains == "classifier":
-            return phase.rate
-        return phase.rate * min(1.0, (detector_steps + 1) / max(1, self.warmup))
 
 
 class Trainer:
     """One run: what ``train`` and ``resume`` drive."""
 
-    def __init__(self, config: TrainConfig, folder: Path, source: Dataset, target: Dataset | None, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, folder: Path, source: Dataset, target: Dataset | None, device: torch.device
+    ) -> None:
         self.config, self.folder, self.device = config, folder, device
         self.schedule = Schedule(config)
         self.data = _fingerprint(source, target)
@@ -136,10 +110,10 @@ class Trainer:
         model: nn.Module = self.method
         current: Phase | None = None
         clock, saved = time.monotonic() - self.seconds, time.monotonic()
-        with _stop_signals() as stop, _Progress(config, self.iteration, enabled=main) as bar, closing(loader):
+        with stop_signals() as stop, ProgressBar(config, self.iteration, enabled=main) as bar, closing(loader):
             while True:
                 # One exchange per iteration settles what all processes must agree on.
-                now, asked = largest(torch.tensor([time.monotonic() - clock, stop.signal], dtype=torch.float64)).tolist()
+                now, asked = largest(torch.tensor([time.monotonic() - clock, stop.signal], device=self.device)).tolist()
                 self.seconds, asked = now, int(asked)
                 progress = self.schedule.progress(self.iteration, now)
                 if progress >= 1 or asked:
@@ -149,37 +123,43 @@ class Trainer:
                     model = self._enter(phase)
                 current = phase
                 try:
-                    values = self._step(model, loader, phase, progress)
-                except RuntimeError:
+                    batches = [next(loader) for _ in range(config.accumulate)]
+                except RuntimeError:  # a loading process is gone
                     if not stop.signal:
                         raise
-                    asked = stop.signal  # the signal reached the loading processes, too: nothing of this step has happened yet
+                    asked = stop.signal  # the signal was sent to all our processes
                     break
+                values = self._step(model, batches, phase, progress)
                 self.iteration += 1
-                if main:
+                if metrics:
                     self._log(values, phase, metrics)
                     bar.update(self.iteration, now, phase, values)
                     if time.monotonic() - saved > 60 * config.checkpoint_minutes:
                         self.save()
                         saved = time.monotonic()
-        if main:
+        if metrics:
+            if not asked and current:
+                self._write_row(current, metrics)
             self.save(finished=not asked)
-            if metrics:
-                metrics.close()
-                if metrics.rows:
-                    plot_curves({config.name or config.method: metrics.path}, self.folder / "curves.png")
+            metrics.close()
+            if metrics.rows:
+                plot_curves({config.name or config.method: metrics.path}, self.folder / "curves.png")
         if asked:
             if main:
-                print(f"stopped at iteration {self.iteration}; saved. Continue with: dmaskrcnn train --resume {self.folder}", file=sys.stderr)
+                print(
+                    f"stopped at iteration {self.iteration}; saved. Continue with: dmaskrcnn train --resume {self.folder}",
+                    file=sys.stderr,
+                )
             raise SystemExit(128 + asked)
 
     def _announce(self) -> None:
         detector = self.method.detector
         precision = "bfloat16" if detector.dtype else "float32"
         weights = sum(p.numel() for p in self.method.parameters())
+        names = ", ".join(detector.classes[:8]) + (", ..." if len(detector.classes) > 8 else "")
         print(
-            f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M weights, {len(detector.classes)} classes "
-            f"({', '.join(detector.classes[:8])}{', ...' if len(detector.classes) > 8 else ''}), {precision} on {self.device}; "
+            f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M weights, "
+            f"{len(detector.classes)} classes ({names}), {precision} on {self.device}; "
             f"{self.data['source_images']} source and {self.data['target_images']} target images",
             file=sys.stderr,
         )
@@ -191,24 +171,22 @@ class Trainer:
             )
 
     def _enter(self, phase: Phase) -> nn.Module:
-        """Freeze or thaw the detector for a phase, and wrap the method for distributed training if there are other processes."""
+        """Freeze or thaw the detector for a phase; wrap the method if other processes share the work."""
         for parameter in self.trainable:
             parameter.requires_grad_(phase.trains == "all")
         if world_size() == 1:
             return self.method
         return DistributedDataParallel(self.method, broadcast_buffers=False)
 
-    def _step(self, model: nn.Module, loader: Iterator[Any], phase: Phase, progress: float) -> dict[str, float]:
-        """One optimiser step; the losses and logs, averaged over accumulation steps and processes."""
-        accumulate = self.config.accumulate
+    def _step(self, model: nn.Module, batches: list[Batch], phase: Phase, progress: float) -> dict[str, float]:
+        """One optimiser step over the batches; the losses and logs, averaged over batches and processes."""
+        accumulate = len(batches)
         self.optimizer.zero_grad(set_to_none=True)
         names: list[str] = []
         sums: dict[str, Tensor] = {}
-        for part in range(accumulate):
-            batch = next(loader)
+        for part, batch in enumerate(batches, 1):
             names += batch.names
-            last = part == accumulate - 1
-            with nullcontext() if last or not isinstance(model, DistributedDataParallel) else model.no_sync():
+            with nullcontext() if part == accumulate or not isinstance(model, DistributedDataParallel) else model.no_sync():
                 losses, logs = model(batch, progress)
                 total = torch.stack(list(losses.values())).sum() / accumulate
                 total.backward()
@@ -254,20 +232,24 @@ class Trainer:
         if self.ema is None:
             return
         decay = min(float(self.config.ema or 0), (1 + self.detector_steps) / (10 + self.detector_steps))
-        ours, theirs = (list(m.parameters()) for m in (self.ema, self.method.detector))
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        for mean, weight in zip(self.ema.parameters(), self.method.detector.parameters(), strict=True):
+            mean.lerp_(weight, 1 - decay)
         for mean, buffer in zip(self.ema.buffers(), self.method.detector.buffers(), strict=True):
             mean.copy_(buffer)
 
-    def _log(self, values: dict[str, float], phase: Phase, metrics: Metrics | None) -> None:
+    def _log(self, values: dict[str, float], phase: Phase, metrics: Metrics) -> None:
         for key, value in values.items():
             self.window[key] = self.window.get(key, 0.0) + value
         self.window["count"] = self.window.get("count", 0.0) + 1
-        if self.iteration % LOG_EVERY == 0 and metrics:
-            count = self.window.pop("count")
+        if self.iteration % LOG_EVERY == 0:
+            self._write_row(phase, metrics)
+
+    def _write_row(self, phase: Phase, metrics: Metrics) -> None:
+        """The means since the last row."""
+        if count := self.window.pop("count", 0.0):
             row = {k: v / count for k, v in self.window.items()}
             metrics.write({"iteration": self.iteration, "seconds": round(self.seconds, 1), "phase": phase.name, **row})
-            self.window = {}
+        self.window = {}
 
     # --- state ------------------------------------------------------------------------------------------------------------
 
@@ -347,64 +329,3 @@ def _fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
         "target_images": len(target) if target else 0,
         "names": hashlib.sha256(names.encode()).hexdigest(),
     }
-
-
-class _StopSignal:
-    signal = 0
-
-
-@contextmanager
-def _stop_signals() -> Iterator[_StopSignal]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one acts as usual."""
-    stop = _StopSignal()
-    previous: dict[int, Any] = {}
-
-    def handle(number: int, frame: Any) -> None:
-        stop.signal = number
-        signal.signal(number, previous[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, handle)
-    except ValueError:  # not in the main thread: signals are somebody else's business
-        pass
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class _Progress:
-    """A bar with the time left on a terminal; elsewhere a line at every twentieth part of the way."""
-
-    def __init__(self, config: TrainConfig, iteration: int, enabled: bool) -> None:
-        self.by_time = config.iterations is None
-        self.total = 60 * float(config.minutes or 0) if self.by_time else int(config.iterations or 0)
-        self.enabled, self.tty = enabled, enabled and sys.stderr.isatty()
-        self.began, self.first, self.spoken = time.monotonic(), iteration, 0
-        unit = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"} if self.by_time else {"unit": "it"}
-        self.bar = tqdm(total=self.total, initial=0 if self.by_time else iteration, disable=not self.tty, dynamic_ncols=True, **unit)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def update(self, iteration: int, seconds: float, phase: Phase, values: dict[str, float]) -> None:
-        """Report that ``iteration`` iterations and ``seconds`` are done."""
-        done = min(seconds, self.total) if self.by_time else iteration
-        status = f"loss {values['loss']:.2f}"
-        if "loss_domain" in values:
-            status += f", domain {values['loss_domain']:.2f}, accuracy {100 * values['domain_accuracy']:.0f} %"
-        if self.tty:
-            self.bar.set_description(phase.name, refresh=False)
-            self.bar.set_postfix_str(status, refresh=False)
-            self.bar.update(done - self.bar.n)
-        elif self.enabled and int(20 * done / self.total) > self.spoken:
-            self.spoken = int(20 * done / self.total)
-            per_unit = 1.0 if self.by_time else (time.monotonic() - self.began) / (iteration - self.first)
-            left = (self.total - done) * per_unit
-            when = f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
-            print(f"{phase.name}: iteration {iteration}, {100 * done / self.total:.0f} %, {status}, {when}", file=sys.stderr)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
@@ -114,7 +114,9 @@ class _Packed(TorchDataset):
             return error
 
 
-def batch_loader(batches: Batches, start: int, stop: int | None, workers: int, prefetch: int = 4) -> Iterator[Batch]:
+def batch_loader(
+    batches: Batches, start: int, stop: int | None, workers: int, prefetch: int = 4
+) -> Generator[Batch, None, None]:
     """The batches of iterations ``start … stop − 1``, made ahead by worker processes.
 
     The result does not depend on ``workers``. Close the iterator (or let it go) to end the workers.

@@ -32,7 +32,8 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def watch(self, values: dict[str, float]) -> None:
-        """Look at an iteration's losses and logs, averaged over ranks. Raises UserError with advice when training should stop."""
+        """Look at an iteration's losses and logs, averaged over ranks. Raises UserError with advice when training should
+        stop."""
 
     def watch_state(self) -> dict[str, Any]:
         """What ``watch`` remembers, for the checkpoint."""
