@@ -6,16 +6,18 @@ into the FPN, while the classifier itself follows it (arXiv 1807.00202, section 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
 
 from ..config import TrainConfig
 from ..data.sample import Batch
 from ..detector import Detector
 from ..domain import CLASSIFIERS, LEVELS, LN2, DivergenceGuard, Reversal, domain_loss, ramp
-from ..rcnn import run_network
+from ..rcnn import Features, run_network
 from .base import Method
 
 
@@ -41,26 +43,40 @@ class GRL(Method):
         with torch.set_grad_enabled(adapting):
             features = detector.features(images)  # one pass for both domains: they share their padded size
 
+        # Split rather than slice: the gradients of both halves are then joined once, instead of padded with zeros and added.
+        counts = [len(batch.source), len(batch.target)]
+        halves = [
+            dict(zip(features, maps, strict=True)) for maps in zip(*(f.split(counts) for f in features.values()), strict=True)
+        ]
+
         factor = self.factor * (ramp(progress) if self.ramp else 1.0)
-        reversal = Reversal(factor)
-        domains = torch.tensor([0] * len(batch.source) + [1] * len(batch.target), device=detector.device)
-        reversed_ = [reversal(features[level]) for level in LEVELS]
-        logits = run_network(self.domain, reversed_, images.image_sizes, dtype=detector.dtype)
-        per_image, accuracy = domain_loss(logits, domains, images.image_sizes)
-        if self.gate:
-            # Beyond chance there is nothing to gain: an image that already fools the classifier is pushed no further. Without
-            # this the features can raise the loss without end, which is how the training diverges.
-            reversal.factor = factor * (per_image.detach() < LN2)
-        loss, accuracy = per_image.mean(), accuracy.mean()
+        loss, accuracy = self._domain_loss(halves, images.image_sizes, factor)
         logs = {"domain_accuracy": accuracy, "lambda": torch.tensor(factor)}
         if not adapting:
             return {"loss_domain": loss}, logs
-
-        count = len(batch.source)
-        images.image_sizes, images.tensors = images.image_sizes[:count], images.tensors[:count]
+        images = ImageList(images.tensors[: counts[0]], images.image_sizes[: counts[0]])
         objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        source = {level: feature[:count] for level, feature in features.items()}
-        return detector.losses(images, source, objects, [s.seed for s in batch.source]) | {"loss_domain": loss}, logs
+        return detector.losses(images, halves[0], objects, [s.seed for s in batch.source]) | {"loss_domain": loss}, logs
+
+    def _domain_loss(self, halves: Sequence[Features], sizes: list[tuple[int, int]], factor: float) -> tuple[Tensor, Tensor]:
+        """The loss of both domains and the accuracy; on its way back into the features the gradient is reversed."""
+        losses, hits = [], []
+        for domain, features in enumerate(halves):
+            count = len(features[LEVELS[0]])
+            if not count:
+                continue
+            here = sizes[:count] if domain == 0 else sizes[-count:]
+            reversal = Reversal(factor)
+            logits = run_network(self.domain, [reversal(features[level]) for level in LEVELS], here, dtype=self.detector.dtype)
+            truth = torch.full((count,), domain, dtype=torch.int64, device=self.detector.device)
+            loss, accuracy = domain_loss(logits, truth, here)
+            if self.gate:
+                # Beyond chance there is nothing to gain: an image that already fools the classifier is pushed no further.
+                # Without this the features can raise the loss without end, which is how the training diverges.
+                reversal.factor = factor * (loss.detach() < LN2)
+            losses.append(loss)
+            hits.append(accuracy)
+        return torch.cat(losses).mean(), torch.cat(hits).mean()
 
     def watch(self, values: dict[str, float]) -> None:
         """Stop before detection is destroyed."""
