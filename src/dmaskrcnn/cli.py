@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Union
 
 import tyro
 
-from .config import TrainConfig, read_yaml
-from .errors import UserError
-
-Paths = tyro.conf.Positional[tuple[Path, ...]]
+from .config import TrainConfig, check_fields, read_yaml
+from .errors import UserError, first_line
 
 
 @dataclass
@@ -35,29 +37,33 @@ class Evaluate:
     With several runs, also the paired difference of each to the first. Predictions are kept as COCO results JSON.
     """
 
-    runs: Paths
+    runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")]]
     """Run folders, or COCO results JSON files of any detector."""
-    data: tuple[Path, ...]
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
     """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
-    classes: tuple[str, ...] = ()
-    """Classes to score; by default those that detector and test set share."""
-    out: Path | None = None
-    """Folder for predictions.json and scores.json; default: evaluate-<data> in the run folder (nowhere for a results JSON)."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)")] = ()
+    """Classes to score."""
+    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: evaluate-DATA in the run folder)")] = None
+    """Folder for predictions.json and scores.json. For a results JSON nothing is written unless this is given."""
     batch_size: int = 4
     """Images per forward pass."""
     bootstrap: int = 1000
     """Resamples of the images behind the intervals."""
     seed: int = 0
     """Seed of the resampling."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
 
 
 @dataclass
 class Predict:
     """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one JSON."""
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """A run folder."""
-    images: Paths
+    images: tyro.conf.Positional[
+        Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]
+    ]
     """Images, or folders of them."""
     out: Path
     """Folder for the pictures and detections.json."""
@@ -66,14 +72,14 @@ class Predict:
     batch_size: int = 4
     """Images per forward pass."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`."""
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
 
 
 @dataclass
 class Inspect:
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem in it."""
 
-    paths: Paths
+    paths: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]]
     """COCO JSON files, Pascal VOC folders, image folders."""
     all: bool = False
     """List every problem instead of the first few of each kind."""
@@ -87,7 +93,7 @@ class Resume:
     """The run folder."""
 
 
-Verb = Union[  # noqa: UP007 (tyro reads the annotations of each member)
+Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Demo, tyro.conf.subcommand("demo")],
     Annotated[
         TrainConfig,
@@ -107,17 +113,24 @@ Verb = Union[  # noqa: UP007 (tyro reads the annotations of each member)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Bad input ends in one line on stderr and exit code 2; Ctrl-C in 130."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        with _termination_as_interrupt(enabled=arguments[:1] != ["train"]):
+            _dispatch(arguments)
+            sys.stdout.flush()  # here, where an error can still be reported
     except UserError as error:
         print(f"dmaskrcnn: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("dmaskrcnn: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(128 + (interruption.args or (signal.SIGINT,))[0]) from None
     except BrokenPipeError:  # the reader (`| head`) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         raise SystemExit(141) from None
+    except OSError as error:  # a full disk below `>`, a file that vanished or may not be read
+        _discard_output()
+        print(f"dmaskrcnn: {error.filename or 'output'}: {error.strerror or first_line(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -127,14 +140,58 @@ def _dispatch(arguments: list[str]) -> None:
         print(f"dmaskrcnn {__version__}")
         return
     if arguments[:1] == ["train"] and any(a.split("=")[0] == "--resume" for a in arguments) and "--help" not in arguments:
-        run: object = tyro.cli(Resume, args=arguments[1:], prog="dmaskrcnn train")
+        run: object = _parse(Resume, arguments[1:], "dmaskrcnn train")
     else:
         if arguments[:1] == ["train"]:
             arguments = ["train", *_expand_config(arguments[1:])]
-        run = tyro.cli(Verb, args=arguments or ["--help"], prog="dmaskrcnn", description=_DESCRIPTION)  # type: ignore[call-overload]
+        run = _parse(Verbs, arguments or ["--help"], "dmaskrcnn")
     _VERBS[type(run)](run)
 
 
+def _parse(verbs: object, arguments: list[str], program: str) -> object:
+    """``tyro.cli`` with its boxes around errors folded to one line."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(verbs, args=arguments, prog=program, description=_DESCRIPTION, config=(tyro.conf.DisallowNone,))  # type: ignore[call-overload]
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line.strip(" │┃|") for line in said.getvalue().splitlines()]
+        lines = [line for line in lines if line and line[0] not in "╭╰"]
+        rules = [i for i, line in enumerate(lines) if set(line) <= {"─"}] + [len(lines)] * 2
+        text = " ".join(lines[: rules[0]])
+        more = " ".join(lines[rules[0] + 1 : rules[1]])
+        if more.startswith(("Available", "Perhaps", "Similar")):
+            text += f" ({more})"
+        verb = f" {arguments[0]}" if program == "dmaskrcnn" and arguments[0] in _NAMES else ""
+        raise UserError(f"{re.sub(' +', ' ', text).rstrip('.')}; see {program}{verb} --help") from None
+
+
+@contextmanager
+def _termination_as_interrupt(enabled: bool) -> Iterator[None]:
+    """Let SIGTERM end a verb like Ctrl-C, so that what is half done is kept; training has its own way to stop."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt) if enabled else None
+    except ValueError:  # not in the main thread
+        previous = None
+    try:
+        yield
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _discard_output() -> None:
+    """Let nothing more be said on an output that is gone, not even by Python's own flush at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_NAMES = ("demo", "train", "evaluate", "predict", "inspect")
 _DESCRIPTION = "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and measure what it gains."
 
 
@@ -147,18 +204,25 @@ def _expand_config(arguments: list[str]) -> list[str]:
         rest = position + (1 if value else 2)
         if not value and rest > len(arguments):
             raise UserError("--config needs a file")
-        return [*arguments[:position], *_flags(read_yaml(Path(value or arguments[position + 1]))), *arguments[rest:]]
+        before, after = arguments[:position], arguments[rest:]
+        return [*before, *_flags(Path(value or arguments[position + 1]), [*before, *after]), *after]
     return arguments
 
 
-def _flags(values: dict) -> list[str]:
+def _flags(file: Path, given: list[str]) -> list[str]:
+    values = read_yaml(file)
+    check_fields(values, str(file))
+    if any(argument.partition("=")[0] in ("--minutes", "--iterations") for argument in given):
+        values |= {"minutes": None, "iterations": None}  # two ways to say the same: the flag wins over the file
     flags: list[str] = []
     for key, value in values.items():
-        flag = str(key).replace("_", "-")
+        flag = key.replace("_", "-")
         if isinstance(value, bool):
             flags.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
             flags += [f"--{flag}", *map(str, value)] if value else []
+        elif isinstance(value, dict):
+            raise UserError(f"{file}: {key}: holds fields of its own instead of a value")
         elif value is not None:
             flags += [f"--{flag}", str(value)]
     return flags
@@ -188,25 +252,27 @@ def _say(folder: Path) -> None:
 
 
 def _evaluate(verb: Evaluate) -> None:
-    from .evaluation import evaluate_to, folder_name, shared_classes
+    from .evaluation import classes_to_score, evaluate_to, output_folders
     from .metrics.scores import difference_table
     from .scoring import paired_difference
 
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
-    classes = verb.classes or shared_classes(verb.runs, verb.data)
+    options = {"batch_size": verb.batch_size, "bootstrap": verb.bootstrap, "seed": verb.seed, "device": verb.device}
+    options["classes"] = classes_to_score(verb.runs, verb.data, verb.classes)
     all_scores = []
-    for run in verb.runs:
-        base = verb.out or (run.with_suffix("") if run.suffix == ".json" else run) / f"evaluate-{folder_name(verb.data)}"
-        out = base / run.stem if verb.out and len(verb.runs) > 1 else base
-        scores = evaluate_to(
-            run, verb.data, out, classes=classes, batch_size=verb.batch_size, bootstrap=verb.bootstrap, seed=verb.seed
-        )
-        print(f"{run}\n{scores.table()}\n\npredictions and scores: {out}\n")
+    for run, out in zip(verb.runs, output_folders(verb.runs, verb.data, verb.out), strict=True):
+        scores = evaluate_to(out, run, verb.data, **options)
+        print(f"{run}\n{scores.table()}\n")
+        if out:
+            print(f"{'scores' if run.suffix == '.json' else 'predictions and scores'}: {out}\n")
         all_scores.append(scores)
     for run, scores in zip(verb.runs[1:], all_scores[1:], strict=True):
-        differences = paired_difference(all_scores[0], scores)
-        print(f"{run} against {verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}")
+        try:
+            differences = paired_difference(all_scores[0], scores)
+        except ValueError as error:
+            raise UserError(f"{run} against {verb.runs[0]}: {error}") from error
+        print(f"{run} against {verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}\n")
 
 
 def _predict(verb: Predict) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg
 
 from .errors import UserError, first_line
+
+FROM_PRESET = arg(help_behavior_hint="(default: the preset's)")
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"]
 
@@ -53,6 +58,9 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         if len(self.anchor_sizes) != 5:
             raise UserError(f"detector.anchor_sizes: needs one size for each of P2-P6 (5 in all), got {self.anchor_sizes}")
+        for name in ("fpn_channels", "image_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
         if self.image_size > self.max_size:
             raise UserError(
                 f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: "
@@ -215,53 +223,53 @@ PRESETS: dict[str, Preset] = {
 class TrainConfig:
     """What to train, on what, for how long. Values of None come from the preset."""
 
-    source: tuple[Path, ...] = ()
+    source: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")] = ()
     """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class name."""
-    target: tuple[Path, ...] = ()
+    target: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required by grl)")] = ()
     """Unlabelled hazy images: folders. Annotations beside them are never read."""
     method: Literal["source", "grl"] = "grl"
     """`source`: the clear images only. `grl`: DMask R-CNN, gradient reversal through a domain classifier on the FPN."""
     preset: Literal["cpu", "default", "paper", "demo"] = "default"
     """Architecture and schedule that fit together; see docs/training.md for the table."""
-    classes: tuple[str, ...] = ()
-    """Class names to learn, in this order; all of the source's when empty."""
-    weights: str | None = None
+    classes: Annotated[tuple[str, ...], arg(metavar="CLASS ...", help_behavior_hint="(default: all of the source's)")] = ()
+    """Class names to learn, in this order."""
+    weights: Annotated[str | None, FROM_PRESET] = None
     """Start: `coco`, `imagenet`, `scratch`, a run folder, or a local .safetensors/.pth file (backbone or whole detector)."""
     out: Path = Path("runs")
     """Folder of the run folders."""
-    name: str | None = None
-    """The run folder is OUT/NAME-N; the default NAME is the method."""
+    name: Annotated[str | None, arg(help_behavior_hint="(default: the method)")] = None
+    """The run folder is OUT/NAME-N."""
 
-    iterations: int | None = None
+    iterations: Annotated[int | None, FROM_PRESET] = None
     """Length of the schedule in optimiser steps."""
-    minutes: float | None = None
+    minutes: Annotated[float | None, arg(help_behavior_hint="")] = None
     """Length of the schedule in minutes instead: the learning rate follows the clock, and training ends on time."""
-    batch: int | None = None
+    batch: Annotated[int | None, FROM_PRESET] = None
     """Source images per optimiser step, over all processes and accumulation steps."""
-    target_batch: int | None = None
-    """Target images per optimiser step; as many as source images by default."""
+    target_batch: Annotated[int | None, arg(help_behavior_hint="(default: as many as source images)")] = None
+    """Target images per optimiser step."""
     accumulate: int = 1
     """Forward and backward passes per optimiser step: raise it when memory runs out."""
-    optimizer: Literal["sgd", "adamw"] | None = None
+    optimizer: Annotated[Literal["sgd", "adamw"] | None, FROM_PRESET] = None
     """SGD with momentum 0.9, or AdamW."""
-    lr: float | None = None
+    lr: Annotated[float | None, FROM_PRESET] = None
     """Learning rate of the detector."""
-    weight_decay: float | None = None
+    weight_decay: Annotated[float | None, FROM_PRESET] = None
     """Weight decay (not on biases and norms)."""
-    clip: float | None = None
+    clip: Annotated[float | None, FROM_PRESET] = None
     """Largest norm of the detector's gradient."""
     warmup: int = 100
     """Iterations over which the learning rate rises to its value, at the start of each phase that trains the detector first."""
-    ema: float | None = None
+    ema: Annotated[float | None, FROM_PRESET] = None
     """Decay of the exponential moving average of the weights, which is what is saved and evaluated; 0 turns it off."""
 
-    classifier: Literal["paper", "fcn"] | None = None
+    classifier: Annotated[Literal["paper", "fcn"] | None, FROM_PRESET] = None
     """Domain classifier: the paper's joint one (18 M parameters), or a fully convolutional one per FPN level."""
     grl_lambda: float = 0.1
     """Factor on the reversed gradient (the paper: 0.1)."""
     grl_ramp: bool = False
     """Let the factor rise from 0 with Ganin and Lempitsky's schedule instead of keeping it constant."""
-    grl_reverse: Literal["gated", "always"] | None = None
+    grl_reverse: Annotated[Literal["gated", "always"] | None, FROM_PRESET] = None
     """`gated`: reverse the gradient only of images whose domain the classifier tells better than chance; `always`: as in the
     original."""
     classifier_lr: float = 1.0
@@ -269,13 +277,13 @@ class TrainConfig:
     classifier_clip: float = 1.0
     """Largest norm of the domain classifier's gradient."""
 
-    backbone: Backbone | None = None
+    backbone: Annotated[Backbone | None, FROM_PRESET] = None
     """Another backbone than the preset's."""
-    fpn_channels: int | None = None
+    fpn_channels: Annotated[int | None, FROM_PRESET] = None
     """Another FPN width than the preset's."""
-    image_size: int | None = None
+    image_size: Annotated[int | None, FROM_PRESET] = None
     """Another short side of the network's input than the preset's, in pixels."""
-    max_size: int | None = None
+    max_size: Annotated[int | None, FROM_PRESET] = None
     """Another longest side of the network's input than the preset's, in pixels."""
     drop_invalid: bool = False
     """Leave out annotations that are wrong (zero area, outside the image, ...) instead of stopping at the first."""
@@ -322,6 +330,8 @@ class TrainConfig:
     def _check(self) -> None:
         if self.method == "grl" and not self.target:
             raise UserError("--method grl needs --target: a folder of unlabelled hazy images")
+        if self.method == "grl" and not (self.target_batch or 0) > 0:
+            raise UserError(f"--target-batch must be above 0 with --method grl, got {self.target_batch}")
         if self.method == "source" and self.target_batch:
             raise UserError("--target-batch has no use with --method source: leave it out")
         positive = ("iterations", "minutes", "batch", "accumulate", "lr", "clip", "classifier_lr", "classifier_clip")
@@ -329,8 +339,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"--{name.replace('_', '-')} must be above 0, got {value}")
-        for name in ("warmup", "workers", "weight_decay", "grl_lambda"):
-            if getattr(self, name) < 0:
+        for name in ("warmup", "workers", "weight_decay", "grl_lambda", "seed"):
+            if not getattr(self, name) >= 0:  # nor NaN
                 raise UserError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if not 0 <= (self.ema or 0) < 1:
             raise UserError(f"--ema must be in [0, 1), got {self.ema}")
@@ -352,6 +362,8 @@ class TrainConfig:
         """Plain values for YAML and checkpoints; ``from_dict`` reads them back."""
         values = asdict(self)
         del values["detector"]
+        if self.target_batch == (self.batch if self.method == "grl" else 0):
+            values["target_batch"] = None  # follows from the others, also where one of them is overridden
 
         def plain(value: Any) -> Any:
             if isinstance(value, (list, tuple)):
@@ -363,10 +375,17 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """Raises UserError for a field that does not exist."""
-        known = {f.name for f in fields(cls) if f.init}
-        if unknown := sorted(set(values) - known):
-            raise UserError(f"training config: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        check_fields(values, "training config")
         return cls(**_with_tuples(values))
+
+
+def check_fields(values: dict[str, Any], where: str) -> None:
+    """Raises UserError, beginning with ``where``, for a field that ``TrainConfig`` does not have."""
+    known = {f.name for f in fields(TrainConfig) if f.init}
+    if unknown := sorted(set(map(str, values)) - known):
+        similar = get_close_matches(unknown[0].replace("-", "_"), known, 1)
+        remedy = f"did you mean {similar[0]}?" if similar else "see config.yaml of any run"
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; {remedy}")
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:

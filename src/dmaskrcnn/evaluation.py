@@ -9,14 +9,16 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from .data import Dataset, canonical, open_dataset
 from .detections import Detections
 from .detector import Detector
+from .distributed import resolve_device
 from .errors import UserError
-from .files import write_text
+from .files import check_writable, write_text
 from .results import load_results, save_results
 from .scoring import Scores, score
 from .weights import read_description
@@ -31,6 +33,7 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
     results: str | Path | None = None,
+    device: str = "auto",
     progress: bool = False,
 ) -> Scores:
     """Score a detector on labelled images.
@@ -43,60 +46,81 @@ def evaluate(
         bootstrap: resamples of the images behind the 95 % intervals.
         seed: of the resampling.
         results: write the predictions to this COCO results JSON.
+        device: where a detector that is loaded here runs: ``auto``, ``cpu``, ``cuda``.
         progress: show a bar on stderr.
 
     Raises:
-        UserError: unreadable input, a test set without labels, or no class in common.
+        UserError: unreadable input, a test set without labels, no class in common, or ``results`` cannot be written.
     """
+    for name, value, least in (("batch-size", batch_size, 1), ("bootstrap", bootstrap, 0), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"--{name} must be at least {least}, got {value}")
     if isinstance(detector, (str, Path)) and Path(detector).suffix != ".json":
-        detector = Detector.load(detector).set_precision()
+        detector = Detector.load(detector).to(resolve_device(device)).set_precision()
     known = detector.classes if isinstance(detector, Detector) else None
-    truth = data if isinstance(data, Dataset) else open_test_set(data, classes, known)
+    if isinstance(data, Dataset):
+        truth, ids = data, _category_ids(data)
+    else:
+        truth, ids = open_test_set(data, classes, known)
+    if results is not None:
+        check_writable(Path(results).parent)
     if isinstance(detector, Detector):
         found: Iterable[Detections] = predictions(detector, truth, batch_size, progress)
         if results is not None:
-            save_results(results, truth.image_ids, found, _category_ids(truth))
-            found = load_results(results, truth.image_ids, _category_ids(truth))
+            save_results(results, truth.image_ids, found, ids)
+            found = load_results(results, truth.image_ids, ids)
     else:
-        found = load_results(detector, truth.image_ids, _category_ids(truth))
+        found = load_results(detector, truth.image_ids, ids)
     return score(truth, found, bootstrap=bootstrap, seed=seed)
 
 
 def open_test_set(
     data: str | Path | Sequence[str | Path], classes: Sequence[str] = (), known: Sequence[str] | None = None
-) -> Dataset:
-    """A labelled data set with the ``classes`` asked for, or else those that the detector (``known``) shares with it."""
+) -> tuple[Dataset, dict[str, int]]:
+    """A labelled data set with the ``classes`` asked for, or else those that the detector (``known``) shares with it.
+
+    Returns:
+        The data set, and the category ids of all classes in it: predictions are written and read with these, so that they do
+        not depend on the classes scored.
+    """
     paths = [data] if isinstance(data, (str, Path)) else list(data)
-    if known is not None:
-        names = {canonical(n) for n in known}
-        if unknown := [c for c in classes if canonical(c) not in names]:
-            raise UserError(f"--classes {unknown[0]}: the detector does not know it; it knows {', '.join(known)}")
-    truth = open_dataset(*paths, classes=classes or None)
+    names = None if known is None else {canonical(n) for n in known}
+    if names is not None and (unknown := [c for c in classes if canonical(c) not in names]):
+        raise UserError(f"--classes {unknown[0]}: the detector does not know it; it knows {', '.join(known or ())}")
+    truth = open_dataset(*paths)
     if not truth.labelled:
         raise UserError(
             f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` draws without labels"
         )
-    if known is not None and not classes:
-        names = {canonical(n) for n in known}
-        shared = [c for c in truth.classes if canonical(c) in names]
-        if not shared:
-            raise UserError(
-                f"--data {paths[0]}: has no class that the detector knows "
-                f"({', '.join(truth.classes[:8])} against {', '.join(known[:8])})"
-            )
-        if len(shared) < len(truth.classes):
-            truth = open_dataset(*paths, classes=shared)
-    return truth
+    ids = _category_ids(truth)
+    chosen = list(classes) or [c for c in truth.classes if names is None or c in names]
+    if not chosen:
+        raise UserError(
+            f"--data {paths[0]}: has no class that the detector knows "
+            f"({', '.join(truth.classes[:8]) or 'none at all'} against {', '.join(sorted(names or ())[:8]) or 'none'})"
+        )
+    return (truth if chosen == list(truth.classes) else open_dataset(*paths, classes=chosen)), ids
 
 
-def shared_classes(runs: Sequence[Path], data: Sequence[Path]) -> tuple[str, ...]:
-    """The classes of the test set that every detector among ``runs`` knows, so that all are scored on the same objects."""
-    shared: tuple[str, ...] = ()
+def classes_to_score(runs: Sequence[Path], data: Sequence[Path], classes: Sequence[str] = ()) -> tuple[str, ...]:
+    """The classes asked for, or else those of the test set that every detector among ``runs`` knows: the same for all runs.
+
+    Raises:
+        UserError: before any work, for a run that is not there, or classes that a run or the test set does not know.
+    """
+    shared: list[str] | None = None
     for run in runs:
-        if run.suffix != ".json":
-            known = read_description(run)[0]
-            shared = open_test_set(data, (), [c for c in known if not shared or c in shared]).classes
-    return shared
+        if run.suffix == ".json":
+            if not run.is_file():
+                raise UserError(f"{run}: no such file; give a run folder or a COCO results JSON")
+            continue
+        known = [canonical(c) for c in read_description(run)[0]]
+        if unknown := [c for c in classes if canonical(c) not in known]:
+            raise UserError(f"--classes {unknown[0]}: {run} does not know it; it knows {', '.join(known)}")
+        if shared is not None and not set(known) & set(shared):
+            raise UserError(f"{run}: has no class in common with the runs before it: {', '.join(known)}; {', '.join(shared)}")
+        shared = [c for c in known if shared is None or c in shared]
+    return open_test_set(data, classes, shared)[0].classes
 
 
 def predictions(detector: Detector, data: Dataset, batch_size: int = 4, progress: bool = False) -> Iterator[Detections]:
@@ -117,17 +141,31 @@ def predictions(detector: Detector, data: Dataset, batch_size: int = 4, progress
             bar.update(len(images))
 
 
-def evaluate_to(
-    run: Path, data: Sequence[Path], out: Path, *, classes: Sequence[str], batch_size: int, bootstrap: int, seed: int
-) -> Scores:
-    """``evaluate`` that leaves ``predictions.json`` (not for a results JSON, which is one already) and ``scores.json`` in
-    ``out``."""
-    results = None if run.suffix == ".json" else out / "predictions.json"
-    scores = evaluate(
-        run, data, classes=classes, batch_size=batch_size, bootstrap=bootstrap, seed=seed, results=results, progress=True
-    )
-    write_text(out / "scores.json", json.dumps(scores.to_dict(), indent=2) + "\n")
+def evaluate_to(out: Path | None, run: Path, data: Sequence[Path], **options: Any) -> Scores:
+    """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json`` unless ``run`` is one."""
+    results = out / "predictions.json" if out and run.suffix != ".json" else None
+    if out:
+        check_writable(out)
+    scores = evaluate(run, data, results=results, progress=True, **options)
+    if out:
+        write_text(out / "scores.json", json.dumps(scores.to_dict(), indent=2) + "\n")
     return scores
+
+
+def output_folders(runs: Sequence[Path], data: Sequence[Path], out: Path | None) -> list[Path | None]:
+    """Where the files of each run go: ``evaluate-<data>`` in the run folder (nowhere for a results JSON), or ``out``.
+
+    Several runs get a folder each in ``out``, named after the run, with the folder above it where two runs have the same name.
+    """
+    if out is None:
+        return [None if run.suffix == ".json" else run / f"evaluate-{folder_name(data)}" for run in runs]
+    if len(runs) == 1:
+        return [out]
+    names = [run.resolve().with_suffix("").name if run.suffix == ".json" else run.resolve().name for run in runs]
+    for i, run in enumerate(runs):
+        if names.count(names[i]) > 1:
+            names[i] = f"{run.resolve().parent.name}-{names[i]}"
+    return [out / (name if names.count(name) == 1 else f"{name}-{i}") for i, name in enumerate(names, 1)]
 
 
 def folder_name(data: Sequence[Path]) -> str:

@@ -34,7 +34,9 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     except Exception as error:  # safetensors and torch report a full disk by errors of their own
         if not isinstance(error, OSError) and not re.search("I/O error|writ|unexpected pos", str(error)):
             raise
-        reason = getattr(error, "strerror", None) or first_line(error)
+        reason = getattr(error, "strerror", None) or first_line(error).rpartition("I/O error: ")[2]
+        if "unexpected pos" in reason:  # torch's way to say that fewer bytes were taken than given
+            reason = "the disk is full"
         raise UserError(f"{path}: cannot be written ({reason}); free some space or choose another folder") from error
     finally:
         if temporary is not None:
@@ -42,7 +44,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and try to write in it: to fail before long work instead of after it. Raises UserError as ``atomic_write``."""
+    """Make the folder and try to write in it: better to fail before long work than after it. Raises UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
