@@ -263,6 +263,8 @@ class Detector(nn.Module):
             UserError: a file that is missing or damaged, or weights that do not fit the description.
         """
         folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such run folder; give one that holds model.json and model.safetensors")
         classes, config = read_description(folder)
         detector = cls(classes, config)
         check_and_load(detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import yaml
 from .config import TrainConfig
 from .errors import UserError, first_line
 from .files import atomic_write, write_text
+
+CHECKPOINT_FIELDS = {"config", "data", "iteration", "detector_steps", "seconds", "window", "watch", "model", "ema", "optimizer"}
 
 
 def create_run_folder(config: TrainConfig) -> Path:
@@ -55,7 +59,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         raise UserError(f"--resume {folder}: holds no last.pt; the run ended before its first checkpoint, start it again")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        missing = {"config", "iteration", "model", "optimizer"} - set(state)
+        missing = CHECKPOINT_FIELDS - set(state)
     except Exception as error:  # pickle, zip and torch each raise their own
         raise UserError(f"{path}: damaged or not a checkpoint ({first_line(error)}); start the run again") from error
     if missing:
@@ -76,12 +80,13 @@ class Metrics:
         self.path = path
         self.rows: list[dict[str, Any]] = []
         if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                self.rows = [
-                    r
-                    for r in csv.DictReader(file)
-                    if (r.get("iteration") or "").isdigit() and int(r["iteration"]) <= keep_until
-                ]
+            try:
+                with path.open(newline="", encoding="utf-8") as file:
+                    rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit()]
+            except (OSError, ValueError, csv.Error) as error:
+                raise UserError(f"{path}: cannot be read ({first_line(error)}); move it away to go on without it") from error
+            # A row that was cut short by a kill has empty (None) fields at its end.
+            self.rows = [r for r in rows if int(r["iteration"]) <= keep_until and None not in r.values() and None not in r]
         self.columns = list(self.rows[0]) if self.rows else []
         self._rewrite()
         self.events = None
@@ -100,13 +105,9 @@ class Metrics:
             self.columns += new
             self._rewrite()
         else:
-            try:
-                with self.path.open("a", newline="", encoding="utf-8") as file:
-                    csv.DictWriter(file, self.columns, restval="").writerow(values)
-            except OSError as error:
-                raise UserError(
-                    f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume"
-                ) from error
+            line = io.StringIO()
+            csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(values)
+            self._append(line.getvalue().encode())
         if self.events:
             for key, value in row.items():
                 if isinstance(value, float):
@@ -116,6 +117,17 @@ class Metrics:
         """Flush the TensorBoard events."""
         if self.events:
             self.events.close()
+
+    def _append(self, line: bytes) -> None:
+        """All of the line or nothing."""
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, before)
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume") from error
 
     def _rewrite(self) -> None:
         if not self.columns:

@@ -26,7 +26,7 @@ from .config import Phase, TrainConfig
 from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
 from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
-from .errors import UserError
+from .errors import UserError, first_line
 from .methods import Method, build_method
 from .plots import plot_curves
 from .progress import ProgressBar, stop_signals
@@ -45,8 +45,10 @@ def train(config: TrainConfig) -> Path:
     """
     with processes(config.device) as device:
         source, target = _open_data(config)
+        trainer = Trainer(config, source, target, device)
+        # Last, so that bad input leaves no empty folder.
         folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
-        Trainer(config, folder, source, target, device).run()
+        trainer.run(folder)
     return folder
 
 
@@ -56,9 +58,9 @@ def resume(folder: Path) -> Path:
     config = TrainConfig.from_dict(state["config"])
     with processes(config.device) as device:
         source, target = _open_data(config)
-        trainer = Trainer(config, folder, source, target, device)
-        trainer.restore(state)
-        trainer.run()
+        trainer = Trainer(config, source, target, device, weights="scratch")  # the checkpoint has them; the first may be gone
+        trainer.restore(state, folder)
+        trainer.run(folder)
     return folder
 
 
@@ -82,14 +84,20 @@ class Trainer:
     """One run: what ``train`` and ``resume`` drive."""
 
     def __init__(
-        self, config: TrainConfig, folder: Path, source: Dataset, target: Dataset | None, device: torch.device
+        self,
+        config: TrainConfig,
+        source: Dataset,
+        target: Dataset | None,
+        device: torch.device,
+        weights: str | None = None,
     ) -> None:
-        self.config, self.folder, self.device = config, folder, device
+        """``weights`` to start from, where they are not the configuration's."""
+        self.config, self.device, self.folder = config, device, Path()
         self.schedule = Schedule(config)
         self.data = _fingerprint(source, target)
         self.batches = _batches(config, source, target)
         torch.manual_seed(config.seed)  # the same start in every process
-        detector = Detector.create(source.classes, config.detector, str(config.weights))
+        detector = Detector.create(source.classes, config.detector, weights or str(config.weights))
         self.method: Method = build_method(config, detector).to(device).train()
         detector.set_precision(config.precision)
         self.ema = copy.deepcopy(detector).eval() if config.ema else None
@@ -99,9 +107,9 @@ class Trainer:
         self.seconds = 0.0
         self.window: dict[str, float] = {}
 
-    def run(self) -> None:
-        """Train to the end of the schedule and save."""
-        config = self.config
+    def run(self, folder: Path) -> None:
+        """Train to the end of the schedule and save in the run folder."""
+        config, self.folder = self.config, folder
         main = rank() == 0
         metrics = Metrics(self.folder / "metrics.csv", self.iteration, config.tensorboard) if main else None
         if main and self.iteration == 0:
@@ -273,18 +281,24 @@ class Trainer:
         }
         save_checkpoint(self.folder, state)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what ``save`` wrote. Raises UserError when the data have changed since."""
+    def restore(self, state: dict[str, Any], folder: Path) -> None:
+        """Continue from what ``save`` wrote. Raises UserError when the data have changed since, or the state does not fit."""
         if state["data"] != self.data:
             raise UserError(
-                f"--resume {self.folder}: the images or annotations changed since this run began, so it cannot be continued "
+                f"--resume {folder}: the images or annotations changed since this run began, so it cannot be continued "
                 "exactly; start a new run with --weights set to this one"
             )
-        self.method.load_state_dict(state["model"])
-        if self.ema:
-            self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.method.load_watch_state(state["watch"])
+        try:
+            self.method.load_state_dict(state["model"])
+            if self.ema:
+                self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.method.load_watch_state(state["watch"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{folder / 'last.pt'}: does not fit the detector and method of its configuration ({first_line(error)}); "
+                "start a new run"
+            ) from error
         self.iteration, self.detector_steps = state["iteration"], state["detector_steps"]
         self.seconds, self.window = state["seconds"], state["window"]
 

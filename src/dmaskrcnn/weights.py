@@ -36,6 +36,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: holds more than tensors and is not unpickled; save its state dict as .safetensors") from error
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
+    if isinstance(state, dict) and any(str(k).startswith("detector.") for k in state):
+        raise UserError(f"{path}: is a checkpoint for --resume; give its run folder instead")
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: not a state dict (names to tensors); save it as .safetensors")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
@@ -58,13 +60,17 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
     file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(description["classes"]), DetectorConfig.from_dict(description["detector"])
+        classes = tuple(description["classes"])
+        if not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes are not names")
+        return classes, DetectorConfig.from_dict(dict(description["detector"]))
     except FileNotFoundError as error:
         raise UserError(
             f"{file}: not found; give the folder of a training run (it holds model.json and model.safetensors)"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not a detector's description ({error}); train again or restore the file") from error
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
+        raise UserError(f"{file}: not a detector's description ({reason}); train again or restore the file") from error
 
 
 def load_backbone(body: nn.Module, state: dict[str, Tensor], name: str) -> None:
