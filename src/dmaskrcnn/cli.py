@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Union
+from typing import Annotated, Literal, Union
 
 import tyro
 
-from .config import TrainConfig, check_fields, read_yaml
+from .arguments import expand_config, parse
+from .config import TrainConfig
 from .errors import UserError, first_line
+
+Paths = tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]]
 
 
 @dataclass
@@ -79,10 +80,53 @@ class Predict:
 class Inspect:
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem in it."""
 
-    paths: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]]
+    paths: Paths
     """COCO JSON files, Pascal VOC folders, image folders."""
     all: bool = False
     """List every problem instead of the first few of each kind."""
+
+
+@dataclass
+class Dehaze:
+    """Remove haze from images and folders of images; names and subfolders are kept.
+
+    Own weights of a network are used unless --weights names a file: .safetensors of train-dehazer, or its authors' (.mat, .pth, .caffemodel).
+    """
+
+    images: Paths
+    """Images, or folders of them."""
+    out: Path
+    """Folder for the pictures and dehazed.json."""
+    method: Literal["dark-channel", "mscnn", "mscnn-released", "aod-net"] = "dark-channel"
+    """mscnn feeds the coarse map to the fine network, as published; mscnn-released does not, as the authors' code."""
+    weights: Path | None = None
+    """Weights of the network; of MSCNN's two .mat files name either."""
+    maps: bool = False
+    """Also draw what the method found on the way: airlight, transmission, K."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`."""
+
+
+@dataclass
+class TrainDehazer:
+    """Train MSCNN or AOD-Net, in minutes, on clear pictures behind synthetic haze."""
+
+    out: Path
+    """The .safetensors to write; a .json beside it says how it was made."""
+    method: Literal["mscnn", "aod-net"] = "aod-net"
+    """The network."""
+    clear: tuple[Path, ...] = ()
+    """Folders of clear photographs; by default, rendered street scenes alone."""
+    scenes: int = 100
+    """Rendered scenes to train on, with their true depth."""
+    steps: int = 3000
+    """Optimiser steps."""
+    batch_size: int = 4
+    """Pictures per step."""
+    seed: int = 0
+    """Seed of scenes, haze and initial weights."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`."""
 
 
 @dataclass
@@ -108,6 +152,8 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
     Annotated[Predict, tyro.conf.subcommand("predict")],
     Annotated[Inspect, tyro.conf.subcommand("inspect")],
+    Annotated[Dehaze, tyro.conf.subcommand("dehaze")],
+    Annotated[TrainDehazer, tyro.conf.subcommand("train-dehazer")],
 ]
 
 
@@ -140,32 +186,12 @@ def _dispatch(arguments: list[str]) -> None:
         print(f"dmaskrcnn {__version__}")
         return
     if arguments[:1] == ["train"] and any(a.split("=")[0] == "--resume" for a in arguments) and "--help" not in arguments:
-        run: object = _parse(Resume, arguments[1:], "dmaskrcnn train")
+        run: object = parse(Resume, arguments[1:], "dmaskrcnn train", _DESCRIPTION)
     else:
         if arguments[:1] == ["train"]:
-            arguments = ["train", *_expand_config(arguments[1:])]
-        run = _parse(Verbs, arguments or ["--help"], "dmaskrcnn")
+            arguments = ["train", *expand_config(arguments[1:])]
+        run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
     _VERBS[type(run)](run)
-
-
-def _parse(verbs: object, arguments: list[str], program: str) -> object:
-    """``tyro.cli`` with its boxes around errors folded to one line."""
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said):
-            return tyro.cli(verbs, args=arguments, prog=program, description=_DESCRIPTION, config=(tyro.conf.DisallowNone,))  # type: ignore[call-overload]
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        lines = [line.strip(" │┃|") for line in said.getvalue().splitlines()]
-        lines = [line for line in lines if line and line[0] not in "╭╰"]
-        rules = [i for i, line in enumerate(lines) if set(line) <= {"─"}] + [len(lines)] * 2
-        text = " ".join(lines[: rules[0]])
-        more = " ".join(lines[rules[0] + 1 : rules[1]])
-        if more.startswith(("Available", "Perhaps", "Similar")):
-            text += f" ({more})"
-        verb = f" {arguments[0]}" if program == "dmaskrcnn" and arguments[0] in _NAMES else ""
-        raise UserError(f"{re.sub(' +', ' ', text).rstrip('.')}; see {program}{verb} --help") from None
 
 
 @contextmanager
@@ -191,41 +217,7 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_NAMES = ("demo", "train", "evaluate", "predict", "inspect")
 _DESCRIPTION = "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and measure what it gains."
-
-
-def _expand_config(arguments: list[str]) -> list[str]:
-    """Replace ``--config FILE`` by the flags that the file stands for."""
-    for position, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag != "--config":
-            continue
-        rest = position + (1 if value else 2)
-        if not value and rest > len(arguments):
-            raise UserError("--config needs a file")
-        before, after = arguments[:position], arguments[rest:]
-        return [*before, *_flags(Path(value or arguments[position + 1]), [*before, *after]), *after]
-    return arguments
-
-
-def _flags(file: Path, given: list[str]) -> list[str]:
-    values = read_yaml(file)
-    check_fields(values, str(file))
-    if any(argument.partition("=")[0] in ("--minutes", "--iterations") for argument in given):
-        values |= {"minutes": None, "iterations": None}  # two ways to say the same: the flag wins over the file
-    flags: list[str] = []
-    for key, value in values.items():
-        flag = key.replace("_", "-")
-        if isinstance(value, bool):
-            flags.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, list):
-            flags += [f"--{flag}", *map(str, value)] if value else []
-        elif isinstance(value, dict):
-            raise UserError(f"{file}: {key}: holds fields of its own instead of a value")
-        elif value is not None:
-            flags += [f"--{flag}", str(value)]
-    return flags
 
 
 def _demo(verb: Demo) -> None:
@@ -289,8 +281,34 @@ def _inspect(verb: Inspect) -> None:
 
     if not verb.paths:
         raise UserError("inspect: give at least one path: a COCO JSON file, a Pascal VOC folder or an image folder")
-    for path in verb.paths:
-        print(inspect(path).format_text(show_all=verb.all))
+    for number, path in enumerate(verb.paths):
+        print("\n" * bool(number) + inspect(path).format_text(show_all=verb.all))
 
 
-_VERBS = {TrainConfig: _train, Resume: _resume, Demo: _demo, Evaluate: _evaluate, Predict: _predict, Inspect: _inspect}
+def _dehaze(verb: Dehaze) -> None:
+    from .distributed import resolve_device
+    from .haze.dehazing import Dehazer
+    from .haze.dehazing.folder import dehaze_images
+
+    dehazer = Dehazer(verb.method, verb.weights, resolve_device(verb.device))
+    print(dehaze_images(dehazer, verb.images, verb.out, verb.maps))
+
+
+def _train_dehazer(verb: TrainDehazer) -> None:
+    from .distributed import resolve_device
+    from .haze.dehazing.training import train_dehazer
+
+    device = resolve_device(verb.device)
+    print(train_dehazer(verb.method, verb.out, verb.clear, verb.steps, verb.batch_size, verb.scenes, verb.seed, device))
+
+
+_VERBS = {
+    TrainConfig: _train,
+    Resume: _resume,
+    Demo: _demo,
+    Evaluate: _evaluate,
+    Predict: _predict,
+    Inspect: _inspect,
+    Dehaze: _dehaze,
+    TrainDehazer: _train_dehazer,
+}
