@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from dmaskrcnn.cli import main
 from dmaskrcnn.config import TrainConfig
 from dmaskrcnn.data.loader import Batches
 from dmaskrcnn.errors import UserError
@@ -141,6 +142,19 @@ def test_target_annotations_change_no_bit(tiny: Make, tmp_path: Path):
         runs.append(train(tiny(target=(folder,), iterations=4)))
     assert_same_bits(runs[0], runs[1])
     assert_same_bits(runs[0], runs[2])
+
+
+def test_one_command_trains_scores_and_draws(clear: Path, hazy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = "--preset demo --iterations 2 --batch 2 --image-size 64 --max-size 96 --fpn-channels 16 --workers 0 --device cpu"
+    paths = ["--source", str(clear), "--target", str(hazy), "--test", str(clear), "--out", str(tmp_path)]
+    main(["train", *options.split(), *paths])
+    out = capsys.readouterr().out
+    run = Path(out.strip().splitlines()[-1])
+    assert run == tmp_path / "grl-1"
+    assert "95 % interval" in out
+    assert "VOC AP50" in out
+    assert list(run.glob("evaluate-*/scores.json"))
+    assert (run / "pictures.jpg").exists()
 
 
 class TestInterruption:

@@ -229,18 +229,23 @@ def _demo(verb: Demo) -> None:
 def _train(config: TrainConfig) -> None:
     from .training import train
 
-    _say(train(config))
+    _finish(train(config))
 
 
 def _resume(verb: Resume) -> None:
     from .training import resume
 
-    _say(resume(verb.resume))
+    _finish(resume(verb.resume))
 
 
-def _say(folder: Path) -> None:
-    if os.environ.get("RANK", "0") == "0":  # one of the processes of torchrun speaks
-        print(folder)
+def _finish(folder: Path) -> None:
+    if os.environ.get("RANK", "0") != "0":  # one of the processes of torchrun speaks
+        return
+    from .config import read_yaml
+
+    if test := read_yaml(folder / "config.yaml").get("test"):
+        _evaluate(Evaluate((folder,), tuple(map(Path, test))))
+    print(folder)
 
 
 def _evaluate(verb: Evaluate) -> None:

@@ -227,6 +227,8 @@ class TrainConfig:
     """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class name."""
     target: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required by grl)")] = ()
     """Unlabelled hazy images: folders. Annotations beside them are never read."""
+    test: tuple[Path, ...] = ()
+    """Labelled images to score on once training has ended; they take no part in it and choose nothing."""
     method: Literal["source", "grl"] = "grl"
     """`source`: the clear images only. `grl`: DMask R-CNN, gradient reversal through a domain classifier on the FPN."""
     preset: Literal["cpu", "default", "paper", "demo"] = "default"
@@ -322,6 +324,7 @@ class TrainConfig:
         self.detector = DetectorConfig(**{**asdict(preset.detector), **overrides})
         self.source = tuple(Path(p) for p in self.source)
         self.target = tuple(Path(p) for p in self.target)
+        self.test = tuple(Path(p) for p in self.test)
         self.out = Path(self.out)
         if self.target_batch is None:
             self.target_batch = self.batch if self.method == "grl" else 0

@@ -1,4 +1,4 @@
-"""Curves of a training run, from its ``metrics.csv``."""
+"""What a training run looks like: its curves, from ``metrics.csv``, and a few pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from .data import Dataset
+from .detector import Detector
 from .domain import LN2
+from .draw import contact_sheet
 from .files import atomic_write
 
 
@@ -57,3 +60,12 @@ def _value(row: Mapping[str, float], column: str) -> float | None:
 def _read(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         return [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv.DictReader(file)]
+
+
+def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) -> None:
+    """Draw what the detector finds in ``count`` images, evenly spread over the data set, on one sheet (a ``.jpg``)."""
+    images = [data.load(i).image for i in range(0, len(data), max(1, len(data) // count))][:count]
+    sheet = contact_sheet(
+        [f.draw(i) for f, i in zip(detector.predict(images), images, strict=True)], columns=min(3, len(images))
+    )
+    atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))

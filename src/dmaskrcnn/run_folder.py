@@ -1,7 +1,8 @@
 """The folder a training run leaves behind, and how it is read back.
 
 ``config.yaml`` the whole configuration; ``metrics.csv`` one row per 20 iterations; ``model.safetensors`` + ``model.json`` the
-detector (all that ``Detector.load`` needs); ``last.pt`` the full state for ``--resume``; ``curves.png``; ``pictures/``.
+detector (all that ``Detector.load`` needs); ``last.pt`` the full state for ``--resume``; ``curves.png``;
+``pictures.jpg``, what the detector finds in a few target images.
 """
 
 from __future__ import annotations

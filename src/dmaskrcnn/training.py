@@ -27,8 +27,9 @@ from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_data
 from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
 from .errors import UserError, first_line
+from .evaluation import open_test_set
 from .methods import Method, build_method
-from .plots import plot_curves
+from .plots import draw_examples, plot_curves
 from .progress import ProgressBar, stop_signals
 from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
 from .schedule import Schedule
@@ -72,6 +73,8 @@ def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
         raise UserError(
             f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder"
         )
+    if config.test:
+        open_test_set(config.test, known=source.classes)  # fail now rather than after the training
     target = open_images(*config.target, drop_invalid=config.drop_invalid) if config.method != "source" else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
@@ -95,6 +98,7 @@ class Trainer:
         self.config, self.device, self.folder = config, device, Path()
         self.schedule = Schedule(config)
         self.data = _fingerprint(source, target)
+        self.shown = target or source
         self.batches = _batches(config, source, target)
         torch.manual_seed(config.seed)  # the same start in every process
         detector = Detector.create(source.classes, config.detector, weights or str(config.weights))
@@ -152,6 +156,8 @@ class Trainer:
             metrics.close()
             if metrics.rows:
                 plot_curves({config.name or config.method: metrics.path}, self.folder / "curves.png")
+            if not asked:
+                draw_examples(self.ema or self.method.detector, self.shown, self.folder / "pictures.jpg")
         if asked:
             if main:
                 print(
