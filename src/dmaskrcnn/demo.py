@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
 from .config import TrainConfig
-from .data import open_dataset
+from .data import open_dataset, resize_to
+from .detections import Detections
 from .detector import Detector
 from .draw import contact_sheet, draw_truth
 from .errors import UserError
@@ -25,7 +30,7 @@ from .scoring import Scores, paired_difference
 from .training import train
 
 VISIBILITY = (80.0, 250.0)  # metres: the far end of the street is gone, the near one is pale
-PICTURES = 5
+PICTURES = 3
 
 
 @dataclass(frozen=True)
@@ -121,13 +126,22 @@ def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> 
     clear, hazy = (open_dataset(path) for path in tests.values())
     pictures = []
     for index in range(min(PICTURES, len(hazy))):
-        image = hazy.load(index).image
-        pictures.append(draw_truth(clear.load(index).image, clear.annotations(index), clear.classes))
-        pictures += [d.predict(image, threshold=0.5).draw(image) for d in detectors.values()]
+        street, haze = (resize_to(data.load(index), 336, 336) for data in (clear, hazy))  # lines and letters become finer
+        assert street.objects is not None
+        pictures.append(draw_truth(street.image, street.objects, clear.classes))
+        for detector in detectors.values():
+            found = detector.predict(hazy.load(index).image, threshold=0.5)
+            pictures.append(_enlarge(found, haze.image.shape[1], haze.image.shape[2]).draw(haze.image))
     sheet = contact_sheet(
         pictures, 1 + len(detectors), ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
     )
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
+
+
+def _enlarge(found: Detections, height: int, width: int) -> Detections:
+    """The same detections in the pixels of the same image at another size."""
+    scale = torch.tensor([width / found.width, height / found.height] * 2)
+    return replace(found, boxes=found.boxes * scale, masks=resize(found.masks, [height, width], InterpolationMode.NEAREST))
 
 
 def _say(text: str) -> None:
