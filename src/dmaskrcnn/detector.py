@@ -285,7 +285,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, so possibly absent
+        return any(getattr(torch.cpu, check, bool)() for check in checks)
     return False
 
 
