@@ -46,6 +46,7 @@ def _one_line(box: str) -> str:
     text, more = (" ".join(part) for part in (lines[: rules[0]], lines[rules[0] + 1 : rules[1]]))
     if more.startswith(("Available", "Perhaps")):
         text += f" ({more})"
+    text = re.sub("'None', |, 'None'", "", text)  # the default of many options, but not to be typed
     return re.sub(" +", " ", text).rstrip(".")
 
 

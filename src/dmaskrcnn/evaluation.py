@@ -161,16 +161,16 @@ def output_folders(runs: Sequence[Path], data: Sequence[Path], out: Path | None)
         return [None if run.suffix == ".json" else run / f"evaluate-{folder_name(data)}" for run in runs]
     if len(runs) == 1:
         return [out]
-    names = [run.resolve().with_suffix("").name if run.suffix == ".json" else run.resolve().name for run in runs]
-    for i, run in enumerate(runs):
-        if names.count(names[i]) > 1:
-            names[i] = f"{run.resolve().parent.name}-{names[i]}"
+    paths = [run.resolve().with_suffix("") if run.suffix == ".json" else run.resolve() for run in runs]
+    names = [path.name for path in paths]
+    names = [f"{path.parent.name}-{name}" if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)]
     return [out / (name if names.count(name) == 1 else f"{name}-{i}") for i, name in enumerate(names, 1)]
 
 
 def folder_name(data: Sequence[Path]) -> str:
     """A short name for a test set: the last two parts of its path."""
-    parts = [p for path in data for p in path.with_suffix("").parts[-2:]]
+    paths = (path.resolve() for path in data)
+    parts = [p for path in paths for p in (path.with_suffix("") if path.suffix == ".json" else path).parts[-2:]]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts)).strip("-.") or "data"
 
 
