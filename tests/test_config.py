@@ -102,5 +102,5 @@ def test_bad_yaml_names_the_file(tmp_path: Path, text: bytes, message: str):
 
 
 def test_missing_yaml_names_the_file(tmp_path: Path):
-    with pytest.raises(UserError, match="gone.yaml: not a readable YAML file .*No such file"):
+    with pytest.raises(UserError, match=r"gone\.yaml: not a readable YAML file .*No such file"):
         read_yaml(tmp_path / "gone.yaml")

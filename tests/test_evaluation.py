@@ -117,9 +117,9 @@ class TestEarlierOutput:
         monkeypatch.setattr(Detector, "predict", lambda *_, **__: pytest.fail("predicted for nothing"))
         (tmp_path / "file").write_text("in the way")
         for results in (tmp_path / "file" / "out", tmp_path / "file"):
-            with pytest.raises(UserError, match="cannot be written .*choose another folder"):
+            with pytest.raises(UserError, match=r"cannot be written .*choose another folder"):
                 evaluate_to(results, run, [clear], bootstrap=10)
-        with pytest.raises(UserError, match="cannot be written .*choose another folder"):
+        with pytest.raises(UserError, match=r"cannot be written .*choose another folder"):
             evaluate(run, clear, results=tmp_path / "file" / "predictions.json")
 
 

@@ -40,10 +40,15 @@ def parse(verbs: object, arguments: list[str], program: str, description: str) -
 
 
 def _one_line(box: str) -> str:
-    """The text of tyro's box up to the first rule, and what it suggests below that."""
+    """The text of tyro's box (drawn, or in ASCII a title and rules) up to the first rule, and what it suggests below that."""
     lines = [line.strip(" │") for line in box.splitlines() if line.strip(" │") and line[0] not in "╭╰"]
-    rules = [i for i, line in enumerate(lines) if set(line) <= {"─"}] + [len(lines)] * 2
-    text, more = (" ".join(part) for part in (lines[: rules[0]], lines[rules[0] + 1 : rules[1]]))
+    sections = [""]
+    for line in lines:
+        if set(line) <= {"─"} or set(line) == {"-"}:
+            sections.append("")
+        else:
+            sections[-1] += f" {line}"
+    text, more, *_ = [*(section.strip() for section in sections[0 if "╭" in box else 1 :]), "", ""]
     if more.startswith(("Available", "Perhaps")):
         text += f" ({more})"
     text = re.sub("'None', |, 'None'", "", text)  # the default of many options, but not to be typed

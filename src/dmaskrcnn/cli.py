@@ -90,7 +90,8 @@ class Inspect:
 class Dehaze:
     """Remove haze from images and folders of images; names and subfolders are kept.
 
-    Own weights of a network are used unless --weights names a file: .safetensors of train-dehazer, or its authors' (.mat, .pth, .caffemodel).
+    A network uses the project's own weights unless --weights names a file: .safetensors of train-dehazer, or the file of the
+    network's authors (.mat, .pth, .caffemodel).
     """
 
     images: Paths
@@ -162,8 +163,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with _termination_as_interrupt(enabled=arguments[:1] != ["train"]):
-            _dispatch(arguments)
-            sys.stdout.flush()  # here, where an error can still be reported
+            try:
+                _dispatch(arguments)
+            finally:
+                sys.stdout.flush()  # here, where an error can still be reported
     except UserError as error:
         print(f"dmaskrcnn: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -227,7 +227,7 @@ class TrainConfig:
     """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class name."""
     target: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required by grl)")] = ()
     """Unlabelled hazy images: folders. Annotations beside them are never read."""
-    test: tuple[Path, ...] = ()
+    test: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")] = ()
     """Labelled images to score on once training has ended; they take no part in it and choose nothing."""
     method: Literal["source", "grl"] = "grl"
     """`source`: the clear images only. `grl`: DMask R-CNN, gradient reversal through a domain classifier on the FPN."""
