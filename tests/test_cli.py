@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -296,6 +297,17 @@ def test_picture_truncated_after_the_start(
     assert str(broken) in message
 
 
+def test_loading_process_that_dies(config_file: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch):
+    """As the kernel kills one when memory runs out."""
+    if multiprocessing.get_start_method() != "fork":
+        pytest.skip("only a forked process inherits what the test changed")
+    monkeypatch.setattr("dmaskrcnn.data.loader.Batches.__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    arguments = ("--method", "source", "--workers", 1)
+    message = fails("train", "--config", config_file, *arguments, said_before=1)
+    assert "a process that loads images died" in message
+    assert "--workers" in message
+
+
 class TestWeights:
     @pytest.fixture
     def train(self, config_file: Path, tmp_path: Path, fails: Callable[..., str]) -> Callable[..., str]:
@@ -536,15 +548,15 @@ class TestPredict:
         for i in range(6):
             write_image(tmp_path / "pictures" / f"{i}.png", 64, 96, seed=i)
         predict, handler = Detector.predict, signal.getsignal(signal.SIGTERM)
+        calls: list[int] = []
 
         def predict_and_terminate(self: Detector, images: list, threshold: float = 0.5):
-            predict_and_terminate.calls += 1
-            if predict_and_terminate.calls == 3:
+            calls.append(len(images))
+            if len(calls) == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(1)
             return predict(self, images, threshold)
 
-        predict_and_terminate.calls = 0
         monkeypatch.setattr(Detector, "predict", predict_and_terminate)
         with pytest.raises(SystemExit) as stop:
             main(["predict", str(run), str(tmp_path / "pictures"), "--out", str(tmp_path / "out"), "--batch-size", "2"])

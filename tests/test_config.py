@@ -12,7 +12,8 @@ from dmaskrcnn.errors import UserError
 
 
 def make(**values: Any) -> TrainConfig:
-    return TrainConfig(**({"source": (Path("clear"),), "target": (Path("hazy"),)} | values))
+    paths: dict[str, Any] = {"source": (Path("clear"),), "target": (Path("hazy"),)}
+    return TrainConfig(**(paths | values))
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

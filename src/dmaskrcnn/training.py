@@ -136,11 +136,15 @@ class Trainer:
                 current = phase
                 try:
                     batches = [next(loader) for _ in range(config.accumulate)]
-                except RuntimeError:  # a loading process is gone
-                    if not stop.signal:
+                except RuntimeError as error:  # a loading process is gone
+                    if stop.signal:  # sent to all our processes
+                        asked = stop.signal
+                        break
+                    if "DataLoader worker" not in str(error):
                         raise
-                    asked = stop.signal  # the signal was sent to all our processes
-                    break
+                    raise UserError(
+                        f"a process that loads images died ({first_line(error)}); if memory ran out, lower --workers or --batch"
+                    ) from error
                 values = self._step(model, batches, phase, progress)
                 self.iteration += 1
                 if metrics:
