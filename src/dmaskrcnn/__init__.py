@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .detector import Detector
     from .errors import UserError
     from .evaluation import evaluate
+    from .haze.dehazing import dehaze
     from .scoring import Scores, paired_difference
     from .training import resume, train
 
@@ -24,6 +25,7 @@ __all__ = [
     "Scores",
     "TrainConfig",
     "UserError",
+    "dehaze",
     "evaluate",
     "open_dataset",
     "paired_difference",
@@ -39,6 +41,7 @@ _HOMES = {
     "Detector": "detector",
     "UserError": "errors",
     "evaluate": "evaluation",
+    "dehaze": "haze.dehazing",
     "Scores": "scoring",
     "paired_difference": "scoring",
     "resume": "training",

@@ -25,7 +25,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -123,7 +123,7 @@ def predict_images(
     start = time.monotonic()
     records: list[dict[str, Any]] = []
     complete = False
-    report = _Progress(len(jobs), progress)
+    report = Progress(len(jobs), progress, "predict")
     with ThreadPoolExecutor(2, "decode") as readers, ThreadPoolExecutor(2, "draw") as drawers:
         drawing: deque[Future[tuple[Job, bytes, dict[str, Any]]]] = deque()
 
@@ -137,7 +137,7 @@ def predict_images(
                 report.step()
 
         try:
-            for batch in _batches(jobs, readers, batch_size, summary, report):
+            for batch in decode_batches(jobs, readers, batch_size, summary.skipped, report):
                 found = detector.predict([image for _, image in batch], threshold=threshold)
                 for (job, image), detections in zip(batch, found, strict=True):
                     drawing.append(drawers.submit(_draw, job, image, detections.to("cpu"), out))
@@ -202,29 +202,42 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return list(found.values())
 
 
-def plan(files: Sequence[tuple[Path, Path]], out: Path) -> list[Job]:
-    """A picture for each image, such that no two share a name and nothing but an earlier picture of ours is overwritten."""
+def plan(
+    files: Sequence[tuple[Path, Path]],
+    out: Path,
+    suffix: Callable[[Path], str] = lambda _: ".jpg",
+    ours: Callable[[Path], bool] | None = None,
+) -> list[Job]:
+    """A picture for each image, such that no two share a name and nothing but an earlier picture of ours is overwritten.
+
+    Args:
+        files: each image, and the path its picture should keep.
+        out: the folder of the pictures.
+        suffix: of the picture of an image.
+        ours: whether an existing file is a picture of ours; by default those of ``predict_images``.
+    """
+    ours = ours or _is_our_picture
     inputs = {file.resolve() for file, _ in files}
     taken: set[str] = set()
     jobs = []
     for file, name in files:
-        number, picture = 1, out / name.with_suffix(".jpg")
+        number, picture = 1, out / name.with_suffix(suffix(name))
         while (
             str(picture).casefold() in taken  # some file systems take a.jpg and A.jpg for the same file
             or picture.resolve() in inputs
-            or (picture.exists() and not _is_our_picture(picture))
+            or (picture.exists() and not ours(picture))
         ):
             number += 1
-            picture = out / name.with_name(f"{name.stem}-{number}.jpg")
+            picture = out / name.with_name(f"{name.stem}-{number}{picture.suffix}")
         taken.add(str(picture).casefold())
         jobs.append(Job(file, picture))
     return jobs
 
 
-def _batches(
-    jobs: Sequence[Job], readers: ThreadPoolExecutor, size: int, summary: PredictionSummary, report: _Progress
+def decode_batches(
+    jobs: Sequence[Job], readers: ThreadPoolExecutor, size: int, skipped: list[tuple[Path, str]], report: Progress
 ) -> Iterator[list[tuple[Job, Tensor]]]:
-    """The decoded images in batches; while one is in use, the next is being decoded. Unreadable ones go to the summary."""
+    """The decoded images in batches; while one is in use, the next is being decoded. Unreadable ones go to ``skipped``."""
     waiting = deque(jobs)
     decoding: deque[tuple[Job, Future[Tensor]]] = deque()
     batch: list[tuple[Job, Tensor]] = []
@@ -237,7 +250,7 @@ def _batches(
             batch.append((job, image.result()))
         except UserError as error:
             reason = str(error).removeprefix(f"{job.source}: ")
-            summary.skipped.append((job.source, reason))
+            skipped.append((job.source, reason))
             report.say(f"skipped {job.source}: {reason}")
             report.step()
         if len(batch) == size:
@@ -275,21 +288,22 @@ def _is_our_json(path: Path) -> bool:
         return False
 
 
-class _Progress:
+class Progress:
     """Progress on stderr: a bar with the time left on a terminal, otherwise a line at about every tenth of the images."""
 
-    def __init__(self, total: int, enabled: bool):
-        self.total, self.done, self.enabled, self.start = total, 0, enabled, time.monotonic()
+    def __init__(self, total: int, enabled: bool, verb: str):
+        self.total, self.done, self.enabled, self.verb, self.start = total, 0, enabled, verb, time.monotonic()
         on_terminal = enabled and sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc="predict", unit="image", file=sys.stderr) if on_terminal else None
+        self.bar = tqdm(total=total, desc=verb, unit="image", file=sys.stderr) if on_terminal else None
 
     def step(self) -> None:
+        """One image more is done."""
         self.done += 1
         if self.bar is not None:
             self.bar.update()
         elif self.enabled and self.done * 10 // self.total > (self.done - 1) * 10 // self.total:
             left = (time.monotonic() - self.start) / self.done * (self.total - self.done)
-            print(f"predict: {self.done}/{self.total} images, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(f"{self.verb}: {self.done}/{self.total} images, {left:.0f} s left", file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
         """A line of its own, without breaking the bar; said even where progress is not wanted."""
@@ -299,5 +313,6 @@ class _Progress:
             print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        """Ends the bar's line."""
         if self.bar is not None:
             self.bar.close()

@@ -1,0 +1,93 @@
+"""The window filters of dehazing: minimum, mean, and He's guided filter; all take O(1) or O(log r) time per pixel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GREY = (0.2989, 0.5870, 0.1140)  # ITU-R BT.601 luma, as MATLAB's rgb2gray, which the published methods use
+
+
+def grey(image: Tensor) -> Tensor:
+    """The luma ``(N, 1, H, W)`` of an RGB image ``(N, 3, H, W)``."""
+    red, green, blue = image.split(1, dim=1)
+    return (GREY[0] * red).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+
+
+def minimum_filter(image: Tensor, size: int) -> Tensor:
+    """The minimum over a square window around each pixel.
+
+    A window that crosses the border is cut there; for a minimum that is the same as a symmetric (mirrored) border, because the
+    mirrored pixels are in the window already.
+
+    Args:
+        image: float ``(..., H, W)``.
+        size: side of the window in pixels, odd.
+
+    Returns:
+        Shape and dtype of ``image``.
+    """
+    return _minimum_along(_minimum_along(image, size, -1), size, -2)
+
+
+def _minimum_along(image: Tensor, size: int, axis: int) -> Tensor:
+    """Windows of 1, 2, 4, … elements, each from two of the size before: log2(size) passes rather than ``size``."""
+    before = size // 2
+    pad = [before, before] if axis == -1 else [0, 0, before, before]
+    lowest = F.pad(image, pad, value=torch.inf)
+    reach = 1
+    while reach < size:
+        step = min(reach, size - reach)
+        length = lowest.shape[axis] - step
+        lowest = torch.minimum(lowest.narrow(axis, 0, length), lowest.narrow(axis, step, length))
+        reach += step
+    return lowest
+
+
+def box_mean(image: Tensor, radius: int) -> Tensor:
+    """The mean over ``2 radius + 1`` by ``2 radius + 1`` pixels, cut at the border (He's ``boxfilter`` divided by its count).
+
+    Differences of running sums: the time does not depend on the radius. The sums are the reason for float64: in float32 they
+    lose the digits that the variance of a nearly flat window consists of.
+
+    Args:
+        image: ``(..., H, W)``, float64.
+        radius: >= 0, in pixels.
+    """
+    for axis in (-1, -2):
+        length = image.shape[axis]
+        reach = min(radius, length - 1)  # beyond, every window is the whole row
+        pad = [reach + 1, reach] if axis == -1 else [0, 0, reach + 1, reach]
+        sums = F.pad(image, pad).cumsum(axis)
+        place = torch.arange(length, device=image.device)
+        count = (place + reach).clamp_(max=length - 1) - (place - reach).clamp_(min=0) + 1
+        share = count.to(image.dtype).reciprocal_()
+        window = 2 * reach + 1
+        image = sums.narrow(axis, window, length) - sums.narrow(axis, 0, length)
+        image.mul_(share if axis == -1 else share[:, None])
+    return image
+
+
+def guided_filter(guide: Tensor, image: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Smooths an image along the edges of another one (He et al., ECCV 2010, eqs. 5, 6 and 8).
+
+    In every window the result is a linear function of the guide, fitted to the image; ``epsilon`` is the variance of the guide
+    below which a window counts as flat.
+
+    Args:
+        guide: ``(N, 1, H, W)``, floats in [0, 1].
+        image: ``(N, 1, H, W)``, floats.
+        radius: of the square windows, in pixels.
+        epsilon: > 0, squared intensity.
+
+    Returns:
+        float32 ``(N, 1, H, W)``.
+    """
+    guide, image = guide.double(), image.double()
+    guide_mean, image_mean = box_mean(guide, radius), box_mean(image, radius)
+    covariance = box_mean(guide * image, radius).addcmul_(guide_mean, image_mean, value=-1)
+    variance = box_mean(guide.square(), radius).addcmul_(guide_mean, guide_mean, value=-1)
+    slope = covariance.div_(variance.add_(epsilon))
+    offset = image_mean.addcmul_(slope, guide_mean, value=-1)
+    return box_mean(offset, radius).addcmul_(box_mean(slope, radius), guide).float()
