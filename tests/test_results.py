@@ -13,8 +13,8 @@ from faster_coco_eval.core import mask as coco_mask
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.scoring import score
 from dmaskrcnn.results import load_results, save_results
+from dmaskrcnn.scoring import score
 
 IDS = {"car": 3, "person": 1}
 SIZE = 48

@@ -18,8 +18,8 @@ from faster_coco_eval.core import mask as rle
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.scoring import paired_difference, score
 from dmaskrcnn.metrics.scores import difference_table
+from dmaskrcnn.scoring import paired_difference, score
 
 
 def coco_eval(truth, found, kind):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from evaluation_cases import Truth, random_case
 
-from dmaskrcnn.scoring import paired_difference, score
 from dmaskrcnn.metrics.bootstrap import Metric, difference, resample_counts, with_interval
+from dmaskrcnn.scoring import paired_difference, score
 
 
 def repeated(truth, found, counts):
