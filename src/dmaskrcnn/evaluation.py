@@ -170,7 +170,7 @@ def output_folders(runs: Sequence[Path], data: Sequence[Path], out: Path | None)
 def folder_name(data: Sequence[Path]) -> str:
     """A short name for a test set: the last two parts of its path."""
     paths = (path.resolve() for path in data)
-    parts = [p for path in paths for p in (path.with_suffix("") if path.suffix == ".json" else path).parts[-2:]]
+    parts = [p for path in paths for p in (path.with_suffix("") if path.suffix == ".json" else path).parts[1:][-2:]]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts)).strip("-.") or "data"
 
 
