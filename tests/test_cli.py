@@ -23,7 +23,8 @@ from disk import contents, full_disk
 
 from dmaskrcnn import Detector, __version__, training
 from dmaskrcnn.cli import main
-from dmaskrcnn.config import DetectorConfig, TrainConfig
+from dmaskrcnn.config import TrainConfig
+from dmaskrcnn.presets import DetectorConfig
 from dmaskrcnn.run_folder import load_checkpoint
 
 Make = Callable[..., TrainConfig]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dmaskrcnn.config import PRESETS, DetectorConfig, TrainConfig, read_yaml
+from dmaskrcnn.config import TrainConfig, read_yaml
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.presets import PRESETS, DetectorConfig
 
 
 def make(**values: Any) -> TrainConfig:

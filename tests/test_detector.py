@@ -9,10 +9,10 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
-from dmaskrcnn.config import DetectorConfig
 from dmaskrcnn.data import Annotations
 from dmaskrcnn.detector import Detector, has_fast_bfloat16
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.presets import DetectorConfig
 from dmaskrcnn.rcnn import inside_crowd, sample_balanced
 from dmaskrcnn.weights import read_state
 

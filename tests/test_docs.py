@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dmaskrcnn import cli
-from dmaskrcnn.config import PRESETS
+from dmaskrcnn.presets import PRESETS
 from dmaskrcnn.scenes import write_scenes
 from dmaskrcnn.training import train
 

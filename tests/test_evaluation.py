@@ -10,9 +10,9 @@ from data_files import coco_object, write_coco, write_image
 from disk import contents, full_disk
 
 from dmaskrcnn import Detector, evaluate, open_dataset, paired_difference
-from dmaskrcnn.config import DetectorConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation import classes_to_score, evaluate_to, folder_name, open_test_set, output_folders, predictions
+from dmaskrcnn.presets import DetectorConfig
 
 CONFIG = DetectorConfig(
     backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8

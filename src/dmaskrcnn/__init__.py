@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DetectorConfig": "config",
+    "DetectorConfig": "presets",
     "TrainConfig": "config",
     "open_dataset": "data",
     "Detections": "detections",

@@ -24,7 +24,6 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.transforms.v2 import functional as transforms
 
-from .config import DetectorConfig
 from .data.augment import target_size
 from .data.sample import Annotations
 from .detections import Detections
@@ -32,6 +31,7 @@ from .distributed import largest
 from .errors import UserError
 from .files import atomic_write, write_text
 from .frozen_batchnorm import fold_frozen_batchnorm
+from .presets import DetectorConfig
 from .rcnn import Features, RegionProposalNetwork, RoIHeads
 from .roi_align import MultiScaleRoIAlign
 from .weights import check_and_load, download, load_backbone, load_whole, read_description, read_state

@@ -11,7 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .config import Phase, TrainConfig
+from .config import TrainConfig
+from .presets import Phase
 
 
 class StopSignal:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .config import Phase, TrainConfig
+from .config import TrainConfig
+from .presets import Phase
 
 
 class Schedule:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import os
 import sys
 import time
 from contextlib import closing, nullcontext
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .config import Phase, TrainConfig
+from .config import TrainConfig
 from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
 from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
@@ -30,6 +31,7 @@ from .errors import UserError, first_line
 from .evaluation import open_test_set
 from .methods import Method, build_method
 from .plots import draw_examples, plot_curves
+from .presets import Phase
 from .progress import ProgressBar, stop_signals
 from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
 from .schedule import Schedule
@@ -49,7 +51,7 @@ def train(config: TrainConfig) -> Path:
         trainer = Trainer(config, source, target, device)
         # Last, so that bad input leaves no empty folder.
         folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
-        trainer.run(folder)
+        _run(trainer, folder)
     return folder
 
 
@@ -61,8 +63,18 @@ def resume(folder: Path) -> Path:
         source, target = _open_data(config)
         trainer = Trainer(config, source, target, device, weights="scratch")  # the checkpoint has them; the first may be gone
         trainer.restore(state, folder)
-        trainer.run(folder)
+        _run(trainer, folder)
     return folder
+
+
+def _run(trainer: Trainer, folder: Path) -> None:
+    try:
+        trainer.run(folder)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"out of memory at iteration {trainer.iteration} ({first_line(error)}): raise --accumulate, or lower --batch, "
+            "--target-batch or --image-size; the last checkpoint is kept"
+        ) from error
 
 
 def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
@@ -118,7 +130,7 @@ class Trainer:
         metrics = Metrics(self.folder / "metrics.csv", self.iteration, config.tensorboard) if main else None
         if main and self.iteration == 0:
             self._announce()
-        loader = batch_loader(self.batches, self.iteration * config.accumulate, None, config.workers)
+        loader = batch_loader(self.batches, self.iteration * config.accumulate, None, _workers(config, self.device))
         model: nn.Module = self.method
         current: Phase | None = None
         clock, saved = time.monotonic() - self.seconds, time.monotonic()
@@ -343,6 +355,13 @@ def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, fused=True)
     return torch.optim.AdamW(groups, fused=True)
+
+
+def _workers(config: TrainConfig, device: torch.device) -> int:
+    """Loading processes: one keeps up with a CPU; a GPU gets this process's part of the cores, up to eight."""
+    if config.workers is not None:
+        return config.workers
+    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) // world_size()))
 
 
 def _fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from .config import DetectorConfig
 from .data.classes import canonical
 from .errors import UserError, first_line
+from .presets import DetectorConfig
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -19,27 +19,36 @@ class AODNet(nn.Module):
         shapes = ((3, 1), (3, 3), (6, 5), (6, 7), (12, 3))  # inputs, kernel
         self.convolutions = nn.ModuleList(nn.Conv2d(inputs, 3, kernel, padding=kernel // 2) for inputs, kernel in shapes)
 
-    def forward(self, image: Tensor, layers: list[Tensor] | None = None) -> Tensor:
-        """The map K, ``(N, 3, H, W)`` >= 0, of images ``(N, 3, H, W)`` in [0, 1]; ``layers`` receives the five outputs."""
+    def forward(self, image: Tensor, layers: list[Tensor] | None = None, inner_dtype: torch.dtype | None = None) -> Tensor:
+        """The map K, ``(N, 3, H, W)`` >= 0, of images ``(N, 3, H, W)`` in [0, 1].
+
+        Args:
+            image: the hazy images.
+            layers: receives the outputs of the five convolutions.
+            inner_dtype: to compute the third and fourth convolution in, two thirds of the work. In bfloat16 the dehazed picture
+                moves by less than 0.6/255 (measured with the authors' weights on RESIDE's indoor pictures); were the last
+                convolution computed so, too, it would be 1.4/255.
+        """
         one, two, three, four, five = self.convolutions
         first = convolve(one, image)
         second = convolve(two, first)
-        third = convolve(three, torch.cat([first, second], dim=1))
-        fourth = convolve(four, torch.cat([second, third], dim=1))
+        third = convolve(three, torch.cat([first, second], dim=1), inner_dtype)
+        fourth = convolve(four, torch.cat([second, third], dim=1), inner_dtype)
         k = convolve(five, torch.cat([first, second, third, fourth], dim=1))
         if layers is not None:
             layers += [first, second, third, fourth, k]
         return k
 
 
-def convolve(convolution: nn.Module, image: Tensor) -> Tensor:
+def convolve(convolution: nn.Module, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Convolution and ReLU, four neighbouring outputs at a time: the same values as ``convolution(image).relu()``."""
     weight, bias = parameters(convolution)
     batch, _, height, width = image.shape
     image = F.pad(image, (0, -width % COLUMNS)) if width % COLUMNS else image
-    wide = block_weight(weight, 1, COLUMNS).contiguous(memory_format=torch.channels_last)
-    image = image.contiguous(memory_format=torch.channels_last)
-    blocks = F.conv2d(image, wide, bias.repeat(COLUMNS), stride=(1, COLUMNS), padding=weight.shape[-1] // 2).relu_()
+    wide = block_weight(weight, 1, COLUMNS)
+    kernel, bias, pixels = (part.to(dtype or image.dtype) for part in (wide, bias.repeat(COLUMNS), image))
+    kernel, pixels = (part.contiguous(memory_format=torch.channels_last) for part in (kernel, pixels))
+    blocks = F.conv2d(pixels, kernel, bias, stride=(1, COLUMNS), padding=weight.shape[-1] // 2).relu_().to(image.dtype)
     # Channels last, a block's channels are its pixels' channels one after the other: the whole picture, without copying.
     return blocks.permute(0, 2, 3, 1).reshape(batch, height, -1, 3)[:, :, :width].permute(0, 3, 1, 2)
 

@@ -55,17 +55,22 @@ class Dehazer:
             raise ValueError(f"images must be uint8, or floats in [0, 1], not {images.dtype}")
         device = self.device or images.device
         batch = (images if images.ndim == 4 else images[None]).to(device)
+        # AOD-Net works on whole pixels, the filters of the others on planes; mixing the two layouts is slow.
+        batch = batch.contiguous(memory_format=torch.channels_last if self.method == "aod-net" else torch.contiguous_format)
         hazy = batch.float().div_(255) if batch.dtype == torch.uint8 else batch.float().clamp(0, 1)
-        clear, maps = self._compute(hazy) if len(hazy) else (hazy, {})
+        rounded = batch.dtype == torch.uint8
+        clear, maps = self._compute(hazy, rounded) if len(hazy) else (hazy, {})
         clear = clear.mul_(255).round_().to(torch.uint8) if batch.dtype == torch.uint8 else clear.to(batch.dtype)
         if images.ndim == 3:
             return clear[0], {name: value[0] for name, value in maps.items()}
         return clear, maps
 
-    def _compute(self, hazy: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _compute(self, hazy: Tensor, rounded: bool) -> tuple[Tensor, dict[str, Tensor]]:
         network = self.network.to(hazy.device) if self.network is not None else None
         if isinstance(network, aodnet.AODNet):
-            k = network(hazy)
+            # Where the result is rounded to 8 bits anyway, half the precision is enough for the inner layers.
+            half = rounded and hazy.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+            k = network(hazy, inner_dtype=torch.bfloat16 if half else None)
             return aodnet.clear(hazy, k), {"k": k}
         if isinstance(network, mscnn.MSCNN):
             airlight, transmission, coarse = mscnn.estimate(network, hazy)
@@ -102,7 +107,7 @@ def dehaze(
         return_maps: also return what the method found on the way.
 
     Returns:
-        The dehazed image, of the shape and dtype of ``image``. With ``return_maps`` also a dict of float32 maps, which lack the N
+        The dehazed image, of the shape and dtype of ``image``. With ``return_maps`` also a dict of float32 maps, without N
         for a single image: ``airlight`` ``(N, 3)`` and ``transmission`` ``(N, 1, H, W)`` of dark-channel and mscnn; of mscnn
         also ``coarse`` ``(N, 1, H, W)``, the coarse network's; ``k`` ``(N, 3, H, W)`` of aod-net, which has no airlight or
         transmission of its own. :func:`draw_maps` shows them.
