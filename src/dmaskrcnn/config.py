@@ -139,7 +139,7 @@ class TrainConfig:
             if value is not None and not value > 0:
                 raise UserError(f"--{name.replace('_', '-')} must be above 0, got {value}")
         for name in ("warmup", "workers", "weight_decay", "grl_lambda", "seed"):
-            if not getattr(self, name) >= 0:  # nor NaN
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:  # nor NaN
                 raise UserError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if not 0 <= (self.ema or 0) < 1:
             raise UserError(f"--ema must be in [0, 1), got {self.ema}")
