@@ -22,9 +22,10 @@ from dmaskrcnn.haze.dehazing.aodnet import AODNet
 from dmaskrcnn.haze.dehazing.filters import box_mean, grey, guided_filter, minimum_filter
 from dmaskrcnn.haze.dehazing.folder import dehaze_images
 from dmaskrcnn.haze.dehazing.mscnn import MSCNN
+from dmaskrcnn.haze.dehazing.quality import psnr
 from dmaskrcnn.haze.dehazing.synthesis import photographs, random_pair, rendered_pictures
 from dmaskrcnn.haze.dehazing.training import loss, optimise, train_dehazer
-from dmaskrcnn.haze.dehazing.weights import save_weights
+from dmaskrcnn.haze.dehazing.weights import NETWORKS, save_weights, shipped_weights
 from dmaskrcnn.scenes import render_scene
 
 Array = NDArray[np.float64]
@@ -141,6 +142,15 @@ def test_dark_channel_brings_a_hazy_street_closer_to_the_clear_one(scene) -> Non
     hazy, clear = scene
     error = [float((image.float() - clear.float()).square().mean()) for image in (hazy, dehaze(hazy))]
     assert error[1] < 0.5 * error[0]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_shipped_weights_are_small_described_and_work(network: str, scene) -> None:
+    file = shipped_weights(network)
+    assert file.stat().st_size < 300_000
+    assert json.loads(file.with_suffix(".json").read_text())["method"] == network
+    hazy, clear = scene
+    assert psnr(dehaze(hazy, network), clear) > psnr(hazy, clear) + 2
 
 
 # --- shapes, dtypes, bad input ------------------------------------------------------------------------------------------------
