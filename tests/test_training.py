@@ -16,7 +16,7 @@ from dmaskrcnn.cli import main
 from dmaskrcnn.config import TrainConfig
 from dmaskrcnn.data.loader import Batches
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods import GRL, Source
+from dmaskrcnn.methods import GRL
 from dmaskrcnn.run_folder import load_checkpoint
 from dmaskrcnn.scenes import write_scenes
 from dmaskrcnn.schedule import Schedule
@@ -249,15 +249,19 @@ def test_ln2_is_explained_once(tiny: Make, capsys: pytest.CaptureFixture[str]):
 
 
 def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
-    """Real torchrun, the same global batch, pictures of different shapes; float32 and SGD, whose steps are linear in the
-    gradient."""
+    """Real torchrun, the same global batch, pictures of different shapes.
+
+    One step of the classifier and one of everything: the momenta of SGD are then the gradients themselves, and are compared, too.
+    More steps would compare luck: a rounding error flips a near tie among proposals, and other RoIs are sampled from there on.
+    """
     wide = write_scenes(tmp_path / "wide", 4, seed=9, size=(64, 120), visibility=(40, 80), labelled=False)
     options = {
-        "iterations": 5,
+        "iterations": 2,
         "batch": 4,
         "target_batch": 2,
         "optimizer": "sgd",
-        "lr": 1e-3,
+        "warmup": 0,
+        "lr": 1e-2,
         "weights": None,
         "preset": "demo",
     }
@@ -277,8 +281,7 @@ def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     errors = {
         k: float((v - second[k]).abs().max() / v.abs().max().clamp(min=1e-6)) for k, v in first.items() if v.is_floating_point()
     }
-    assert max(errors.values()) < 1e-3, sorted(errors.items(), key=lambda e: -e[1])[:5]
+    assert max(errors.values()) < 1e-4, sorted(errors.items(), key=lambda e: -e[1])[:5]
     moved = weights(base)
     key = "detector.backbone.fpn.layer_blocks.0.0.weight"
     assert (first[key] - moved[f"ema.{key.removeprefix('detector.')}"]).abs().max() > 1e-4  # the tolerance means something
-    assert Source is not GRL
