@@ -29,7 +29,7 @@ from .scenes import write_scenes
 from .scoring import Scores, paired_difference
 from .training import train
 
-VISIBILITY = (80.0, 250.0)  # metres: the far end of the street is gone, the near one is pale
+VISIBILITY = (100.0, 300.0)  # metres: the far end of the street is gone, the near one is pale
 PICTURES = 3
 
 
@@ -37,11 +37,11 @@ PICTURES = 3
 class Size:
     """How much the demo renders and trains; the tests run a tiny one."""
 
-    clear: int = 240
-    hazy: int = 160
+    clear: int = 200
+    hazy: int = 120
     test: int = 60
-    start: int = 240
-    adapt: int = 120
+    start: int = 190
+    adapt: int = 90
 
 
 def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:

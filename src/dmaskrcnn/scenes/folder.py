@@ -53,7 +53,8 @@ def write_scenes(
     except OSError as error:
         raise UserError(f"{folder}: cannot hold the rendered scenes ({error.strerror}); choose another folder") from error
     images, annotations = [], []
-    for index in tqdm(range(count), desc=f"rendering {folder.name}", unit="image", disable=not progress, leave=False):
+    hidden = None if progress else True  # None: hidden where stderr is no terminal
+    for index in tqdm(range(count), desc=f"rendering {folder.name}", unit="image", disable=hidden, leave=False):
         scene = render_scene(seed * 1_000_000 + index, *size)
         picture = scene.image if visibility is None else _through_haze(scene, visibility, seed, index)
         name = f"{index:06d}.png"

@@ -40,7 +40,7 @@ class Clear:
 def rendered_pictures(count: int, seed: int, progress: bool) -> list[Clear]:
     """Street scenes of the project, with their true depth (0.2 s each)."""
     pictures = []
-    for index in tqdm(range(count), desc="rendering", unit="scene", disable=not progress, leave=False):
+    for index in tqdm(range(count), desc="rendering", unit="scene", disable=None if progress else True, leave=False):
         scene = render_scene(seed * 1_000_000 + 500_000 + index, *SIZE)
         pictures.append(Clear(scene.image, scene.depth))
     return pictures
@@ -56,7 +56,7 @@ def photographs(folders: Sequence[Path], progress: bool) -> list[Clear]:
     for folder in folders:
         files = list_images(folder) if folder.is_dir() else []
         before = len(pictures)
-        for file in tqdm(files, desc=f"reading {folder.name}", unit="image", disable=not progress, leave=False):
+        for file in tqdm(files, desc=f"reading {folder.name}", unit="image", disable=None if progress else True, leave=False):
             try:
                 image = decode_image(file)
             except UserError as error:
