@@ -43,7 +43,7 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
         if column == "domain_accuracy":
             axes.set_ylim(0, 1.02)
         elif column != "lr":
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize="small")
     atomic_write(out, lambda path: figure.savefig(path, dpi=110, format="png"))

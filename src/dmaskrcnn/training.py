@@ -121,7 +121,7 @@ class Trainer:
         self.trainable = [p for p in detector.parameters() if p.requires_grad]
         self.iteration = self.detector_steps = 0
         self.seconds = 0.0
-        self.window: dict[str, float] = {}
+        self.window: dict[str, list[float]] = {}  # sum and count per loss since the last row
 
     def run(self, folder: Path) -> None:
         """Train to the end of the schedule and save in the run folder."""
@@ -268,16 +268,16 @@ class Trainer:
             mean.copy_(buffer)
 
     def _log(self, values: dict[str, float], phase: Phase, metrics: Metrics) -> None:
-        for key, value in values.items():
-            self.window[key] = self.window.get(key, 0.0) + value
-        self.window["count"] = self.window.get("count", 0.0) + 1
+        for key, value in values.items():  # not every iteration has every loss: a frozen detector has none
+            total, count = self.window.get(key, [0.0, 0])
+            self.window[key] = [total + value, count + 1]
         if self.iteration % LOG_EVERY == 0:
             self._write_row(phase, metrics)
 
     def _write_row(self, phase: Phase, metrics: Metrics) -> None:
         """The means since the last row."""
-        if count := self.window.pop("count", 0.0):
-            row = {k: v / count for k, v in self.window.items()}
+        if self.window:
+            row = {key: total / count for key, (total, count) in self.window.items()}
             metrics.write({"iteration": self.iteration, "seconds": round(self.seconds, 1), "phase": phase.name, **row})
         self.window = {}
 
