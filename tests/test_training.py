@@ -251,7 +251,7 @@ def test_ln2_is_explained_once(tiny: Make, capsys: pytest.CaptureFixture[str]):
 def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     """Real torchrun, the same global batch, pictures of different shapes.
 
-    One step of the classifier and one of everything: the momenta of SGD are then the gradients themselves, and are compared, too.
+    One step of the classifier and one of everything: the momenta of SGD are then the gradients themselves, and compared, too.
     More steps would compare luck: a rounding error flips a near tie among proposals, and other RoIs are sampled from there on.
     """
     wide = write_scenes(tmp_path / "wide", 4, seed=9, size=(64, 120), visibility=(40, 80), labelled=False)
