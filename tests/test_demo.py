@@ -5,6 +5,7 @@ from PIL import Image
 
 from dmaskrcnn import Detector
 from dmaskrcnn.demo import Size, demo
+from dmaskrcnn.errors import UserError
 
 
 def test_the_whole_main_job_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -21,3 +22,11 @@ def test_the_whole_main_job_in_small(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert picture.width > 900
     assert Detector.load(folder / "dmask-1").classes == ("person", "car", "bus", "motorcycle")
     assert not (folder / "scenes" / "hazy" / "annotations.json").exists()  # unlabelled means unlabelled
+
+
+@pytest.mark.parametrize(("options", "said"), [({"out": "file/runs"}, "--out"), ({"out": "runs", "seed": -1}, "--seed")])
+def test_bad_input_leaves_nothing(tmp_path: Path, options: dict, said: str):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=said):
+        demo(**options | {"out": tmp_path / options["out"]})
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -48,8 +48,10 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     """Run it and return its folder: ``scenes/``, the three runs, ``results.md``, ``pictures.jpg``, ``curves.png``.
 
     Raises:
-        UserError: ``out`` cannot be written to.
+        UserError: ``out`` cannot be written to, or a negative seed.
     """
+    if seed < 0:
+        raise UserError(f"--seed must not be negative, got {seed}")
     began = time.monotonic()
     folder = _new_folder(out)
     _say("1/4 rendering street scenes")
