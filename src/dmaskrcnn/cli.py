@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Union
 import tyro
 
 from .arguments import expand_config, parse
-from .config import TrainConfig
+from .config import TrainConfig, read_yaml
 from .errors import UserError, first_line
 
 Paths = tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]]
@@ -62,9 +62,7 @@ class Predict:
 
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """A run folder."""
-    images: tyro.conf.Positional[
-        Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]
-    ]
+    images: Paths
     """Images, or folders of them."""
     out: Path
     """Folder for the pictures and detections.json."""
@@ -244,8 +242,6 @@ def _resume(verb: Resume) -> None:
 def _finish(folder: Path) -> None:
     if os.environ.get("RANK", "0") != "0":  # one of the processes of torchrun speaks
         return
-    from .config import read_yaml
-
     if test := read_yaml(folder / "config.yaml").get("test"):
         _evaluate(Evaluate((folder,), tuple(map(Path, test))))
     print(folder)

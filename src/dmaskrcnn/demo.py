@@ -25,6 +25,7 @@ from .errors import UserError
 from .evaluation import evaluate
 from .files import atomic_write, write_text
 from .plots import plot_curves
+from .run_folder import create_numbered_folder
 from .scenes import write_scenes
 from .scoring import Scores, paired_difference
 from .training import train
@@ -53,7 +54,7 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     if seed < 0:
         raise UserError(f"--seed must not be negative, got {seed}")
     began = time.monotonic()
-    folder = _new_folder(out)
+    folder = create_numbered_folder(out, "demo")
     _say("1/4 rendering street scenes")
     scenes = folder / "scenes"
     clear = write_scenes(scenes / "clear", size.clear, seed=4 * seed + 1, progress=True)
@@ -87,18 +88,6 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     print(f"\n{table}\npictures: {folder / 'pictures.jpg'}\ncurves: {folder / 'curves.png'}")
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
     print(folder)
-    return folder
-
-
-def _new_folder(out: Path) -> Path:
-    number = 1
-    while (out / f"demo-{number}").exists():
-        number += 1
-    folder = out / f"demo-{number}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
     return folder
 
 

@@ -30,20 +30,25 @@ def create_run_folder(config: TrainConfig) -> Path:
     name = config.name or config.method
     if Path(name).name != name:
         raise UserError(f"--name {name!r} must be a plain name without slashes; choose the folder with --out")
-    number = 1
-    while True:
-        folder = config.out / f"{name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            if not config.out.is_dir():
-                raise UserError(f"--out {config.out}: is a file; choose a folder") from None
-            number += 1
-        except OSError as error:
-            raise UserError(f"--out {config.out}: cannot be written ({error.strerror}); choose another folder") from error
+    folder = create_numbered_folder(config.out, name)
     write_text(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
     return folder
+
+
+def create_numbered_folder(out: Path, name: str) -> Path:
+    """Make OUT/NAME-N with the first N that is free. Raises UserError where OUT cannot be written to."""
+    number = 1
+    while True:
+        folder = out / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            if not out.is_dir():
+                raise UserError(f"--out {out}: is a file; choose a folder") from None
+            number += 1
+        except OSError as error:
+            raise UserError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:

@@ -193,12 +193,8 @@ class Trainer:
             f"{self.data['source_images']} source and {self.data['target_images']} target images",
             file=sys.stderr,
         )
-        if self.config.method == "grl":
-            print(
-                f"a domain loss near {math.log(2):.2f} (ln 2) with an accuracy near 50 % means that the classifier cannot tell "
-                "hazy features from clear ones: that is the aim, not an error",
-                file=sys.stderr,
-            )
+        if self.method.explanation:
+            print(self.method.explanation, file=sys.stderr)
 
     def _enter(self, phase: Phase) -> nn.Module:
         """Freeze or thaw the detector for a phase; wrap the method if other processes share the work."""

@@ -18,6 +18,8 @@ class Method(nn.Module):
     scalars that are only logged. It may be called inside DistributedDataParallel.
     """
 
+    explanation = ""  # one line for the user's log, where a loss is easily misread
+
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__()
         self.detector = detector

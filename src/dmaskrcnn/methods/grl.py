@@ -24,6 +24,11 @@ from .base import Method
 class GRL(Method):
     """Adversarial alignment of the FPN's features, image by image."""
 
+    explanation = (
+        f"a domain loss near {LN2:.2f} (ln 2) with an accuracy near 50 % means that the classifier cannot tell "
+        "hazy features from clear ones: that is the aim, not an error"
+    )
+
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__(config, detector)
         self.domain = CLASSIFIERS[str(config.classifier)](detector.config.fpn_channels)
