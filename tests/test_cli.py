@@ -98,7 +98,7 @@ def test_python_m_and_version():
 def test_drawn_boxes_are_folded_too():
     command = [sys.executable, "-m", "dmaskrcnn", "trian"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
-    verbs = "demo, train, evaluate, predict, inspect"
+    verbs = "demo, train, evaluate, compare, reproduce, report, predict, inspect"
     assert done.returncode == 2
     assert done.stderr.startswith(f"dmaskrcnn: Unrecognized options: trian (Available subcommands: {verbs}")
     assert done.stderr.endswith("; see dmaskrcnn --help\n")

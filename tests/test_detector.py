@@ -175,7 +175,7 @@ def test_crowds_are_neither_positive_nor_negative(detector):
     assert inside_crowd(boxes, torch.tensor([[0.0, 0, 40, 40]])).tolist() == [True, False, False]
     crowd = objects()
     crowd.crowd[0] = True
-    rois, labels, index = detector.roi_heads._select(torch.tensor([[9.0, 9, 39, 39], [0, 0, 5, 5]]), crowd, seed=0)
+    rois, labels, index = detector.roi_heads.select(torch.tensor([[9.0, 9, 39, 39], [0, 0, 5, 5]]), crowd, seed=0)
     assert (index[labels > 0] == 1).all()
     assert [9.0, 9, 39, 39] not in rois.tolist()
 

@@ -72,10 +72,10 @@ def test_gate_stops_pushing_images_that_fool_the_classifier(tiny, batch):
     norms = {}
     for gate in (True, False):
         method = method_for(tiny(grl_reverse="gated" if gate else "always"))
-        for head in method.domain.heads:  # sure of the wrong domain for the target, and undecided weights elsewhere
+        for head in method.alignment.image.heads:  # sure of the wrong domain for the target, and undecided weights elsewhere
             torch.nn.init.zeros_(head[-1].bias)
         target_only = Batch([], batch.target)
-        for head in method.domain.heads:
+        for head in method.alignment.image.heads:
             head[-1].bias.data = torch.tensor([5.0, -5.0])
         losses, _ = method(Batch(batch.source, target_only.target), 0.0)
         losses["loss_domain"].backward()

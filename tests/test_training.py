@@ -108,7 +108,7 @@ class TestRun:
         start = {k: v for k, v in first["ema"].items() if "running" not in k and "batches" not in k}
         assert all(torch.equal(v, first["model"][f"detector.{k}"]) for k, v in start.items())
         moved = {k.split(".")[0] for k, v in whole["model"].items() if not torch.equal(v, first["model"][k])}
-        assert moved == {"detector", "domain"}
+        assert moved == {"detector", "alignment"}
         assert (first["detector_steps"], whole["detector_steps"]) == (0, 14)
         assert [g["lr"] / g["base_lr"] for g in whole["optimizer"]["param_groups"]] == pytest.approx([0.1] * 4)
 

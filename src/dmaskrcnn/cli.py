@@ -57,6 +57,89 @@ class Evaluate:
 
 
 @dataclass
+class Report:
+    """Write one HTML page about runs: scores with intervals, curves, features and pictures. It needs no network.
+
+    One folder of `compare` or `reproduce`, or training runs; these are scored if --data is given.
+    """
+
+    runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")]]
+    """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of one comparison."""
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: nothing is scored)")] = ()
+    """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
+    source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')")] = ()
+    """Clear images whose features are compared with those of the target."""
+    target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')")] = ()
+    """Hazy images. Annotations beside them are never read."""
+    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: report.html in the one folder, or here)")] = None
+    """The .html file to write."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+
+
+@dataclass
+class Compare:
+    """Score every run with every way to dehaze the test images before: tables, CSV and a report.
+
+    Runs that differ only in their seed share a row, with intervals over images and seeds. Started again after an interruption
+    or with more runs, only what is missing is computed.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")]
+    """Run folders; without dehazing also COCO results JSON files. The first is what the others are compared with."""
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
+    dehaze: tuple[Literal["none", "dark-channel", "mscnn", "mscnn-released", "aod-net"], ...] = ("none",)
+    """What the test images go through before detection, each in turn."""
+    out: Path = Path("compare")
+    """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the predictions."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)")] = ()
+    """Classes to score."""
+    bootstrap: int = 1000
+    """Resamples behind the intervals."""
+    mscnn_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    """Weights of MSCNN, see `dmaskrcnn dehaze`."""
+    aod_net_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    """Weights of AOD-Net."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+
+
+@dataclass
+class Reproduce:
+    """The table of the DMask R-CNN paper, from nothing, on your data: three trainings per seed, eight rows, the paper's numbers
+    beside them.
+
+    Repeat the command after an interruption: it goes on where it stopped.
+    """
+
+    source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    """Labelled clear images: COCO JSON files, Pascal VOC folders."""
+    target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    """Unlabelled hazy images: folders. Annotations beside them are never read."""
+    test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    """Labelled hazy images, scored at the end; they take no part in training and choose nothing."""
+    budget: float = 0.01
+    """Length of each training, in units of the paper's 75,000 iterations."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (0, 1)
+    """Seeds of the trainings: each trains all three models."""
+    preset: Literal["cpu", "default", "paper", "demo"] = "paper"
+    """Architecture and schedule; those other than `paper` are smaller."""
+    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
+    """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local .safetensors/.pth file."""
+    out: Path = Path("reproduce")
+    """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
+    bootstrap: int = 1000
+    """Resamples behind the intervals."""
+    mscnn_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    """Weights of MSCNN, see `dmaskrcnn dehaze`."""
+    aod_net_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    """Weights of AOD-Net."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+
+
+@dataclass
 class Predict:
     """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one JSON."""
 
@@ -107,6 +190,41 @@ class Dehaze:
 
 
 @dataclass
+class Haze:
+    """Put data sets and images behind haze of known visibility; labels stay, and each folder opens as a data set.
+
+    Without depth maps, depth is estimated from the ground below the horizon and the annotated objects standing on it.
+    """
+
+    inputs: Paths
+    """COCO JSON files, Pascal VOC folders, folders of images, images."""
+    visibility: Annotated[tuple[float, ...], tyro.conf.arg(metavar="METRES ...")]
+    """Meteorological visibilities: a folder is made for each."""
+    out: Path
+    """Folder for visibility-METRES/, transmission-METRES/ and haze.json."""
+    depth: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: estimated)")] = None
+    """Folder of depth maps named like the images: 16-bit PNG, or .npy/.npz with metres."""
+    depth_scale: float = 0.001
+    """Metres per unit of PNG depth maps (KITTI: 0.00390625)."""
+    disparity: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """Instead of --depth: folder of disparity maps, 16-bit PNG as in Cityscapes and KITTI, or .npy/.npz with px."""
+    focal_baseline: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(required by --disparity)")] = None
+    """Focal length in px times baseline in metres of the stereo camera (Cityscapes: 473)."""
+    focal: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the longer side of each image)")] = None
+    """Focal length in px, for estimated depth."""
+    airlight: Annotated[
+        tuple[float, float, float] | None, tyro.conf.arg(metavar="R G B", help_behavior_hint="(default: random, per image)")
+    ] = None
+    """Colour of the haze, three numbers from 0 to 1."""
+    inhomogeneity: float = 0.0
+    """Standard deviation of the logarithm of the haze's density over an image; 0.3 is plainly visible."""
+    drop_invalid: bool = False
+    """Leave out annotations that are wrong instead of stopping at the first."""
+    seed: int = 0
+    """Seed of all that is random."""
+
+
+@dataclass
 class TrainDehazer:
     """Train MSCNN or AOD-Net, in minutes, on clear pictures behind synthetic haze."""
 
@@ -149,9 +267,13 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
         ),
     ],
     Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
+    Annotated[Compare, tyro.conf.subcommand("compare")],
+    Annotated[Reproduce, tyro.conf.subcommand("reproduce")],
+    Annotated[Report, tyro.conf.subcommand("report")],
     Annotated[Predict, tyro.conf.subcommand("predict")],
     Annotated[Inspect, tyro.conf.subcommand("inspect")],
     Annotated[Dehaze, tyro.conf.subcommand("dehaze")],
+    Annotated[Haze, tyro.conf.subcommand("haze")],
     Annotated[TrainDehazer, tyro.conf.subcommand("train-dehazer")],
 ]
 
@@ -271,6 +393,27 @@ def _evaluate(verb: Evaluate) -> None:
         print(f"{run} against {verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}\n")
 
 
+def _report(verb: Report) -> None:
+    from .report import default_out, write_report
+
+    out = verb.out or default_out(verb.runs)
+    print(write_report(out, verb.runs, data=verb.data, source=verb.source, target=verb.target, device=verb.device))
+
+
+def _compare(verb: Compare) -> None:
+    from .compare import compare
+    from .tables import terminal
+
+    print(f"{terminal(compare(**vars(verb)))}\n\nreport: {verb.out / 'report.html'}\n{verb.out}")
+
+
+def _reproduce(verb: Reproduce) -> None:
+    from .reproduce import reproduce
+    from .tables import terminal
+
+    print(f"{terminal(reproduce(**vars(verb)))}\n\nreport: {verb.out / 'report.html'}\n{verb.out}")
+
+
 def _predict(verb: Predict) -> None:
     from .detector import Detector
     from .distributed import resolve_device
@@ -298,6 +441,15 @@ def _dehaze(verb: Dehaze) -> None:
     print(dehaze_images(dehazer, verb.images, verb.out, verb.maps))
 
 
+def _haze(verb: Haze) -> None:
+    from .haze.depth_maps import open_depth_maps
+    from .haze.folder import HazeConditions, haze_images
+
+    maps = open_depth_maps(verb.depth, verb.depth_scale, verb.disparity, verb.focal_baseline)
+    conditions = HazeConditions(verb.visibility, maps, verb.airlight, verb.inhomogeneity, verb.focal, verb.seed)
+    print(haze_images(verb.inputs, verb.out, conditions, verb.drop_invalid))
+
+
 def _train_dehazer(verb: TrainDehazer) -> None:
     from .distributed import resolve_device
     from .haze.dehazing.training import train_dehazer
@@ -311,8 +463,12 @@ _VERBS = {
     Resume: _resume,
     Demo: _demo,
     Evaluate: _evaluate,
+    Report: _report,
+    Compare: _compare,
+    Reproduce: _reproduce,
     Predict: _predict,
     Inspect: _inspect,
     Dehaze: _dehaze,
+    Haze: _haze,
     TrainDehazer: _train_dehazer,
 }

@@ -10,7 +10,17 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from .errors import UserError, first_line
-from .presets import PAPER_PHASES, PRESETS, SOURCE_PHASES, Backbone, DetectorConfig, Phase, Preset, with_tuples
+from .presets import (
+    PAPER_PHASES,
+    PRESETS,
+    SOURCE_PHASES,
+    Backbone,
+    DetectorConfig,
+    Phase,
+    Preset,
+    teacher_phases,
+    with_tuples,
+)
 
 FROM_PRESET = arg(help_behavior_hint="(default: the preset's)")
 
@@ -21,12 +31,13 @@ class TrainConfig:
 
     source: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")] = ()
     """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class name."""
-    target: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required by grl)")] = ()
-    """Unlabelled hazy images: folders. Annotations beside them are never read."""
+    target: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required, but for source)")] = ()
+    """Unlabelled hazy images: folders. Annotations beside them are never read, except by `oracle`, which needs them."""
     test: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")] = ()
     """Labelled images to score on once training has ended; they take no part in it and choose nothing."""
-    method: Literal["source", "grl"] = "grl"
-    """`source`: the clear images only. `grl`: DMask R-CNN, gradient reversal through a domain classifier on the FPN."""
+    method: Literal["source", "grl", "teacher", "oracle"] = "grl"
+    """`source`: the clear images only. `grl`: DMask R-CNN, gradient reversal through a domain classifier on the FPN. `teacher`:
+    a mean teacher's detections in the hazy images. `oracle`: the target's labels, too, for the upper end of a comparison."""
     preset: Literal["cpu", "default", "paper", "demo"] = "default"
     """Architecture and schedule that fit together; see docs/training.md for the table."""
     classes: Annotated[tuple[str, ...], arg(metavar="CLASS ...", help_behavior_hint="(default: all of the source's)")] = ()
@@ -70,10 +81,26 @@ class TrainConfig:
     grl_reverse: Annotated[Literal["gated", "always"] | None, FROM_PRESET] = None
     """`gated`: reverse the gradient only of images whose domain the classifier tells better than chance; `always`: as in the
     original."""
+    grl_on: Literal["image", "instance", "both"] = "image"
+    """What is aligned: whole feature maps (the original), the proposals' features, or both and their consistency."""
+    align: bool = False
+    """With `teacher`: align the domains by gradient reversal, too."""
     classifier_lr: float = 1.0
     """Learning rate of the domain classifier, as a factor on the detector's."""
     classifier_clip: float = 1.0
     """Largest norm of the domain classifier's gradient."""
+
+    burn_in: Annotated[float | None, arg(help_behavior_hint="(default: 0 from a trained detector, otherwise 0.5)")] = None
+    """With `teacher`: part of the schedule that trains on the source alone, before there is a teacher to follow."""
+    pseudo_labels: Annotated[Path | None, arg(help_behavior_hint="")] = None
+    """With `teacher`: COCO results JSON of another detector on the target images; the student learns these instead of its own
+    teacher's."""
+    pseudo_threshold: float = 0.5
+    """Lowest score of --pseudo-labels that counts as an object; those from 0.2 up to it count as neither object nor
+    background."""
+
+    haze_augment: float = 0.0
+    """Probability that a source image is put behind synthetic haze, random in strength and colour (docs/haze.md)."""
 
     backbone: Annotated[Backbone | None, FROM_PRESET] = None
     """Another backbone than the preset's."""
@@ -123,16 +150,34 @@ class TrainConfig:
         self.test = tuple(Path(p) for p in self.test)
         self.out = Path(self.out)
         if self.target_batch is None:
-            self.target_batch = self.batch if self.method == "grl" else 0
+            self.target_batch = self.batch if self.adapts else 0
+        if self.burn_in is None:
+            self.burn_in = 0.5 if self.method == "teacher" and not Path(str(self.weights)).is_dir() else 0.0
+        if self.pseudo_labels is not None:
+            self.pseudo_labels = Path(self.pseudo_labels)
         self._check()
 
     def _check(self) -> None:
-        if self.method == "grl" and not self.target:
-            raise UserError("--method grl needs --target: a folder of unlabelled hazy images")
-        if self.method == "grl" and not (self.target_batch or 0) > 0:
-            raise UserError(f"--target-batch must be above 0 with --method grl, got {self.target_batch}")
+        if self.adapts and not self.target:
+            kind = "labelled" if self.method == "oracle" else "a folder of unlabelled"
+            raise UserError(f"--method {self.method} needs --target: {kind} hazy images")
+        if self.adapts and not (self.target_batch or 0) > 0:
+            raise UserError(f"--target-batch must be above 0 with --method {self.method}, got {self.target_batch}")
         if self.method == "source" and self.target_batch:
             raise UserError("--target-batch has no use with --method source: leave it out")
+        if self.method != "teacher" and (self.burn_in or self.pseudo_labels):
+            name = "burn-in" if self.burn_in else "pseudo-labels"
+            raise UserError(f"--{name} has no use with --method {self.method}: leave it out, or use --method teacher")
+        if self.align and self.method != "teacher":
+            raise UserError(f"--align has no use with --method {self.method}: leave it out, or use --method teacher")
+        if self.method == "teacher" and not self.ema:
+            raise UserError("--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more")
+        if not 0 <= self.haze_augment <= 1:
+            raise UserError(f"--haze-augment must be in [0, 1], got {self.haze_augment}")
+        if not 0 <= (self.burn_in or 0) < 1:
+            raise UserError(f"--burn-in must be in [0, 1), got {self.burn_in}")
+        if not 0 < self.pseudo_threshold <= 1:
+            raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
         positive = ("iterations", "minutes", "batch", "accumulate", "lr", "clip", "classifier_lr", "classifier_clip")
         for name in (*positive, "checkpoint_minutes"):
             value = getattr(self, name)
@@ -148,8 +193,15 @@ class TrainConfig:
                 raise UserError(f"--{name} {count} must be a multiple of --accumulate {self.accumulate}")
 
     @property
+    def adapts(self) -> bool:
+        """Whether the method uses target images."""
+        return self.method != "source"
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The schedule of the method."""
+        if self.method == "teacher":
+            return teacher_phases(float(self.burn_in or 0))
         return PAPER_PHASES if self.method == "grl" else SOURCE_PHASES
 
     @property
@@ -161,7 +213,7 @@ class TrainConfig:
         """Plain values for YAML and checkpoints; ``from_dict`` reads them back."""
         values = asdict(self)
         del values["detector"]
-        if self.target_batch == (self.batch if self.method == "grl" else 0):
+        if self.target_batch == (self.batch if self.adapts else 0):
             values["target_batch"] = None  # follows from the others, also where one of them is overridden
 
         def plain(value: Any) -> Any:

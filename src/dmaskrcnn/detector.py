@@ -119,12 +119,14 @@ class Detector(nn.Module):
         height, width = target_size(image.shape[-2], image.shape[-1], self.config.image_size, self.config.max_size)
         return image if image.shape[-2:] == (height, width) else transforms.resize(image, [height, width], antialias=True)
 
-    def normalise(self, images: Sequence[Tensor]) -> ImageList:
-        """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the mean colour) to multiples of
-        32."""
-        size = torch.tensor([-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)], device=self.device)
-        # In training all processes pad alike, so that the result does not depend on who shares a batch with whom.
-        height, width = (largest(size) if self.training else size).tolist()
+    def normalise(self, images: Sequence[Tensor], size: Sequence[int] | None = None) -> ImageList:
+        """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the mean colour) to ``size``
+        (height, width), or else to multiples of 32."""
+        if size is None:
+            least = torch.tensor([-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)], device=self.device)
+            # In training all processes pad alike, so that the result does not depend on who shares a batch with whom.
+            size = (largest(least) if self.training else least).tolist()
+        height, width = size
         mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
         batch = torch.zeros(len(images), 3, height, width, device=self.device).to(memory_format=torch.channels_last)
         for row, image in zip(batch, images, strict=True):

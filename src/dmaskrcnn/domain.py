@@ -140,6 +140,22 @@ def _normalise(x: Tensor) -> Tensor:
     return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
 
 
+class InstanceClassifier(nn.Sequential):
+    """A classifier of single proposals: fully connected, D -> D/4 -> 2 with ReLU on normalised vectors.
+
+    The instance-level head of Chen et al. (CVPR 2018, section 4.2), with fewer weights and without dropout.
+
+    Args:
+        width: D, of the box head.
+    """
+
+    def __init__(self, width: int) -> None:
+        hidden = max(2, width // 4)
+        super().__init__(
+            nn.LayerNorm(width, elementwise_affine=False), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 2)
+        )
+
+
 CLASSIFIERS = {"paper": PaperClassifier, "fcn": FCNClassifier}
 
 

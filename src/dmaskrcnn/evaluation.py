@@ -161,10 +161,15 @@ def output_folders(runs: Sequence[Path], data: Sequence[Path], out: Path | None)
         return [None if run.suffix == ".json" else run / f"evaluate-{folder_name(data)}" for run in runs]
     if len(runs) == 1:
         return [out]
+    return [out / name for name in run_names(runs)]
+
+
+def run_names(runs: Sequence[Path]) -> list[str]:
+    """A name for each run, no two alike: its folder's or file's, with the folder above it where two have the same."""
     paths = [run.resolve().with_suffix("") if run.suffix == ".json" else run.resolve() for run in runs]
     names = [path.name for path in paths]
     names = [f"{path.parent.name}-{name}" if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)]
-    return [out / (name if names.count(name) == 1 else f"{name}-{i}") for i, name in enumerate(names, 1)]
+    return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
 
 
 def folder_name(data: Sequence[Path]) -> str:

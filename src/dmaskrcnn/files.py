@@ -1,7 +1,8 @@
-"""Writing files so that an interruption or a full disk never leaves half of one behind."""
+"""Writing files so that an interruption or a full disk never leaves half of one behind; telling files apart by content."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -56,3 +57,15 @@ def check_writable(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """``atomic_write`` for UTF-8 text."""
     atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content. Raises UserError naming a file that cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return digest.hexdigest()

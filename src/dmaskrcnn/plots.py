@@ -10,6 +10,7 @@ from .data import Dataset
 from .detector import Detector
 from .domain import LN2
 from .draw import contact_sheet
+from .errors import UserError, first_line
 from .files import atomic_write
 
 
@@ -22,7 +23,7 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
     """
     from matplotlib.figure import Figure  # no pyplot: it looks for a display and keeps figures alive
 
-    runs = {name: _read(path) for name, path in metrics.items()}
+    runs = {name: read_metrics(path) for name, path in metrics.items()}
     domain = any("loss_domain" in row for rows in runs.values() for row in rows)
     panels = [("loss", "detection loss"), ("lr", "learning rate")]
     if domain:
@@ -30,7 +31,7 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
     figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
     for axes, (column, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name, rows in runs.items():
-            points = [(row["iteration"], _value(row, column)) for row in rows if _value(row, column) is not None]
+            points = [(row["iteration"], metric_value(row, column)) for row in rows if metric_value(row, column) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name, linewidth=1.5)
         axes.set_title(title)
@@ -49,17 +50,28 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
     atomic_write(out, lambda path: figure.savefig(path, dpi=110, format="png"))
 
 
-def _value(row: Mapping[str, float], column: str) -> float | None:
-    """``loss`` means detection alone, so that the curves of runs with and without a domain loss can be compared."""
-    if column != "loss":
+def metric_value(row: Mapping[str, float], column: str) -> float | None:
+    """A column of a row, made comparable between methods: ``loss`` is detection on the source, ``loss_target`` that on the
+    target."""
+    if column not in ("loss", "loss_target"):
         return row.get(column)
-    parts = [v for k, v in row.items() if k.startswith("loss_") and k != "loss_domain"]
+    ours = {k: v for k, v in row.items() if k.startswith("loss_") and k != "loss_domain"}
+    parts = [v for k, v in ours.items() if k.startswith("loss_target_") == (column == "loss_target")]
     return sum(parts) if parts else None
 
 
-def _read(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv.DictReader(file)]
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is missing or not such a one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a training run"
+        ) from error
+    if any("iteration" not in row for row in rows):
+        raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
+    return rows
 
 
 def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) -> None:

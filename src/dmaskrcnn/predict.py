@@ -14,20 +14,13 @@
                                  "box": [x1, y1, x2, y2],                pixels
                                  "mask": {"size": [height, width], "counts": "…"}}]}],   COCO's compressed RLE
      "skipped": [{"file": "folder/bad.jpg", "reason": "…"}]}
-
-Decoding and drawing run in threads beside the model, so that neither waits for the other.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import sys
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,12 +28,12 @@ from typing import Any, Protocol
 
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from dmaskrcnn.data.image import IMAGE_SUFFIXES, decode_image, list_images
+from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
+from dmaskrcnn.image_jobs import Job, Outcome, find_images, plan, run_jobs
 
 FORMAT = "dmaskrcnn detections 1"
 JPEG_COMMENT = b"drawn by dmaskrcnn predict"  # marks a picture as ours: it may be overwritten by the next run
@@ -111,161 +104,35 @@ def predict_images(
     if batch_size < 1:
         raise UserError(f"batch_size: {batch_size} images make no batch; give at least 1")
     out = Path(out)
-    jobs = plan(find_images([Path(path) for path in inputs], out), out)
-    summary = PredictionSummary(out, out / "detections.json")
-    if summary.json.exists() and not _is_our_json(summary.json):
-        raise UserError(f"{summary.json}: exists and was not written by dmaskrcnn predict; choose another --out")
+    jobs = plan(find_images([Path(path) for path in inputs], out), out, lambda _: ".jpg", ours=_is_our_picture)
+    index = out / "detections.json"
+    if index.exists() and not _is_our_json(index):
+        raise UserError(f"{index}: exists and was not written by dmaskrcnn predict; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
 
-    start = time.monotonic()
-    records: list[dict[str, Any]] = []
-    complete = False
-    report = Progress(len(jobs), progress, "predict")
-    with ThreadPoolExecutor(2, "decode") as readers, ThreadPoolExecutor(2, "draw") as drawers:
-        drawing: deque[Future[tuple[Job, bytes, dict[str, Any]]]] = deque()
+    def work(batch: list[tuple[Job, Tensor]]) -> list[Callable[[], dict[str, Any]]]:
+        found = detector.predict([image for _, image in batch], threshold=threshold)
+        return [partial(_draw, *item, detections.to("cpu"), out) for item, detections in zip(batch, found, strict=True)]
 
-        def finish(most: int) -> None:
-            """Writes pictures until at most so many are still being drawn: the masks of large images are large."""
-            while len(drawing) > most:
-                job, picture, record = drawing[0].result()
-                atomic_write(job.picture, partial(_write_bytes, data=picture))
-                records.append(record)
-                drawing.popleft()  # only now: an interruption while waiting loses nothing
-                report.step()
+    def save(outcome: Outcome[dict[str, Any]]) -> None:
+        content = {"format": FORMAT, "complete": outcome.complete, "threshold": threshold}
+        content |= {"images": outcome.done, "skipped": outcome.skipped_entries}
+        write_text(index, json.dumps(content, ensure_ascii=False) + "\n")
 
-        try:
-            for batch in decode_batches(jobs, readers, batch_size, summary.skipped, report):
-                found = detector.predict([image for _, image in batch], threshold=threshold)
-                for (job, image), detections in zip(batch, found, strict=True):
-                    drawing.append(drawers.submit(_draw, job, image, detections.to("cpu"), out))
-                finish(most=batch_size)
-            finish(most=0)
-            complete = True
-        finally:
-            readers.shutdown(cancel_futures=True)
-            if not complete:
-                with suppress(Exception):  # the first failure is the one to report
-                    finish(most=0)
-            report.close()
-            summary.images, summary.seconds = len(records), time.monotonic() - start
-            summary.objects = sum(len(record["detections"]) for record in records)
-            if records:
-                skipped = [{"file": path.as_posix(), "reason": reason} for path, reason in summary.skipped]
-                content = {"format": FORMAT, "complete": complete, "threshold": threshold}
-                content |= {"images": records, "skipped": skipped}
-                with suppress(*(() if complete else (UserError,))):  # the same
-                    write_text(summary.json, json.dumps(content, ensure_ascii=False) + "\n")
-    if not records:
-        first = summary.skipped[0]
-        raise UserError(f"{first[0]}: none of the {len(jobs)} images can be read ({first[1]}); check the files")
-    return summary
+    outcome = run_jobs(jobs, lambda job: decode_image(job.source), work, save, "predict", batch_size, progress)
+    objects = sum(len(record["detections"]) for record in outcome.done)
+    return PredictionSummary(out, index, len(outcome.done), objects, outcome.skipped, outcome.seconds)
 
 
-@dataclass
-class Job:
-    """One image to predict: its file, and the picture to write."""
-
-    source: Path
-    picture: Path
-
-
-def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """The image files, each with the path that its picture should keep; every file once.
-
-    Args:
-        inputs: files, taken whatever their suffix, and folders.
-        out: left out of the search where it lies inside an input folder.
-
-    Raises:
-        UserError: for a missing input, a folder without images, and a folder that is itself ``out``.
-    """
-    if not inputs:
-        raise UserError("inputs: no images given; name image files or folders")
-    found: dict[Path, tuple[Path, Path]] = {}
-    for path in inputs:
-        if path.is_dir():
-            if path.resolve() == out.resolve():
-                raise UserError(f"{out}: is the output folder and an input folder; choose another --out")
-            within = path.resolve() in out.resolve().parents  # an earlier run's pictures are no input
-            files = [file for file in list_images(path) if not (within and out.resolve() in file.resolve().parents)]
-            if not files:
-                raise UserError(f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
-        elif path.exists():
-            files = [path]
-        else:
-            raise UserError(f"{path}: no such file or folder; check the path")
-        for file in files:
-            found.setdefault(file.resolve(), (file, file.relative_to(path if path.is_dir() else path.parent)))
-    return list(found.values())
-
-
-def plan(
-    files: Sequence[tuple[Path, Path]],
-    out: Path,
-    suffix: Callable[[Path], str] = lambda _: ".jpg",
-    ours: Callable[[Path], bool] | None = None,
-) -> list[Job]:
-    """A picture for each image, such that no two share a name and nothing but an earlier picture of ours is overwritten.
-
-    Args:
-        files: each image, and the path its picture should keep.
-        out: the folder of the pictures.
-        suffix: of the picture of an image.
-        ours: whether an existing file is a picture of ours; by default those of ``predict_images``.
-    """
-    ours = ours or _is_our_picture
-    inputs = {file.resolve() for file, _ in files}
-    taken: set[str] = set()
-    jobs = []
-    for file, name in files:
-        number, picture = 1, out / name.with_suffix(suffix(name))
-        while (
-            str(picture).casefold() in taken  # some file systems take a.jpg and A.jpg for the same file
-            or picture.resolve() in inputs
-            or (picture.exists() and not ours(picture))
-        ):
-            number += 1
-            picture = out / name.with_name(f"{name.stem}-{number}{picture.suffix}")
-        taken.add(str(picture).casefold())
-        jobs.append(Job(file, picture))
-    return jobs
-
-
-def decode_batches(
-    jobs: Sequence[Job], readers: ThreadPoolExecutor, size: int, skipped: list[tuple[Path, str]], report: Progress
-) -> Iterator[list[tuple[Job, Tensor]]]:
-    """The decoded images in batches; while one is in use, the next is being decoded. Unreadable ones go to ``skipped``."""
-    waiting = deque(jobs)
-    decoding: deque[tuple[Job, Future[Tensor]]] = deque()
-    batch: list[tuple[Job, Tensor]] = []
-    while waiting or decoding:
-        while waiting and len(decoding) < 2 * size:
-            job = waiting.popleft()
-            decoding.append((job, readers.submit(decode_image, job.source)))
-        job, image = decoding.popleft()
-        try:
-            batch.append((job, image.result()))
-        except UserError as error:
-            reason = str(error).removeprefix(f"{job.source}: ")
-            skipped.append((job.source, reason))
-            report.say(f"skipped {job.source}: {reason}")
-            report.step()
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _draw(job: Job, image: Tensor, detections: Detections, out: Path) -> tuple[Job, bytes, dict[str, Any]]:
-    """The drawn picture as a JPEG file, and the image's entry for the JSON file."""
+def _draw(job: Job, image: Tensor, detections: Detections, out: Path) -> dict[str, Any]:
+    """Writes the drawn picture; gives the image's entry for the JSON file."""
     data = io.BytesIO()
     detections.draw(image).save(data, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=JPEG_COMMENT)
-    entry = {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix(), **detections.to_dict()}
-    return job, data.getvalue(), entry
+    atomic_write(job.picture, partial(_write_bytes, data=data.getvalue()))
+    return {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix(), **detections.to_dict()}
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
@@ -286,33 +153,3 @@ def _is_our_json(path: Path) -> bool:
             return FORMAT.encode() in file.read(100)
     except OSError:
         return False
-
-
-class Progress:
-    """Progress on stderr: a bar with the time left on a terminal, otherwise a line at about every tenth of the images."""
-
-    def __init__(self, total: int, enabled: bool, verb: str):
-        self.total, self.done, self.enabled, self.verb, self.start = total, 0, enabled, verb, time.monotonic()
-        on_terminal = enabled and sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc=verb, unit="image", file=sys.stderr) if on_terminal else None
-
-    def step(self) -> None:
-        """One image more is done."""
-        self.done += 1
-        if self.bar is not None:
-            self.bar.update()
-        elif self.enabled and self.done * 10 // self.total > (self.done - 1) * 10 // self.total:
-            left = (time.monotonic() - self.start) / self.done * (self.total - self.done)
-            print(f"{self.verb}: {self.done}/{self.total} images, {left:.0f} s left", file=sys.stderr, flush=True)
-
-    def say(self, line: str) -> None:
-        """A line of its own, without breaking the bar; said even where progress is not wanted."""
-        if self.bar is not None:
-            self.bar.write(line, file=sys.stderr)
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Ends the bar's line."""
-        if self.bar is not None:
-            self.bar.close()

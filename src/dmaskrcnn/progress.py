@@ -67,8 +67,13 @@ class ProgressBar:
         """Report that ``iteration`` iterations and ``seconds`` are done."""
         done = min(seconds, self.total) if self.by_time else iteration
         status = f"loss {values['loss']:.2f}"
-        if "loss_domain" in values:
-            status += f", domain {values['loss_domain']:.2f}, accuracy {100 * values['domain_accuracy']:.0f} %"
+        for loss, accuracy in (("loss_domain", "domain_accuracy"), ("loss_domain_instance", "instance_accuracy")):
+            if loss in values:
+                status += f", {loss[5:].replace('_', ' ')} {values[loss]:.2f}, accuracy {100 * values[accuracy]:.0f} %"
+        if "pseudo_labels" in values:
+            status += f", {values['pseudo_labels']:.1f} pseudo-labels per image"
+            if "pseudo_score" in values:
+                status += f" at score {values['pseudo_score']:.2f}"
         if self.tty:
             self.bar.set_description(phase.name, refresh=False)
             self.bar.set_postfix_str(status, refresh=False)

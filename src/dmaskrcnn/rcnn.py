@@ -12,6 +12,7 @@ State dict keys are torchvision's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,6 +43,13 @@ def _float32(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _float32(v) for k, v in value.items()}
     return type(value)(_float32(v) for v in value)
+
+
+def split(features: Features, count: int) -> tuple[Features, Features]:
+    """The features of the first ``count`` images of a batch, and of the others."""
+    # Split rather than slice: the gradients of both halves are then joined once, instead of padded with zeros and added.
+    halves = {name: maps.split((count, len(maps) - count)) for name, maps in features.items()}
+    return {name: h[0] for name, h in halves.items()}, {name: h[1] for name, h in halves.items()}
 
 
 def normaliser(count: int | Tensor, device: torch.device) -> Tensor:
@@ -77,6 +85,23 @@ def inside_crowd(boxes: Tensor, crowd: Tensor) -> Tensor:
     return (overlap > 0.5 * area[:, None]).any(1)
 
 
+@dataclass
+class AnchorOutputs:
+    """What the RPN says of every anchor, before any selection; A anchors over all levels.
+
+    Attributes:
+        objectness: float32 logits ``(N, A)``.
+        deltas: float32 ``(N, A, 4)``, the regression relative to each anchor.
+        anchors: per image float32 ``(A, 4)``, xyxy in pixels of the padded batch.
+        per_level: the anchors of each level; they add up to A.
+    """
+
+    objectness: Tensor
+    deltas: Tensor
+    anchors: list[Tensor]
+    per_level: list[int]
+
+
 class RegionProposalNetwork(rpn.RegionProposalNetwork):
     """Proposals and the two RPN losses; see the module's docstring for what differs from torchvision."""
 
@@ -86,24 +111,27 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         self, images: ImageList, features: Features, objects: Sequence[Annotations] | None = None, seeds: Sequence[int] = ()
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Proposals per image (float32 ``(n, 4)``, xyxy in pixels of the padded batch) and, given objects, the losses."""
+        outputs = self.outputs(images, features)
+        proposals = self.propose(outputs, images.image_sizes)
+        return proposals, {} if objects is None else self._losses(outputs, objects, seeds)
+
+    def outputs(self, images: ImageList, features: Features) -> AnchorOutputs:
+        """Objectness and deltas of every anchor."""
         maps = list(features.values())
         objectness, deltas = run_network(self.head, maps, dtype=self.dtype)
         anchors = self.anchor_generator(images, maps)
         per_level = [o[0].numel() for o in objectness]
         objectness, deltas = rpn.concat_box_prediction_layers(objectness, deltas)
-        objectness, deltas = objectness.view(len(anchors), -1), deltas.view(len(anchors), -1, 4)
-        proposals = self._propose(objectness.detach(), deltas.detach(), anchors, images.image_sizes, per_level)
-        if objects is None:
-            return proposals, {}
-        return proposals, self._losses(objectness, deltas, anchors, objects, seeds)
+        return AnchorOutputs(objectness.view(len(anchors), -1), deltas.view(len(anchors), -1, 4), anchors, per_level)
 
     @torch.no_grad()
-    def _propose(
-        self, objectness: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: Sequence[tuple[int, int]], per_level: list[int]
-    ) -> list[Tensor]:
+    def propose(self, outputs: AnchorOutputs, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The best boxes of each image: float32 ``(n, 4)``, xyxy, clipped to the image; detached."""
+        objectness, deltas, anchors = outputs.objectness.detach(), outputs.deltas.detach(), outputs.anchors
         # The best of each level are picked first and only those decoded: the same proposals for a small part of the work.
-        best = self._get_top_n_idx(objectness, per_level)
-        levels = torch.repeat_interleave(torch.arange(len(per_level)), torch.tensor(per_level)).to(objectness.device)
+        best = self._get_top_n_idx(objectness, outputs.per_level)
+        per_level = torch.tensor(outputs.per_level)
+        levels = torch.repeat_interleave(torch.arange(len(per_level)), per_level).to(objectness.device)
         proposals = []
         for image, size in enumerate(sizes):
             index = best[image]
@@ -115,19 +143,11 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
             proposals.append(boxes[keep])
         return proposals
 
-    def _losses(
-        self, objectness: Tensor, deltas: Tensor, anchors: list[Tensor], objects: Sequence[Annotations], seeds: Sequence[int]
-    ) -> dict[str, Tensor]:
+    def _losses(self, outputs: AnchorOutputs, objects: Sequence[Annotations], seeds: Sequence[int]) -> dict[str, Tensor]:
+        objectness, deltas, anchors = outputs.objectness, outputs.deltas, outputs.anchors
         objectness_sum, box_sum, sampled = objectness.sum() * 0, deltas.sum() * 0, 0
         for image, (found, seed) in enumerate(zip(objects, seeds, strict=True)):
-            truth, crowd = found.boxes[~found.crowd], found.boxes[found.crowd]
-            labels, matched = self._assign(anchors[image], truth)
-            if len(crowd):
-                labels[(labels == 0) & inside_crowd(anchors[image], crowd)] = -1
-            generator = torch.Generator().manual_seed(seed)
-            positive, negative = sample_balanced(
-                labels, self.fg_bg_sampler.batch_size_per_image, self.fg_bg_sampler.positive_fraction, generator
-            )
+            positive, negative, labels, matched = self.select(anchors[image], found, seed)
             chosen = torch.cat((positive, negative))
             sampled += len(chosen)
             objectness_sum = objectness_sum + F.binary_cross_entropy_with_logits(
@@ -139,9 +159,21 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         count = normaliser(sampled, objectness.device)
         return {"loss_objectness": objectness_sum / count, "loss_rpn_box_reg": box_sum / count}
 
-    def _assign(self, anchors: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        labels, matched = self.assign_targets_to_anchors([anchors], [{"boxes": truth}])
-        return labels[0], matched[0]
+    @torch.no_grad()
+    def select(self, anchors: Tensor, found: Annotations, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Sample the anchors of one image that enter the losses.
+
+        Returns:
+            Indices of the positives and of the negatives; of all anchors the label (1, 0, -1 = ignored) and the matched box.
+        """
+        truth, crowd = found.boxes[~found.crowd], found.boxes[found.crowd]
+        labels, matched = (v[0] for v in self.assign_targets_to_anchors([anchors], [{"boxes": truth}]))
+        if len(crowd):
+            labels[(labels == 0) & inside_crowd(anchors, crowd)] = -1
+        generator = torch.Generator().manual_seed(seed)
+        sampler = self.fg_bg_sampler
+        positive, negative = sample_balanced(labels, sampler.batch_size_per_image, sampler.positive_fraction, generator)
+        return positive, negative, labels, matched
 
 
 class RoIHeads(roi_heads.RoIHeads):
@@ -161,16 +193,16 @@ class RoIHeads(roi_heads.RoIHeads):
         seeds: Sequence[int],
     ) -> dict[str, Tensor]:
         """Classification, box and mask loss of Mask R-CNN (He et al., ICCV 2017, section 3)."""
-        chosen = [self._select(p, o, s) for p, o, s in zip(proposals, objects, seeds, strict=True)]
+        chosen = [self.select(p, o, s) for p, o, s in zip(proposals, objects, seeds, strict=True)]
         rois = [boxes for boxes, _, _ in chosen]
         labels = torch.cat([label for _, label, _ in chosen])
-        logits, deltas = self._boxes(features, rois, sizes)
+        logits, deltas = self.box_outputs(features, rois, sizes)
 
         device = logits.device
         positive = torch.where(labels > 0)[0]
         truth = [o.boxes[index] for o, (_, label, index) in zip(objects, chosen, strict=True) for index in [index[label > 0]]]
         regression = self.box_coder.encode(truth, [boxes[label > 0] for boxes, label, _ in chosen])
-        predicted = deltas.view(len(labels), -1, 4)[positive, labels[positive]]
+        predicted = deltas.view(len(labels), logits.shape[1], 4)[positive, labels[positive]]
         count = normaliser(len(labels), device)
         return {
             "loss_classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
@@ -181,14 +213,14 @@ class RoIHeads(roi_heads.RoIHeads):
     def detect(self, features: Features, proposals: list[Tensor], sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """Boxes, labels (1-based), scores and masks (probabilities, ``(n, 1, 28, 28)``) per image, in pixels of the padded
         batch."""
-        logits, deltas = self._boxes(features, proposals, sizes)
+        logits, deltas = self.box_outputs(features, proposals, sizes)
         boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
-        masks = roi_heads.maskrcnn_inference(self._masks(features, boxes, sizes), labels)
+        masks = roi_heads.maskrcnn_inference(self.mask_outputs(features, boxes, sizes), labels)
         keys = ("boxes", "labels", "scores", "masks")
         return [dict(zip(keys, values, strict=True)) for values in zip(boxes, labels, scores, masks, strict=True)]
 
     @torch.no_grad()
-    def _select(self, proposals: Tensor, objects: Annotations, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    def select(self, proposals: Tensor, objects: Annotations, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """The sampled RoIs ``(n, 4)``, their labels (0 = background) and the index of the object that each one matches."""
         real = torch.where(~objects.crowd)[0]
         boxes = torch.cat((proposals, objects.boxes[real]))
@@ -208,11 +240,13 @@ class RoIHeads(roi_heads.RoIHeads):
         keep = torch.cat(sample_balanced(labels, sampler.batch_size_per_image, sampler.positive_fraction, generator))
         return boxes[keep], labels[keep], index[keep]
 
-    def _boxes(self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    def box_outputs(self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Class logits ``(R, C + 1)`` and deltas ``(R, 4 (C + 1))`` of all RoIs, float32; the images' RoIs in turn."""
         pooled = self.box_roi_pool(features, rois, sizes)
         return run_network(nn.Sequential(self.box_head, self.box_predictor), pooled, dtype=self.dtype)
 
-    def _masks(self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
+    def mask_outputs(self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
+        """Mask logits ``(R, C + 1, 28, 28)`` of all RoIs, float32."""
         pooled = self.mask_roi_pool(features, rois, sizes)
         return run_network(nn.Sequential(self.mask_head, self.mask_predictor), pooled, dtype=self.dtype)
 
@@ -233,7 +267,7 @@ class RoIHeads(roi_heads.RoIHeads):
                 masks = found.masks.to(torch.float32)
                 targets.append(roi_heads.project_masks_on_boxes(masks, boxes[keep], index[keep], 28))
         count = normaliser(sum(map(len, rois)), rois[0].device)
-        logits = self._masks(features, rois, sizes)
+        logits = self.mask_outputs(features, rois, sizes)
         if not targets:
             return logits.sum() * 0  # every parameter still takes part, as distributed training requires
         label = torch.cat(labels)

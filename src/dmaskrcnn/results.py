@@ -61,13 +61,20 @@ def save_results(
     write_text(Path(path), "[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def load_results(path: str | os.PathLike[str], image_ids: Sequence[int | str], category_ids: Mapping[str, int]) -> Results:
+def load_results(
+    path: str | os.PathLike[str],
+    image_ids: Sequence[int | str],
+    category_ids: Mapping[str, int],
+    other_classes: bool = False,
+) -> Results:
     """Read predictions in COCO's results format, of this project or any other detector.
 
     Args:
         path: the JSON.
         image_ids: the images of the data set; those without an entry have no detections.
         category_ids: the data set's category id per class name.
+        other_classes: let categories stand that the data set lacks (their name is then ``category <id>``); their labels come
+            after those of the data set.
 
     Raises:
         UserError: if the file is missing, is no such list, lacks a field, has a number that is not finite, or names an image
@@ -91,7 +98,7 @@ def load_results(path: str | os.PathLike[str], image_ids: Sequence[int | str], c
             example = f" (such as {next(iter(images))!r})" if images else ""
             raise UserError(f"{where}: image_id {one.image_id!r} is not in the data set; use its image ids{example}")
         if one.category_id not in labels:
-            name = entry.get("category_name")
+            name = entry.get("category_name", f"category {one.category_id}" if other_classes else None)
             if not isinstance(name, str):
                 ids = ", ".join(f"{number} {name}" for name, number in category_ids.items())
                 raise UserError(f"{where}: category_id {one.category_id!r} is not in the data set; it has {ids}")
@@ -113,6 +120,10 @@ class Results(Sequence[Detections]):
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def segmentation(self, image: int, row: int) -> dict[str, Any] | None:
+        """The run lengths of one detection's mask, in the order of ``self[image]``; None where the file has none."""
+        return self._images[image][row].mask
 
     @overload
     def __getitem__(self, index: int) -> Detections: ...

@@ -21,7 +21,9 @@ from .config import TrainConfig
 from .errors import UserError, first_line
 from .files import atomic_write, write_text
 
-CHECKPOINT_FIELDS = {"config", "data", "iteration", "detector_steps", "seconds", "window", "watch", "model", "ema", "optimizer"}
+CHECKPOINT_FIELDS = {
+    "config", "data", "iteration", "detector_steps", "restarted", "seconds", "window", "watch", "model", "ema", "optimizer",
+}  # fmt: skip
 
 
 def create_run_folder(config: TrainConfig) -> Path:

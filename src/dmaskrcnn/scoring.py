@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,12 +41,18 @@ from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.metrics.average_precision import Ranking, area_under_curve, average_precision, recall_points
+from dmaskrcnn.metrics.average_precision import (
+    Ranking,
+    area_under_curve,
+    average_precision,
+    precision_envelope,
+    recall_points,
+)
 from dmaskrcnn.metrics.bootstrap import Metric, mean_over_classes, resample_counts, with_interval
 from dmaskrcnn.metrics.matching import box_overlap, match_coco, match_legacy, match_voc
 from dmaskrcnn.metrics.scores import Scores, paired_difference
 
-__all__ = ["GroundTruth", "Scores", "paired_difference", "score"]
+__all__ = ["GroundTruth", "Scores", "paired_difference", "precision_curves", "score"]
 
 COCO_OVERLAPS = np.linspace(0.5, 0.95, 10)
 COCO_DETECTIONS = 100  # per image and class
@@ -116,6 +123,23 @@ def score(truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: i
         seed=seed,
         fingerprint=matched.fingerprint.hexdigest(),
     )
+
+
+def precision_curves(truth: GroundTruth, predictions: Iterable[Detections]) -> dict[str, NDArray[np.float64]]:
+    """The curve behind ``voc/AP50`` per class with an object: the precision at each recall, see `precision_envelope`.
+
+    Args:
+        truth: the test set.
+        predictions: one ``Detections`` per image, in the order of ``truth.image_ids``.
+
+    Raises:
+        ValueError: if there are more or fewer predictions than images.
+    """
+    matched = _Matched(truth)
+    for index, found in zip(range(len(truth.image_ids)), predictions, strict=True):
+        matched.add(index, truth.annotations(index), replace(found, masks=found.masks[:, :0, :0]))  # boxes alone count here
+    pools = zip(truth.classes, matched.pools["voc"], strict=True)
+    return {name: precision_envelope(pool.ranking()) for name, pool in pools if pool.objects.any()}
 
 
 def _metric(values: NDArray[np.float64], images: int) -> Metric:

@@ -15,13 +15,16 @@ import math
 import os
 import sys
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Generator
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
 from .config import TrainConfig
 from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
@@ -29,14 +32,17 @@ from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
 from .errors import UserError, first_line
 from .evaluation import open_test_set
+from .haze.augment import HazeAugment
 from .methods import Method, build_method
 from .plots import draw_examples, plot_curves
 from .presets import Phase
 from .progress import ProgressBar, stop_signals
+from .pseudo_labels import with_pseudo_labels
 from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
 from .schedule import Schedule
 
 LOG_EVERY = 20  # iterations per row of metrics.csv
+HIDE = 0.5  # largest share of a target picture that is hidden from the student (Hoyer et al. 2023 hide 0.5)
 
 
 def train(config: TrainConfig) -> Path:
@@ -87,12 +93,25 @@ def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
         )
     if config.test:
         open_test_set(config.test, known=source.classes)  # fail now rather than after the training
-    target = open_images(*config.target, drop_invalid=config.drop_invalid) if config.method != "source" else None
+    target = _open_target(config, source) if config.adapts else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
             "warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr
         )
     return source, target
+
+
+def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
+    """The target images: without labels but for the oracle, and but for the pseudo-labels that the user brings."""
+    if config.method == "oracle":
+        target = open_dataset(*config.target, classes=source.classes, drop_invalid=config.drop_invalid)
+        if not target.labelled:
+            raise UserError(f"--target {config.target[0]}: holds no labels, which --method oracle needs; use --method teacher")
+        return target
+    target = open_images(*config.target, drop_invalid=config.drop_invalid)
+    if config.pseudo_labels is None:
+        return target
+    return with_pseudo_labels(target, config.pseudo_labels, source, config.pseudo_threshold)
 
 
 class Trainer:
@@ -111,15 +130,18 @@ class Trainer:
         self.schedule = Schedule(config)
         self.data = _fingerprint(source, target)
         self.shown = target or source
-        self.batches = _batches(config, source, target)
+        self.source, self.target = source, target
         torch.manual_seed(config.seed)  # the same start in every process
         detector = Detector.create(source.classes, config.detector, weights or str(config.weights))
         self.method: Method = build_method(config, detector).to(device).train()
         detector.set_precision(config.precision)
         self.ema = copy.deepcopy(detector).eval() if config.ema else None
+        if self.ema is not None:
+            self.method.follow(self.ema)
         self.optimizer = _optimizer(config, self.method)
         self.trainable = [p for p in detector.parameters() if p.requires_grad]
         self.iteration = self.detector_steps = 0
+        self.restarted = False
         self.seconds = 0.0
         self.window: dict[str, list[float]] = {}  # sum and count per loss since the last row
 
@@ -130,11 +152,11 @@ class Trainer:
         metrics = Metrics(self.folder / "metrics.csv", self.iteration, config.tensorboard) if main else None
         if main and self.iteration == 0:
             self._announce()
-        loader = batch_loader(self.batches, self.iteration * config.accumulate, None, _workers(config, self.device))
+        loader = self._load(self.schedule.phase(0.0))
         model: nn.Module = self.method
         current: Phase | None = None
         clock, saved = time.monotonic() - self.seconds, time.monotonic()
-        with stop_signals() as stop, ProgressBar(config, self.iteration, enabled=main) as bar, closing(loader):
+        with stop_signals() as stop, ProgressBar(config, self.iteration, enabled=main) as bar, ExitStack() as loading:
             while True:
                 # One exchange per iteration settles what all processes must agree on.
                 now, asked = largest(torch.tensor([time.monotonic() - clock, stop.signal], device=self.device)).tolist()
@@ -145,6 +167,11 @@ class Trainer:
                 phase = self.schedule.phase(progress)
                 if current is None or phase.trains != current.trains:
                     model = self._enter(phase)
+                if current is None or phase.target != current.target:
+                    loading.close()  # ends the processes of the last phase
+                    loader = loading.enter_context(closing(self._load(phase)))
+                if phase.from_average:
+                    self._restart()
                 current = phase
                 try:
                     batches = [next(loader) for _ in range(config.accumulate)]
@@ -204,6 +231,20 @@ class Trainer:
             return self.method
         return DistributedDataParallel(self.method, broadcast_buffers=False)
 
+    def _load(self, phase: Phase) -> Generator[Batch, None, None]:
+        """Batches from the current iteration on."""
+        batches = _batches(self.config, self.source, self.target if phase.target else None)
+        return batch_loader(batches, self.iteration * self.config.accumulate, None, _workers(self.config, self.device))
+
+    @torch.no_grad()
+    def _restart(self) -> None:
+        """Let the detector go on from its average. Once: what resumes in the middle of a phase has done so."""
+        if self.restarted or self.ema is None:
+            return
+        for weight, mean in zip(self.method.detector.parameters(), self.ema.parameters(), strict=True):
+            weight.copy_(mean)
+        self.restarted = True
+
     def _step(self, model: nn.Module, batches: list[Batch], phase: Phase, progress: float) -> dict[str, float]:
         """One optimiser step over the batches; the losses and logs, averaged over batches and processes."""
         accumulate = len(batches)
@@ -230,7 +271,8 @@ class Trainer:
                 f"iteration {self.iteration}: {broken} is not finite{where}. Look at these images and their boxes with "
                 "`dmaskrcnn inspect`, lower --lr, or use --precision float32; the last checkpoint is kept"
             )
-        self.method.watch(values)
+        if (warning := self.method.watch(values)) and rank() == 0:
+            tqdm.write(f"warning: {warning}", file=sys.stderr)
         rate = self.schedule.rate(phase, self.detector_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
@@ -290,6 +332,7 @@ class Trainer:
             "data": self.data,
             "iteration": self.iteration,
             "detector_steps": self.detector_steps,
+            "restarted": self.restarted,
             "seconds": self.seconds,
             "window": self.window,
             "watch": self.method.watch_state(),
@@ -318,22 +361,28 @@ class Trainer:
                 "start a new run"
             ) from error
         self.iteration, self.detector_steps = state["iteration"], state["detector_steps"]
-        self.seconds, self.window = state["seconds"], state["window"]
+        self.seconds, self.window, self.restarted = state["seconds"], state["window"], state["restarted"]
 
 
 def _batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
     preset, detector = config.augmentation, config.detector
     augment = Augmentation(detector.image_size, detector.max_size, scale=preset.scale_jitter, strong=preset.strong)
+    view = augment
+    if config.haze_augment:
+        augment = replace(augment, haze=HazeAugment(config.haze_augment, source.classes))
+    if config.method == "teacher":  # the student's view is harder than the teacher's, also where the preset is mild
+        view = replace(view, strong=True, weak=True, hide=HIDE)
     return Batches(
         source,
         target,
         int(config.batch or 0) // config.accumulate,
-        int(config.target_batch or 0) // config.accumulate,
+        int(config.target_batch or 0) // config.accumulate if target else 0,
         config.seed,
         augment,
-        augment,  # the same for both domains: otherwise the classifier would learn the augmentation
+        view,  # for `grl` the same for both domains: otherwise the classifier would learn the augmentation
         rank(),
         world_size(),
+        target_labels=config.method == "oracle" or config.pseudo_labels is not None,
     )
 
 

@@ -1,6 +1,6 @@
 """Augmentation of one sample: a pure function of the sample and a seed, on uint8 tensors; boxes and masks follow the picture.
 
-Order: scale jitter with crop, resize and flip in one resampling; then colour, greyscale, blur, erasing. The picture is
+Order: scale jitter with crop, resize and flip in one resampling; then haze, colour, greyscale, blur, erasing. The picture is
 resampled once and masks are picked by nearest index, so that the cost hardly grows with their number.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
@@ -16,6 +18,11 @@ from torchvision.transforms.v2 import functional as tv
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
 
+if TYPE_CHECKING:
+    from dmaskrcnn.haze.augment import HazeAugment
+
+BLOCK = 32  # px
+MEAN_COLOUR = torch.tensor((124, 116, 104), dtype=torch.uint8).view(3, 1, 1)  # ImageNet's: zero for the network, as the padding
 MIN_SIDE = 1.0  # px; boxes thinner than this after the transform are dropped
 
 
@@ -28,16 +35,22 @@ class Augmentation:
         long_side: px that the longer side never exceeds (the shorter one gives way), as in the Faster R-CNN paper, §3.3.
         flip: probability of a horizontal flip.
         scale: ``(smallest, largest)`` factor on the size, log-uniform; enlarged pictures are cropped at random.
+        haze: synthetic haze, for clear images only.
         strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021, table in appendix A).
         erase: random erasing of up to three rectangles, too; for source images only.
+        weak: keep the picture as it was before its colours were changed, too, as ``Sample.weak``.
+        hide: largest share of the picture that is hidden in blocks (of a student, not of its teacher's view).
     """
 
     short_side: int = 800
     long_side: int = 1333
     flip: float = 0.5
     scale: tuple[float, float] = (1.0, 1.0)
+    haze: HazeAugment | None = None
     strong: bool = False
     erase: bool = False
+    weak: bool = False
+    hide: float = 0.0
 
     def __call__(self, sample: Sample, seed: int) -> Sample:
         """The augmented sample; the same for the same sample and seed, on any machine and in any process."""
@@ -46,10 +59,16 @@ class Augmentation:
         low, high = (math.log(factor) for factor in self.scale)
         factor = math.exp(low + (high - low) * _uniform(generator))
         sample = resample(sample, self.short_side, self.long_side, factor, flip, (_uniform(generator), _uniform(generator)))
+        if self.haze is not None:  # with random numbers of its own: the rest stays as it is without haze
+            sample = replace(sample, image=self.haze(sample.image, sample.objects, np.random.default_rng((seed, 1))))
+        if self.weak:
+            sample = replace(sample, weak=sample.image)
         if self.strong:
             sample = replace(sample, image=strong_photometric(sample.image, generator))
         if self.erase:
             sample = replace(sample, image=random_erasing(sample.image, generator))
+        if self.hide:
+            sample = replace(sample, image=hide_blocks(sample.image, self.hide * _uniform(generator), generator))
         return sample
 
 
@@ -176,6 +195,20 @@ def random_erasing(image: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randint(0, 256, (3, h, w), generator=generator, dtype=torch.uint8)
         image[:, top : top + h, left : left + w] = noise
     return image
+
+
+def hide_blocks(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Hide random blocks of 32 x 32 px (masked image consistency, Hoyer et al., CVPR 2023, section 3.2). Returns a new tensor.
+
+    Args:
+        image: uint8 ``(3, H, W)``.
+        share: expected part of the picture that is hidden, in [0, 1].
+        generator: of the random choices.
+    """
+    height, width = image.shape[-2:]
+    hidden = torch.rand(-(-height // BLOCK), -(-width // BLOCK), generator=generator) < share
+    hidden = hidden.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)[:height, :width]
+    return torch.where(hidden, MEAN_COLOUR, image)
 
 
 def _uniform(generator: torch.Generator) -> float:

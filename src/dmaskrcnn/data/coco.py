@@ -32,9 +32,9 @@ def looks_like_coco(path: Path) -> bool:
 def read_coco(path: Path) -> Part:
     """Read a COCO JSON with its annotations.
 
-    Boxes ``[x, y, w, h]`` become xyxy. Objects without ``segmentation`` have a box only. What is wrong is collected in
-    ``problems`` and left out: images that are not there, annotations that point to no image or no category, bad boxes, masks of
-    another size than their picture.
+    Boxes ``[x, y, w, h]`` become xyxy. Objects without ``segmentation`` have a box only. Pascal VOC's flag ``difficult`` is
+    read where a converter wrote it; COCO does not define it. What is wrong is collected in ``problems`` and left out: images
+    that are not there, annotations that point to no image or no category, bad boxes, masks of another size than their picture.
 
     Raises:
         UserError: the file cannot be read, is not COCO, or none of its images exist.
@@ -70,7 +70,8 @@ def read_coco(path: Path) -> Part:
         if reason is not None:
             problems.append(Problem("mask", path, f"{where}.segmentation", reason))
             continue
-        objects.add(image, box, label_of[category], segmentation, crowd=bool(entry.get("iscrowd", 0)))
+        flags = {"crowd": bool(entry.get("iscrowd", 0)), "difficult": entry.get("difficult") in (1, True)}
+        objects.add(image, box, label_of[category], segmentation, **flags)
     return Part(path, "COCO JSON", images, ids, sizes, classes, category_ids, objects.build(len(images)), problems)
 
 

@@ -92,6 +92,12 @@ class Dataset:
         """All annotations in flat arrays: for counting and for evaluation."""
         return self._objects
 
+    def with_pictures(self, paths: Sequence[Path]) -> Dataset:
+        """The same images and annotations with other pictures of the same sizes, one per image: dehazed ones, say."""
+        if len(paths) != len(self):
+            raise ValueError(f"{len(paths)} pictures for {len(self)} images")
+        return Dataset(self.classes, self.category_ids, list(paths), self.image_ids, self._sizes, self._objects)
+
     def without_labels(self) -> Dataset:
         """The same images; nothing of their annotations is left in it."""
         return Dataset((), (), self.paths, self.image_ids)

@@ -70,6 +70,8 @@ class Sample:
         path: the file it came from.
         image_id: the id in its data set (COCO's id; otherwise the file's stem).
         objects: its annotations; None where it is used without labels (a target image).
+        weak: the same picture, uint8 ``(3, H, W)``, before the augmentation of its colours: what a teacher sees. None where no
+            method asks for it.
         seed: of every random choice about this image in this iteration (augmentation, sampled RoIs), in whichever process.
     """
 
@@ -78,11 +80,12 @@ class Sample:
     image_id: int | str
     objects: Annotations | None = None
     seed: int = 0
+    weak: Tensor | None = None
 
 
 @dataclass
 class Batch:
-    """One training batch. Target samples never carry objects (outside the ``oracle`` method)."""
+    """One training batch. Target samples carry objects only for ``oracle``, and where the user brings pseudo-labels."""
 
     source: list[Sample]
     target: list[Sample] = field(default_factory=list)

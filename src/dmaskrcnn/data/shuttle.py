@@ -49,7 +49,8 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
                 for f in fields(Annotations)
                 if (value := getattr(sample.objects, f.name)) is not None
             ]
-        return place(sample.image), objects, (sample.path, sample.image_id, sample.seed)
+        weak = None if sample.weak is None else place(sample.weak)
+        return place(sample.image), objects, weak, (sample.path, sample.image_id, sample.seed)
 
     layout = [[place_sample(sample) for sample in samples] for samples in (batch.source, batch.target)]
     block = torch.empty(end, dtype=torch.uint8)
@@ -63,9 +64,9 @@ def unpack(packed: tuple[Tensor, Any]) -> Batch:
     block, layout = packed
 
     def restore(sample: tuple[Any, ...]) -> Sample:
-        image, objects, (path, image_id, seed) = sample
+        image, objects, weak, (path, image_id, seed) = sample
         annotations = None if objects is None else Annotations(*(_view(block, view) for view in objects))
-        return Sample(_view(block, image), path, image_id, annotations, seed)
+        return Sample(_view(block, image), path, image_id, annotations, seed, None if weak is None else _view(block, weak))
 
     source, target = ([restore(sample) for sample in samples] for samples in layout)
     return Batch(source, target)

@@ -76,12 +76,37 @@ def add_haze(
     """
     if (inhomogeneity or noise) and rng is None:
         raise ValueError("inhomogeneity and noise are random: pass rng")
-    clear = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
     height, width = depth.shape
     extinctions: float | NDArray[np.floating] = beta
     if inhomogeneity and rng is not None:
         extinctions = beta * np.exp(inhomogeneity * smooth_field(rng, height, width, cells=3))
-    t = transmission(depth, extinctions)[..., None]
+    return scatter(image, transmission(depth, extinctions), airlight, blur=blur, noise=noise, rng=rng)
+
+
+def scatter(
+    image: Image,
+    transmission: NDArray[np.floating],
+    airlight: tuple[float, float, float],
+    *,
+    blur: float = 0.0,
+    noise: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Image:
+    """The image as seen through haze of a known transmission, ``J t + A (1 - t)``.
+
+    Args:
+        image: ``(H, W, 3)``, RGB, uint8 or floats in [0, 1].
+        transmission: ``(H, W)`` in [0, 1]; see :func:`transmission`.
+        airlight: RGB in [0, 1].
+        blur: as in :func:`add_haze`.
+        noise: as in :func:`add_haze`.
+        rng: required where ``noise`` is not 0.
+
+    Returns:
+        ``(H, W, 3)``, dtype of ``image``.
+    """
+    clear = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image.astype(np.float32)
+    t = transmission[..., None]
     if blur:
         clear = clear + (1 - t) * (gaussian_filter(clear, (blur, blur, 0)) - clear)
     hazy = clear * t + np.asarray(airlight, dtype=np.float32) * (1 - t)

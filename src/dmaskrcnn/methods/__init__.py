@@ -4,9 +4,11 @@ from ..config import TrainConfig
 from ..detector import Detector
 from .base import Method
 from .grl import GRL
+from .oracle import Oracle
 from .source import Source
+from .teacher import Teacher
 
-METHODS: dict[str, type[Method]] = {"source": Source, "grl": GRL}
+METHODS: dict[str, type[Method]] = {"source": Source, "grl": GRL, "teacher": Teacher, "oracle": Oracle}
 
 
 def build_method(config: TrainConfig, detector: Detector) -> Method:
@@ -14,4 +16,4 @@ def build_method(config: TrainConfig, detector: Detector) -> Method:
     return METHODS[config.method](config, detector)
 
 
-__all__ = ["GRL", "METHODS", "Method", "Source", "build_method"]
+__all__ = ["GRL", "METHODS", "Method", "Oracle", "Source", "Teacher", "build_method"]

@@ -19,6 +19,7 @@ class Method(nn.Module):
     """
 
     explanation = ""  # one line for the user's log, where a loss is easily misread
+    teacher: Detector  # the moving average of the detector's weights, in evaluation mode; only where the loop keeps one
 
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__()
@@ -33,9 +34,19 @@ class Method(nn.Module):
         """Losses and logs of one batch; ``progress`` in [0, 1] is the part of the schedule that is done."""
         raise NotImplementedError
 
-    def watch(self, values: dict[str, float]) -> None:
-        """Look at an iteration's losses and logs, averaged over ranks. Raises UserError with advice when training should
-        stop."""
+    def follow(self, teacher: Detector) -> None:
+        """Take note of the averaged weights, which the loop updates after every step."""
+        object.__setattr__(self, "teacher", teacher)  # no child of this module: neither trained nor saved with it
+
+    def watch(self, values: dict[str, float]) -> str | None:
+        """Look at an iteration's losses and logs, averaged over ranks.
+
+        Returns:
+            A warning for the user, with advice, or None.
+
+        Raises:
+            UserError: with advice, when training should stop.
+        """
 
     def watch_state(self) -> dict[str, Any]:
         """What ``watch`` remembers, for the checkpoint."""

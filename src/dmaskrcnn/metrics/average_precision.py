@@ -90,6 +90,20 @@ def average_precision(ranking: Ranking, weights: NDArray[np.integer], interpolat
     return result
 
 
+def precision_envelope(ranking: Ranking) -> Array:
+    """The precision-recall curve of all-point interpolation at the first threshold, every image counted once.
+
+    Returns:
+        float64 ``(N,)`` for the N objects: entry k is the highest precision at a recall of at least ``(k + 1) / N``, and 0
+        where no detection gets that far. Its mean is the average precision.
+    """
+    corners, detections = _curve(ranking, 0)
+    precision = np.arange(1, len(corners) + 1) / detections.sum(1).cumsum()
+    result = np.zeros(int(ranking.objects.sum()))
+    result[: len(corners)] = np.maximum.accumulate(precision[::-1])[::-1]
+    return result
+
+
 def _curve(ranking: Ranking, step: int) -> tuple[NDArray[np.int64], csr_array]:
     """What the precision-recall curve at one threshold is made of; only the K true positives are corners of its envelope.
 

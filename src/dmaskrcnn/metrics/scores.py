@@ -108,11 +108,11 @@ def _table(metrics: Mapping[str, Metric], objects: Mapping[str, int], images: in
     title = f"{images} images, mean over {classes} {noun} with objects, % [95 % interval]"
     if any(isinstance(metric, Difference) for metric in metrics.values()):
         title = f"difference in points, second minus first, and share of resamples above zero\n{title}"
-    return "\n".join([title, "", *_aligned(rows), "", *_aligned(summary)])
+    return "\n".join([title, "", *aligned(rows), "", *aligned(summary)])
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """First column to the left, the others to the right."""
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Cells as lines of text: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:

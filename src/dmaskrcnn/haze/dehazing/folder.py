@@ -16,28 +16,22 @@ The next run into the same folder may overwrite the pictures listed there, and n
 from __future__ import annotations
 
 import json
-import time
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
+from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 from dmaskrcnn.haze.dehazing.dehazer import Dehazer
 from dmaskrcnn.haze.dehazing.maps import draw_maps
-from dmaskrcnn.predict import Job, Progress, decode_batches, find_images, plan
+from dmaskrcnn.image_jobs import Job, Outcome, find_images, kept_suffix, plan, run_jobs, save_picture
 
 FORMAT = "dmaskrcnn dehazed 1"
-JPEG_QUALITY = 95
-# Formats that hold 8-bit RGB keep theirs; the rest (.pgm is grey by definition) becomes PNG.
-KEPT_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
 @dataclass
@@ -85,60 +79,31 @@ def dehaze_images(
     earlier = _listed(index)
     files = find_images([Path(path) for path in inputs], out)
     drawings = [(file, name.with_name(f"{name.stem}-maps.png")) for file, name in files] if maps else []
-    planned = plan(files + drawings, out, _suffix, ours=lambda path: path in earlier)
+    planned = plan(files + drawings, out, kept_suffix, ours=lambda path: path in earlier)
     jobs, drawing_of = planned[: len(files)], {job.source: job.picture for job in planned[len(files) :]}
-    summary = DehazeSummary(out)
-    start = time.monotonic()
-    done: list[dict[str, str]] = []
-    complete = False
-    report = Progress(len(jobs), progress, "dehaze")
-    with ThreadPoolExecutor(2, "decode") as readers, ThreadPoolExecutor(2, "encode") as writers:
-        writing: deque[Future[dict[str, str]]] = deque()
 
-        def finish(most: int) -> None:
-            while len(writing) > most:
-                done.append(writing[0].result())
-                writing.popleft()
-                report.step()
+    def work(batch: list[tuple[Job, Tensor]]) -> list[Callable[[], dict[str, str]]]:
+        ((job, hazy),) = batch
+        clear, found = dehazer(hazy)
+        if maps:
+            atomic_write(drawing_of[job.source], draw_maps(hazy, clear, found).save)
+        return [partial(_write, job, clear.cpu(), drawing_of.get(job.source), out)]
 
-        try:
-            for batch in decode_batches(jobs, readers, 1, summary.skipped, report):
-                for job, hazy in batch:
-                    clear, found = dehazer(hazy)
-                    if maps:
-                        atomic_write(drawing_of[job.source], draw_maps(hazy, clear, found).save)
-                    writing.append(writers.submit(_write, job, clear.cpu(), drawing_of.get(job.source), out))
-                finish(most=2)
-            finish(most=0)
-            complete = True
-        finally:
-            readers.shutdown(cancel_futures=True)
-            if not complete:
-                with suppress(Exception):  # the first failure is the one to report
-                    finish(most=0)
-            report.close()
-            summary.images, summary.seconds = len(done), time.monotonic() - start
-            if done:
-                written = {name for entry in done for key, name in entry.items() if key != "file"}
-                content = {
-                    "format": FORMAT,
-                    "method": dehazer.method,
-                    "weights": dehazer.weights.name if dehazer.weights else None,
-                    "complete": complete,
-                    "images": done,
-                    "skipped": [{"file": path.as_posix(), "reason": reason} for path, reason in summary.skipped],
-                    "earlier": sorted({path.relative_to(out).as_posix() for path in earlier} - written),
-                }
-                with suppress(*(() if complete else (UserError,))):
-                    write_text(index, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-    if not done:
-        first = summary.skipped[0]
-        raise UserError(f"{first[0]}: none of the {len(jobs)} images can be read ({first[1]}); check the files")
-    return summary
+    def save(outcome: Outcome[dict[str, str]]) -> None:
+        written = {name for entry in outcome.done for key, name in entry.items() if key != "file"}
+        content = {
+            "format": FORMAT,
+            "method": dehazer.method,
+            "weights": dehazer.weights.name if dehazer.weights else None,
+            "complete": outcome.complete,
+            "images": outcome.done,
+            "skipped": outcome.skipped_entries,
+            "earlier": sorted({path.relative_to(out).as_posix() for path in earlier} - written),
+        }
+        write_text(index, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
-
-def _suffix(name: Path) -> str:
-    return name.suffix if name.suffix.lower() in KEPT_SUFFIXES else ".png"
+    outcome = run_jobs(jobs, lambda job: decode_image(job.source), work, save, "dehaze", progress=progress)
+    return DehazeSummary(out, len(outcome.done), outcome.skipped, outcome.seconds)
 
 
 def _listed(index: Path) -> set[Path]:
@@ -160,32 +125,7 @@ def _listed(index: Path) -> set[Path]:
 
 
 def _write(job: Job, clear: Tensor, drawing: Path | None, out: Path) -> dict[str, str]:
-    """Writes the picture, in the format its name says; gives the entry for the JSON file."""
-    picture = Image.fromarray(clear.permute(1, 2, 0).contiguous().numpy())
-    options: dict[str, Any] = _metadata(job.source)
-    suffix = job.picture.suffix.lower()
-    if suffix in (".jpg", ".jpeg"):
-        options |= {"quality": JPEG_QUALITY, "subsampling": 0}
-    elif suffix == ".webp":
-        options |= {"quality": JPEG_QUALITY}
-    elif suffix in (".bmp", ".ppm"):
-        options = {}
-    atomic_write(job.picture, lambda path: picture.save(path, **options))
+    """Writes the picture; gives the entry for the JSON file."""
+    save_picture(Image.fromarray(clear.permute(1, 2, 0).contiguous().numpy()), job.picture, job.source)
     entry = {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix()}
     return entry if drawing is None else entry | {"maps": drawing.relative_to(out).as_posix()}
-
-
-def _metadata(source: Path) -> dict[str, Any]:
-    """EXIF data without the rotation, which is in the pixels now, and the colour profile if it is one of RGB."""
-    options: dict[str, Any] = {}
-    try:
-        with Image.open(source) as picture:
-            exif = picture.getexif()
-            exif.pop(0x0112, None)
-            if len(exif):
-                options["exif"] = exif.tobytes()
-            if picture.mode in ("RGB", "RGBA", "P") and picture.info.get("icc_profile"):
-                options["icc_profile"] = picture.info["icc_profile"]
-    except Exception:  # broken metadata of a readable picture: the picture is what counts
-        return {}
-    return options

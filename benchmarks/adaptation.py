@@ -1,0 +1,222 @@
+"""How much of the gap between clear and hazy each method closes, from one start, with equal schedule and averaging.
+
+    D=../shared/data
+    S="--source $D/coco_mini/instances_train.json $D/highway/instances_train.json"
+    W="--weights $D/weights/resnet18-imagenet1k-fp16.safetensors"
+    python benchmarks/adaptation.py train $S $W --target $D/dawn_fog/target --oracle oracle/ --out runs/real --seeds 0 1 2
+    python benchmarks/adaptation.py score --test $D/dawn_fog/test --out runs/real
+
+``train`` makes what is missing and prints one line per finished run: stop it at any time and start it again. Processes that
+share a folder must have different ``--seeds``, and the start must be there. It never sees the test set. ``score`` scores all
+finished runs and writes the table to ``OUT/results.md``; ``OUT/scored.log`` says how often that was done. ``oracle/`` is the
+target as a labelled data set, which only the methods called oracle are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from dmaskrcnn import evaluate, paired_difference
+from dmaskrcnn.metrics.bootstrap import Metric, with_interval
+from dmaskrcnn.metrics.seeds import over_seeds
+from dmaskrcnn.scoring import Scores
+
+HAZE = ["--haze-augment", "0.5"]
+METHODS: dict[str, list[str]] = {
+    "source": ["--method", "source"],
+    "haze": ["--method", "source", *HAZE],
+    "grl": ["--method", "grl"],
+    "grl-paper": ["--method", "grl", "--classifier", "paper"],
+    "grl-both": ["--method", "grl", "--grl-on", "both"],
+    "teacher": ["--method", "teacher"],
+    "teacher-haze": ["--method", "teacher", "--burn-in", "0.4", *HAZE],
+    "teacher-haze-grl": ["--method", "teacher", "--burn-in", "0.4", "--align", *HAZE],
+    "oracle": ["--method", "oracle"],
+    "oracle-haze": ["--method", "oracle", *HAZE],
+}
+FIRST, LAST = "source", "oracle"  # the two ends of the gap
+LEAST_OBJECTS = 30  # of a class that is shown by itself
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    training = verbs.add_parser("train")
+    training.add_argument("--source", nargs="+", required=True, help="labelled clear images")
+    training.add_argument("--target", required=True, help="folder of unlabelled hazy images")
+    training.add_argument("--oracle", help="the same images with labels")
+    training.add_argument("--weights", default="imagenet", help="start of the start")
+    training.add_argument("--preset", default="cpu")
+    training.add_argument("--burn-in", type=int, default=2000, help="iterations of the start on the source")
+    training.add_argument("--iterations", type=int, default=450, help="of every method, from the start")
+    training.add_argument("--methods", nargs="+", default=["source", "haze", "teacher-haze", "oracle"], choices=METHODS)
+    training.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the start alone")
+    training.add_argument("--minutes", type=float, default=float("inf"), help="begin no run that would end later")
+    scoring = verbs.add_parser("score")
+    scoring.add_argument("--test", nargs="+", required=True, help="labelled hazy images")
+    for verb in (training, scoring):
+        verb.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    train(args) if args.verb == "train" else score(args)
+
+
+# --- training -------------------------------------------------------------------------------------------------------------
+
+
+def train(args: argparse.Namespace) -> None:
+    began = time.monotonic()
+    common = ["--preset", args.preset, "--source", *args.source, "--out", str(args.out)]
+    start = args.out / "start-1"
+    run(args.out, "start", [*common, "--method", "source", "--weights", args.weights, "--iterations", str(args.burn_in)])
+    for seed in args.seeds:
+        for method in args.methods:
+            options = [*common, *METHODS[method], "--weights", str(start), "--iterations", str(args.iterations)]
+            if method.startswith(LAST):
+                if args.oracle is None:
+                    sys.exit(f"{method} needs --oracle: the target as a labelled data set")
+                options += ["--target", args.oracle]
+            elif "source" not in METHODS[method]:
+                options += ["--target", args.target]
+            left = args.minutes - (time.monotonic() - began) / 60
+            if expected_minutes(args.out, method) > left:
+                print(f"{method} {seed}: left for another time, {left:.0f} minutes are not enough", flush=True)
+                continue
+            run(args.out, f"{method}-seed{seed}", [*options, "--seed", str(seed)])
+
+
+def run(out: Path, name: str, options: list[str]) -> None:
+    """Train, or go on training, unless that is done; one line, and one row of runs.csv."""
+    folder = out / f"{name}-1"
+    if finished(folder):
+        return
+    command = [sys.executable, "-m", "dmaskrcnn", "train"]
+    resumed = (folder / "last.pt").is_file()
+    command += ["--resume", str(folder)] if resumed else [*options, "--name", name]
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / f"{name}.log").open("a") as log:
+        child = subprocess.Popen(command, stderr=log, stdout=log)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except KeyboardInterrupt:
+            child.wait()
+            raise
+    if status or not finished(folder):
+        sys.exit(f"{name}: training failed, see {out / f'{name}.log'}")
+    with (folder / "metrics.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    seconds, iterations, memory = float(last["seconds"]), int(last["iteration"]), usage.ru_maxrss / 2**20
+    print(
+        f"{name}: {iterations} iterations, {seconds / 60:.1f} min, {seconds / iterations:.2f} s each, {memory:.1f} GiB",
+        flush=True,
+    )
+    new = not (out / "runs.csv").exists()
+    with (out / "runs.csv").open("a") as file:
+        if new:
+            file.write("run,iterations,seconds,peak_GiB,resumed\n")
+        file.write(f"{name},{iterations},{seconds:.0f},{memory:.2f},{int(resumed)}\n")
+
+
+def finished(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / "model.json").read_text())["finished"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def timings(out: Path, method: str) -> list[float]:
+    """Seconds of the runs of a method so far."""
+    if not (out / "runs.csv").exists():
+        return []
+    with (out / "runs.csv").open() as file:
+        return [float(row["seconds"]) for row in csv.DictReader(file) if row["run"].rpartition("-seed")[0] == method]
+
+
+def expected_minutes(out: Path, method: str) -> float:
+    return max(timings(out, method), default=0.0) / 60
+
+
+# --- scoring --------------------------------------------------------------------------------------------------------------
+
+
+def score(args: argparse.Namespace) -> None:
+    rows: dict[str, dict[int, Scores]] = {}
+    for method in METHODS:
+        for folder in sorted(f for f in args.out.glob(f"{method}-seed*-1") if finished(f)):
+            scores = evaluate(folder, args.test, results=folder / "predictions.json")
+            counted = [name for name, n in scores.objects.items() if n >= LEAST_OBJECTS]
+            scores.metrics["mean"] = mean_of([scores[f"voc/AP50/{name}"] for name in counted])
+            rows.setdefault(method, {})[int(folder.name.split("-seed")[1].split("-")[0])] = scores
+    if FIRST not in rows:
+        sys.exit(f"{args.out}: no finished run of {FIRST}, to which all others are compared")
+    with (args.out / "scored.log").open("a") as log:
+        log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(args.test)}: {', '.join(rows)}\n")
+    scores = next(iter(rows[FIRST].values()))
+    titles = {f"voc/AP50/{name}": f"{name} AP50 ({n} objects)" for name, n in scores.objects.items() if n >= LEAST_OBJECTS}
+    titles |= {"mean": "mean AP50 of these classes", "box/AP": "COCO box AP"}
+    if "mask/AP50" in scores.metrics:
+        titles |= {"mask/AP50": "mask AP50", "mask/AP": "COCO mask AP"}
+    text = "\n\n".join(table(args.out, rows, metric, title) for metric, title in titles.items())
+    (args.out / "results.md").write_text(text + "\n")
+    print(text)
+
+
+def mean_of(parts: list[Metric]) -> Metric:
+    """The mean over classes, resample by resample."""
+    return with_interval(float(np.mean([p.value for p in parts])), np.mean([p.replicates for p in parts], axis=0))
+
+
+def table(out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str) -> str:
+    """One metric of all methods, in percent: value, paired difference to the first, share of the gap closed, time.
+
+    What is compared is averaged over the seeds that both sides have.
+    """
+    lines = [
+        f"| {title}, % | seeds | value | difference to `{FIRST}` | of the gap closed | time |",
+        "|---|---|---|---|---|---|",
+    ]
+    for method, by_seed in rows.items():
+        cells = [f"`{method}`", ", ".join(map(str, sorted(by_seed))), show(over(rows, method, by_seed)[metric]), "", ""]
+        if method != FIRST:
+            seeds = by_seed.keys() & rows[FIRST].keys()
+            if seeds:
+                low, value = (over(rows, m, seeds) for m in (FIRST, method))
+                cells[3] = show(paired_difference(low, value)[metric], "+")
+            if not method.startswith(LAST) and (seeds := seeds & rows.get(LAST, {}).keys()):
+                cells[4] = show(gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0)
+        cells.append(f"{statistics.median(timings(out, method)) / statistics.median(timings(out, FIRST)):.2f}×")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def over(rows: dict[str, dict[int, Scores]], method: str, seeds: Iterable[int]) -> Scores:
+    return over_seeds([rows[method][seed] for seed in sorted(seeds)])
+
+
+def gap_closed(low: Metric, value: Metric, high: Metric) -> Metric:
+    """``(value - low) / (high - low)``; percentiles of the resamples in which the gap is open."""
+    replicates = (value.replicates - low.replicates) / np.where(
+        high.replicates > low.replicates, high.replicates - low.replicates, np.nan
+    )
+    ends = np.nanpercentile(replicates, [2.5, 97.5])
+    return Metric((value.value - low.value) / (high.value - low.value), float(ends[0]), float(ends[1]))
+
+
+def show(metric: Metric, sign: str = "", digits: int = 1) -> str:
+    form = f"{sign}.{digits}f"
+    return f"{100 * metric.value:{form}} [{100 * metric.low:{form}}, {100 * metric.high:{form}}]"
+
+
+if __name__ == "__main__":
+    main()

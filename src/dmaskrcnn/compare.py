@@ -1,0 +1,223 @@
+"""`dmaskrcnn compare`: every run with every way to dehaze the test images before, with the project's metrics and intervals.
+
+    dmaskrcnn compare --runs runs/source-1 runs/grl-1 --dehaze none aod-net mscnn dark-channel --data test/
+
+What is expensive is kept in the output folder and found again: dehazed pictures in ``dehazed/<method>/``, predictions in
+``predictions/<method>/<run>.json`` with a note beside them of what they were made from. Started again after an interruption,
+with other runs or more ways to dehaze, only what is missing is computed; what was made from other weights or other images is
+made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .comparison import Comparison, Row, is_comparison, load_comparison, save_comparison
+from .detections import Detections
+from .detector import Detector
+from .distributed import resolve_device
+from .errors import UserError
+from .evaluation import classes_to_score, open_test_set, predictions, run_names
+from .files import check_writable, file_digest, write_text
+from .haze.dehazing import Dehazer
+from .haze.dehazing.cache import Dehazed, dehaze_dataset, pictures_digest
+from .metrics.seeds import over_seeds
+from .results import load_results, save_results
+from .run_groups import group_runs
+from .scoring import score
+from .tables import cell, csv_table, markdown
+
+__all__ = ["Comparison", "Plan", "Row", "compare", "compare_rows", "load_comparison"]
+
+LABELS = {"dark-channel": "dark channel", "mscnn": "MSCNN", "mscnn-released": "MSCNN (released)", "aod-net": "AOD-Net"}
+FORMAT = "dmaskrcnn predictions 1"
+BATCH = 4  # images per forward pass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A row to compute: fields as of `Row`."""
+
+    name: str
+    runs: tuple[Path, ...]
+    dehaze: str = "none"
+    published: float | None = None
+
+
+def compare(
+    runs: Sequence[Path],
+    data: Sequence[Path],
+    dehaze: Sequence[str] = ("none",),
+    out: Path = Path("compare"),
+    **options: Any,
+) -> Comparison:
+    """Score every run with every way to dehaze the test images.
+
+    Args:
+        runs: run folders, and with ``dehaze`` none also COCO results JSONs. Runs that differ only in their seed share a row.
+        data: the labelled test set.
+        dehaze: "none" and methods of `Dehazer`, in the order of the rows.
+        out: the folder to write to; of an earlier comparison, what still holds is used again.
+        options: see `compare_rows`.
+
+    Raises:
+        UserError: unreadable input, no labels, no class in common, or files that cannot be written.
+    """
+    if not runs:
+        raise UserError("--runs is empty: name at least one run folder or COCO results JSON")
+    if not dehaze:
+        raise UserError(f"--dehaze is empty: name none, or some of {', '.join(LABELS)}")
+    runs = list({run.resolve(): run for run in map(Path, runs)}.values())
+    groups = group_runs(runs)
+    plans = [
+        Plan(" + ".join(filter(None, (LABELS.get(method), group.name))), group.runs, method)
+        for method in dict.fromkeys(dehaze)
+        for group in groups
+    ]
+    return compare_rows(plans, data, out, **options)
+
+
+def compare_rows(
+    plans: Sequence[Plan],
+    data: Sequence[Path],
+    out: Path,
+    *,
+    classes: Sequence[str] = (),
+    bootstrap: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    mscnn_weights: Path | None = None,
+    aod_net_weights: Path | None = None,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Compute rows, and write comparison.json, comparison.csv, comparison.md and report.html.
+
+    Args:
+        plans: the rows; the first is what the others are compared with.
+        data: the labelled test set.
+        out: see `compare`.
+        classes: those to score; by default those that the test set and all runs know.
+        bootstrap: resamples behind the intervals.
+        seed: of the resampling.
+        device: ``auto``, ``cpu``, ``cuda``.
+        mscnn_weights: weights of MSCNN; by default the project's own.
+        aod_net_weights: weights of AOD-Net.
+        notes: lines to write below the table.
+
+    Raises:
+        UserError: as `compare`.
+    """
+    from .report import write_report
+
+    for name, value in (("bootstrap", bootstrap), ("seed", seed)):
+        if value < 0:
+            raise UserError(f"--{name} must not be negative, got {value}")
+    ready = next((run for plan in plans for run in plan.runs if run.suffix == ".json" and plan.dehaze != "none"), None)
+    if ready is not None:
+        raise UserError(f"{ready}: predictions were made already, so there is nothing to dehaze; compare it with --dehaze none")
+    runs = list(dict.fromkeys(run for plan in plans for run in plan.runs))
+    truth, ids = open_test_set(data, classes_to_score(runs, data, classes))
+    chosen = resolve_device(device)
+    methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
+    weights = {"mscnn": mscnn_weights, "mscnn-released": mscnn_weights, "aod-net": aod_net_weights}
+    dehazers = {method: Dehazer(method, weights.get(method), chosen) for method in methods}  # wrong files show now
+    _check_out(out)
+
+    names = dict(zip(runs, run_names(runs), strict=True))
+    seen: dict[str, Dehazed] = {}  # the test set as the detectors see it
+    rows = []
+    for number, plan in enumerate(plans, 1):
+        if plan.dehaze not in seen:
+            seen[plan.dehaze] = (
+                Dehazed(truth, (0.0,) * len(truth), pictures_digest(truth))
+                if plan.dehaze == "none"
+                else dehaze_dataset(dehazers[plan.dehaze], truth, out / "dehazed" / plan.dehaze)
+            )
+        pictures, files, seconds, scores = seen[plan.dehaze], [], [], []
+        for run in plan.runs:
+            file, taken = run, [math.nan]
+            if run.suffix != ".json":
+                file = out / "predictions" / plan.dehaze / f"{names[run]}.json"
+                detecting = _detect(run, pictures, ids, chosen, file)
+                taken = [a + b for a, b in zip(pictures.seconds, detecting, strict=True)]
+            files.append(file)
+            seconds += taken
+            scores.append(score(truth, load_results(file, truth.image_ids, ids), bootstrap=bootstrap, seed=seed))
+        median = statistics.median(seconds) if seconds else math.nan
+        mean = over_seeds(scores)
+        rows.append(Row(plan.name, plan.runs, plan.dehaze, tuple(files), mean, median, plan.published))
+        _say(
+            f"{number}/{len(plans)} {plan.name}: VOC AP50 {cell(mean['voc/AP50'])}, authors' metric {cell(mean['legacy/mAP'])}"
+        )
+
+    images = {method: out / "dehazed" / method for method in methods}
+    comparison = Comparison(tuple(rows), tuple(map(Path, data)), images, out, tuple(notes))
+    save_comparison(comparison)
+    write_text(out / "comparison.csv", csv_table(comparison))
+    write_text(out / "comparison.md", markdown(comparison))
+    write_report(out, [run for run in runs if run.suffix != ".json"], comparison, device=device)
+    return comparison
+
+
+def _check_out(out: Path) -> None:
+    """Raises UserError where the folder cannot be written to, or holds files of our names that are not ours."""
+    if not is_comparison(out / "comparison.json"):
+        for name in ("comparison.json", "comparison.safetensors", "comparison.csv", "comparison.md", "report.html"):
+            if (out / name).exists():
+                raise UserError(f"{out / name}: exists and is not of an earlier comparison; choose another --out")
+    check_writable(out)
+
+
+def _detect(run: Path, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path) -> list[float]:
+    """Write the predictions of a run unless they are there; the seconds that each image took."""
+    note = file.with_suffix(".made.json")
+    inputs = [file_digest(run / "model.safetensors"), file_digest(run / "model.json"), pictures.key]
+    key = hashlib.sha256(repr((FORMAT, inputs, pictures.data.image_ids, dict(ids), device.type)).encode()).hexdigest()
+    made = _read_note(note)
+    if made.get("key") == key and file.is_file() and file_digest(file) == made.get("file"):
+        return made["seconds"]
+    if file.exists() and not made:
+        raise UserError(f"{file}: exists and was not written by `dmaskrcnn compare`; choose another --out")
+    detector = Detector.load(run).to(device).set_precision()
+    write_text(note, json.dumps({"format": FORMAT, "seconds": []}))  # from here on the file beside it is ours, and unfinished
+    seconds: list[float] = []
+    found = _timed(predictions(detector, pictures.data, BATCH, progress=True), seconds)
+    save_results(file, pictures.data.image_ids, found, ids)
+    write_text(note, json.dumps({"format": FORMAT, "key": key, "file": file_digest(file), "seconds": seconds}) + "\n")
+    return seconds
+
+
+def _timed(found: Iterator[Detections], seconds: list[float]) -> Iterator[Detections]:
+    """The detections; ``seconds`` receives each image's share of the time of its batch, without what is done with the
+    result."""
+    while True:
+        began = time.perf_counter()
+        batch = [one for _, one in zip(range(BATCH), found, strict=False)]
+        if not batch:
+            return
+        seconds += [round((time.perf_counter() - began) / len(batch), 6)] * len(batch)
+        yield from batch
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """What was noted beside predictions; empty where there is nothing of ours."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return note if note["format"] == FORMAT and isinstance(note["seconds"], list) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

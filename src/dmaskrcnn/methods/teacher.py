@@ -1,0 +1,164 @@
+"""`teacher`: a mean teacher (Tarvainen and Valpola, NeurIPS 2017) whose detections in unlabelled hazy images teach a student.
+
+The teacher is the moving average of the student's own weights: the detector that is saved. It sees the target images as they
+are, the student sees them with strong colours, blur and hidden blocks; the labelled clear images keep the student honest:
+``L = L_det(source) + L_distil(target)``. It begins from a detector that has learnt the source (the burn-in), as the published
+systems do (Unbiased Teacher, Liu et al., ICLR 2021; ALDI, Kay et al. 2024); masks are distilled, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+
+from ..alignment import Alignment
+from ..config import TrainConfig
+from ..data.sample import Annotations, Batch
+from ..detector import Detector
+from ..distillation import View, distil, distil_masks, pseudo_labels
+from ..distributed import average
+from ..rcnn import split
+from .base import Method
+
+START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
+MOMENTUM = 0.99  # of the running means behind thresholds and warnings
+SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
+
+
+class Teacher(Method):
+    """Supervised training on the source, distillation on the target; on the source alone where a batch has no target images.
+
+    Each class's threshold follows the teacher's mean confidence in that class (FreeMatch, Wang et al., ICLR 2023, section 4.1):
+    a class that haze makes uncertain keeps its pseudo-labels, a sure one becomes choosy.
+
+    Where target samples carry objects, these are pseudo-labels of an outside teacher (``--pseudo-labels``): the student learns
+    them as they are, and its own teacher gives only the masks.
+    """
+
+    explanation = (
+        "pseudo-labels: what the averaged weights (the teacher) are sure to see in the target images; the teacher is also what "
+        "is saved and evaluated"
+    )
+    thresholds: Tensor
+
+    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+        super().__init__(config, detector)
+        self.alignment = Alignment(config, detector) if config.align else None
+        self.register_buffer("thresholds", torch.full((len(detector.classes),), START))
+        self.history: dict[str, Any] = {"seen": 0, "count": 0.0, "level": 0.0, "warned": False}
+
+    @property
+    def classifier(self) -> Alignment | None:
+        """The domain classifiers, with ``--align``."""
+        return self.alignment
+
+    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The detection losses of the source and, beside them under names with ``target_``, those of the target."""
+        detector, samples = self.detector, [*batch.source, *batch.target]
+        images = detector.normalise([s.image for s in samples])
+        features = detector.features(images)  # one pass for both domains
+        count = len(batch.source)
+        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
+        seeds = [s.seed for s in samples]
+        first = ImageList(images.tensors[:count], images.image_sizes[:count])
+        if not batch.target:
+            return detector.losses(first, features, objects, seeds), {}
+        halves = split(features, count)
+        losses = detector.losses(first, halves[0], objects, seeds[:count])
+        own = self._view(detector, images, halves[1], count)
+        found, logs = self._target_losses(batch, own, seeds[count:])
+        losses |= {f"loss_target_{name}": loss for name, loss in found.items()}
+        if self.alignment is not None:
+            aligned, more = self.alignment(detector, halves, (first.image_sizes, own.images.image_sizes), progress)
+            losses, logs = losses | aligned, logs | more
+        return losses, logs
+
+    def _target_losses(self, batch: Batch, own: View, seeds: list[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        detector, teacher = self.detector, self.teacher
+        with torch.no_grad():
+            images = teacher.normalise(
+                [s.image if s.weak is None else s.weak for s in batch.target], own.images.tensors.shape[-2:]
+            )
+            view = self._view(teacher, images, teacher.features(images), 0)
+        brought = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
+        if brought:
+            losses = detector.losses(own.images, own.features, brought, seeds)
+            real = [o[~o.crowd] for o in brought]
+            losses["loss_mask"] = losses["loss_mask"] + distil_masks(
+                detector, teacher, own, view, [o.boxes[~o.has_mask] for o in real],
+                torch.cat([o.labels[~o.has_mask] + 1 for o in real]),
+            )  # fmt: skip
+            return {k.removeprefix("loss_"): v for k, v in losses.items()}, {"pseudo_labels": _per_image(real)}
+        labels, scores = pseudo_labels(teacher, view, self.thresholds)
+        losses = distil(detector, teacher, own, view, labels, seeds)
+        score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
+        logs = {
+            "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
+            "pseudo_score": score[sure].mean() if sure.any() else score.new_tensor(0.0),
+        }
+        self._adapt_thresholds(torch.cat([o.labels for o in labels]), score)
+        return losses, logs
+
+    @staticmethod
+    def _view(detector: Detector, images: ImageList, features: dict[str, Tensor], start: int) -> View:
+        """The network's outputs for the images from ``start`` on, whose ``features`` these are."""
+        images = ImageList(images.tensors[start:], images.image_sizes[start:])
+        return View(images, features, detector.rpn.outputs(images, features))
+
+    @torch.no_grad()
+    def _adapt_thresholds(self, labels: Tensor, scores: Tensor) -> None:
+        """Move each class's threshold towards the mean score of its candidates in this batch, over all processes."""
+        classes = len(self.thresholds)
+        total = torch.stack([torch.bincount(labels, scores, classes), torch.bincount(labels, minlength=classes)])
+        total, number = average(total.to(scores.device, torch.float32))
+        seen = number > 0
+        mean = (total / number.clamp(min=1e-6)).clamp(LOWEST, HIGHEST)
+        self.thresholds[seen] = MOMENTUM * self.thresholds[seen] + (1 - MOMENTUM) * mean[seen]
+
+    def watch(self, values: dict[str, float]) -> str | None:
+        """Warn, once, when the pseudo-labels vanish or explode: the signs that the adaptation does harm."""
+        aligned = self.alignment.watch(values) if self.alignment is not None else None
+        return aligned or self._watch_labels(values)
+
+    def _watch_labels(self, values: dict[str, float]) -> str | None:
+        if "pseudo_labels" not in values:
+            return None
+        state, now = self.history, values["pseudo_labels"]
+        state["seen"] += 1
+        weight = max(1 / state["seen"], 1 - MOMENTUM)
+        state["count"] += weight * (now - state["count"])
+        if state["seen"] == SETTLED:
+            state["level"] = state["count"]
+        if state["seen"] < SETTLED or state["warned"]:
+            return None
+        count, level = state["count"], state["level"]
+        if count < max(0.02, level / 5):
+            state["warned"] = True
+            return (
+                f"the teacher finds almost nothing in the target images ({count:.2f} pseudo-labels per image, {level:.2f} at "
+                "first): a longer --burn-in, --haze-augment 0.5 or --pseudo-labels of another detector would help"
+            )
+        if count > 5 * level + 1:
+            state["warned"] = True
+            return (
+                f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the teacher believes its own "
+                "mistakes; lower --lr, raise --ema or stop earlier (--iterations)"
+            )
+        return None
+
+    def watch_state(self) -> dict[str, Any]:
+        """The running means."""
+        return {"labels": dict(self.history), "alignment": self.alignment.watch_state() if self.alignment else {}}
+
+    def load_watch_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``watch_state``."""
+        self.history.update(state["labels"])
+        if self.alignment is not None:
+            self.alignment.load_watch_state(state["alignment"])
+
+
+def _per_image(objects: list[Annotations]) -> Tensor:
+    return torch.tensor(sum(map(len, objects)) / max(1, len(objects)))

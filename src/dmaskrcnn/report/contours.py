@@ -1,0 +1,75 @@
+"""Masks as polygons of few corners."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from contourpy import contour_generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+Points = NDArray[np.float64]
+
+TOLERANCE = 0.6  # pixels that a simplified outline may lie beside the true one
+LEAST_AREA = 3.0  # square pixels
+
+
+def mask_polygons(mask: Tensor, height: int, width: int) -> list[Points]:
+    """The outlines of a mask, holes included, in a picture of another size.
+
+    Args:
+        mask: bool ``(H, W)``.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+
+    Returns:
+        Closed polygons ``(P, 2)``, x and y in [0, width] and [0, height], the last corner not repeated. Filled by the even-odd
+        rule they are the mask, to about a pixel.
+    """
+    if not mask.any():
+        return []
+    levels = torch.nn.functional.interpolate(mask[None, None].float(), (height, width), mode="area")[0, 0]
+    padded = np.pad(levels.numpy(), 1)
+    polygons = []
+    for line in contour_generator(z=padded).lines(0.5):
+        # Pixel k of the padded array has its centre at k - 1/2 of the picture.
+        points = simplify(np.asarray(line, dtype=np.float64)[:-1] - 0.5)
+        if len(points) > 2 and area(points) >= LEAST_AREA:
+            polygons.append(np.clip(points, 0, (width, height)))
+    return polygons
+
+
+def simplify(polygon: Points, tolerance: float = TOLERANCE) -> Points:
+    """A closed polygon without the corners that matter little (Douglas and Peucker 1973).
+
+    Args:
+        polygon: ``(P, 2)``.
+        tolerance: how far a corner that is left out may lie from the new outline.
+    """
+    if len(polygon) < 4:
+        return polygon
+    # Cut the ring at its first corner and the one farthest from it; both stay.
+    far = int(((polygon - polygon[0]) ** 2).sum(1).argmax())
+    ring = np.concatenate([polygon, polygon[:1]])
+    keep = np.zeros(len(ring), dtype=bool)
+    keep[[0, far, -1]] = True
+    spans = [(0, far), (far, len(ring) - 1)]
+    while spans:
+        first, last = spans.pop()
+        if last - first < 2:
+            continue
+        chord = ring[last] - ring[first]
+        offset = ring[first + 1 : last] - ring[first]
+        length = max(float(np.hypot(*chord)), 1e-9)
+        distance = np.abs(chord[0] * offset[:, 1] - chord[1] * offset[:, 0]) / length
+        middle = int(distance.argmax()) + first + 1
+        if distance.max() > tolerance:
+            keep[middle] = True
+            spans += [(first, middle), (middle, last)]
+    return ring[keep][:-1]
+
+
+def area(polygon: Points) -> float:
+    """Of a simple polygon ``(P, 2)`` (shoelace formula)."""
+    x, y = polygon.T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

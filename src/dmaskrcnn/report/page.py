@@ -1,0 +1,207 @@
+"""The page: material in, one HTML file out that needs nothing but a browser.
+
+    dmaskrcnn report runs/source-1 runs/grl-1 --data test/ --out report.html
+
+Nothing is ever fetched: pictures, figures, styles and the script are in the file, and its Content-Security-Policy forbids all
+else. What comes from files (names, paths, configurations) is escaped as HTML or as JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from dmaskrcnn.comparison import Comparison, load_comparison
+from dmaskrcnn.data import open_images
+from dmaskrcnn.distributed import resolve_device
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation import classes_to_score
+from dmaskrcnn.files import check_writable, write_text
+from dmaskrcnn.report.features import feature_figures
+from dmaskrcnn.report.findings import best_row, class_table, headline, remarks, table
+from dmaskrcnn.report.material import Material, check_runs, gather, score_runs
+from dmaskrcnn.report.pictures import controls, picture_data
+from dmaskrcnn.report.provenance import provenance
+from dmaskrcnn.report.scores import MOST_CLASSES, curve_figures, interval_figures
+from dmaskrcnn.report.training import training_figures
+
+GENERATOR = "dmaskrcnn report"  # marks a page as ours: it may be overwritten by the next one
+
+
+def write_report(
+    out: Path,
+    runs: Sequence[Path],
+    comparison: Comparison | None = None,
+    *,
+    data: Sequence[Path] = (),
+    source: Sequence[Path] = (),
+    target: Sequence[Path] = (),
+    device: str = "auto",
+) -> Path:
+    """Write the page, from whatever there is to show.
+
+    Args:
+        out: the ``.html`` to write, or a folder for ``report.html``.
+        runs: folders of training runs, COCO results JSON (with ``data``), or one folder of ``compare`` or ``reproduce``.
+        comparison: scores of these and other runs. Without it the runs are scored here if ``data`` is given.
+        data: the labelled test set to score on.
+        source: clear images for the picture of the features; by default those of the runs, if they are still there.
+        target: hazy images for it, read without any labels; by default likewise.
+        device: ``auto``, ``cpu``, ``cuda``.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UserError: a missing run, a folder without ``metrics.csv``, data without labels, ``out`` that cannot be written or is a
+            file of somebody else.
+    """
+    if not runs and comparison is None:
+        raise UserError("report: give at least one run folder, or the folder of a comparison")
+    resolve_device(device)
+    if comparison is None and (holds_one := [run for run in runs if (run / "comparison.json").is_file()]):
+        if len(runs) > 1 or data:
+            raise UserError(f"{holds_one[0]}: a comparison is reported alone, without other runs and without --data")
+        comparison, runs = load_comparison(runs[0]), ()
+    check_runs(runs, scored=comparison is not None or bool(data))
+    images = {key: open_images(*paths) if paths else None for key, paths in (("source", source), ("target", target))}
+    classes = classes_to_score(runs, data) if data and comparison is None else ()
+    out = out / "report.html" if out.is_dir() else out
+    _check_out(out)
+    with tempfile.TemporaryDirectory() as folder:
+        if classes:
+            comparison = score_runs(runs, data, classes, Path(folder), device)
+        write_text(out, _page(gather(runs, comparison, images["source"], images["target"], device)))
+    return out
+
+
+def default_out(runs: Sequence[Path]) -> Path:
+    """``report.html``: in the folder, if there is but one, else here."""
+    return runs[0] / "report.html" if len(runs) == 1 and runs[0].is_dir() else Path("report.html")
+
+
+def _check_out(out: Path) -> None:
+    if out.exists():
+        try:
+            with out.open("rb") as file:
+                ours = GENERATOR.encode() in file.read(500)
+        except OSError as error:
+            raise UserError(f"{out}: cannot be read ({error.strerror}); choose another --out") from error
+        if not ours:
+            raise UserError(f"{out}: is no report of this program, and is not overwritten; choose another --out")
+    check_writable(out.parent)
+
+
+@dataclass
+class Section:
+    """A part of the page: where it has no content it is left out.
+
+    Attributes:
+        key: its anchor.
+        title: its heading and its link in the navigation.
+        content: HTML.
+    """
+
+    key: str
+    title: str
+    content: str
+
+
+def _page(material: Material) -> str:
+    pictures = picture_data(material)
+    sections = [
+        Section("scores", "Scores", _scores(material)),
+        Section("intervals", "Intervals", _grid(interval_figures(material))),
+        Section("curves", "Precision and recall", _precision_recall(material)),
+        Section("training", "Training", _grid(training_figures(material))),
+        Section("features", "Features", _features(material)),
+        Section("pictures", "Pictures", _pictures(material, pictures)),
+        Section("provenance", "What was run", provenance(material)),
+    ]
+    sections = [section for section in sections if section.content]
+    template = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    names = [method.name for method in material.methods]
+    values = {
+        "generator": GENERATOR,
+        "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        "title": escape(" · ".join(names[:3]) + (" …" if len(names) > 3 else "")),
+        "date": datetime.date.today().isoformat(),
+        "headline": escape(headline(material)).replace(" %", "&nbsp;%"),
+        "navigation": "".join(f'<a href="#{section.key}">{section.title}</a>' for section in sections),
+        "sections": "".join(f'<section id="{s.key}"><h2>{s.title}</h2>{s.content}</section>' for s in sections),
+        # "<" ends no script element if there is none in it.
+        "data": json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _grid(parts: Sequence[str]) -> str:
+    """Figures side by side as far as there is room; what precedes them (a legend, a sentence) above."""
+    if not parts:
+        return ""
+    above = "".join(part for part in parts if not part.startswith("<figure"))
+    return above + '<div class="figures">' + "".join(part for part in parts if part.startswith("<figure")) + "</div>"
+
+
+def _scores(material: Material) -> str:
+    comparison = material.comparison
+    if comparison is None:
+        return ""
+    classes = sum(count > 0 for count in comparison.rows[0].scores.objects.values())
+    per_class = f"<details><summary>AP50 per class</summary>{_scroll(class_table(comparison))}</details>"
+    notes = "".join(f"<p>{escape(note)}</p>" for note in comparison.notes)
+    return f"{_scroll(table(comparison))}{per_class * (classes > 1)}<p>{remarks(comparison.rows)}</p>{notes}"
+
+
+def _scroll(wide: str) -> str:
+    return f'<div class="scroll" tabindex="0">{wide}</div>'
+
+
+def _precision_recall(material: Material) -> str:
+    figures = curve_figures(material)
+    if not figures:
+        return ""
+    classes = sum(count > 0 for count in material.rows[0].scores.objects.values())
+    left_out = f" The {MOST_CLASSES} most frequent of {classes} classes." if classes > MOST_CLASSES else ""
+    note = (
+        "<p>Boxes at IoU 0.5, all-point interpolation: the area under a curve is the AP50 of the table."
+        f"{left_out} Click a name to hide its curve.</p>"
+    )
+    return note + _grid(figures)
+
+
+def _features(material: Material) -> str:
+    figures = feature_figures(material)
+    key = '<p class="key"><span class="clear">●</span> clear source images <span class="hazy">▲</span> hazy target images</p>'
+    note = "<p>Each dot is an image; principal components of both domains together, for each model on its own.</p>"
+    return _grid([figures[0], key, *figures[1:], note]) if figures else ""
+
+
+def _pictures(material: Material, content: dict | None) -> str:
+    if content is None:
+        return ""
+    best = material.method_of(material.rows[best_row(material.rows)]) if material.rows else 1
+    where = "test set" if material.test else "target" if material.target is not None else "source"
+    seeds = " Of several seeds, the first." if any(len(method.runs) > 1 for method in material.methods) else ""
+    dashed = " Dashed: true objects." if material.test else ""
+    note = (
+        f"<p>Images at even steps through the {where}, chosen by nothing else.{seeds}{dashed} "
+        "Click a picture to enlarge it.</p>"
+    )
+    return (
+        f'{note}<div class="controls">{controls(content, best)}</div>'
+        '<div class="legend" id="classes"></div><div id="grid"></div>'
+        "<noscript>The pictures need JavaScript; it runs in this page alone and fetches nothing.</noscript>"
+        '<dialog id="large"><button type="button" aria-label="close">×</button><div></div></dialog>'
+    )

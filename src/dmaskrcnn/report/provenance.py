@@ -1,0 +1,147 @@
+"""What was run, on what, with which versions: the last section of the page."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from dmaskrcnn import __version__
+from dmaskrcnn.data import open_dataset
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.plots import read_metrics
+from dmaskrcnn.report.material import Material
+
+_FACTS = ("method", "preset", "seed", "weights", "source", "target", "test")
+
+
+def provenance(material: Material) -> str:
+    """As HTML."""
+    parts = [_definitions(_circumstances(material))]
+    for method in material.methods:
+        for run in method.runs:
+            name = method.name if len(method.runs) == 1 else f"{method.name}: {run.name}"
+            parts.append(f"<h3>{escape(name)}</h3>{_run(run)}")
+    return "".join(parts)
+
+
+def _hardware(device: str = "auto") -> str:
+    """The processor, or the GPU where one is used."""
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:  # not Linux
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def _circumstances(material: Material) -> dict[str, str]:
+    facts = {"this page was made on": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    facts["with"] = (
+        f"dmaskrcnn {__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+    facts["hardware"] = _hardware(material.device)
+    if material.comparison:
+        paths = ", ".join(map(str, material.comparison.data))
+        scores = material.rows[0].scores
+        facts["test set"] = f"{paths}: {scores.images:,} images, {_counts(scores.objects)}"
+        facts["resampling"] = f"{scores.bootstrap:,} resamples, seed {scores.seed}"
+    if material.source is not None:
+        facts["source images at hand"] = f"{len(material.source):,}"
+    if material.target is not None:
+        facts["target images at hand"] = f"{len(material.target):,}, read without labels"
+    return {key: escape(value) for key, value in facts.items()}
+
+
+def _run(run: Path) -> str:
+    if run.is_file():
+        return _definitions({"predictions": escape(str(run))})
+    facts = {"folder": escape(str(run))}
+    config = _text(run / "config.yaml")
+    values = _yaml(config)
+    facts |= {key: escape(_plain(values[key])) for key in _FACTS if values.get(key) not in (None, [], "")}
+    if trained := _training(run / "metrics.csv"):
+        facts["training"] = trained
+    if counted := _source_counts(values):
+        facts["source holds"] = escape(counted)
+    try:
+        model = json.loads(_text(run / "model.json") or "{}")
+        state = "finished" if model.get("finished") else "not finished"
+        if "iteration" in model:
+            kind = {"ema": "averaged (EMA)", "last": "last"}.get(str(model.get("weights")), str(model.get("weights")))
+            facts["saved weights"] = escape(f"{kind}, iteration {model['iteration']}, {state}")
+        facts["classes"] = escape(_plain(model.get("classes", [])))
+    except (ValueError, AttributeError):
+        pass
+    facts = {key: value for key, value in facts.items() if value}
+    details = f"<details><summary>config.yaml</summary><pre>{escape(config)}</pre></details>" if config else ""
+    return _definitions(facts) + details
+
+
+def _training(metrics: Path) -> str:
+    """How long it took and when it ended, as far as the run folder says."""
+    if not metrics.is_file() or not (rows := read_metrics(metrics)):
+        return ""
+    ended = datetime.datetime.fromtimestamp(metrics.stat().st_mtime).astimezone()
+    minutes = f" in {rows[-1]['seconds'] / 60:.1f} minutes" if "seconds" in rows[-1] else ""
+    return f"{rows[-1]['iteration']:,.0f} iterations{minutes}; last row written {ended:%Y-%m-%d}"
+
+
+def _source_counts(config: dict[str, Any]) -> str:
+    """Images and objects of the labelled source, if it is still there. Never of the target."""
+    paths = tuple(str(path) for path in config.get("source") or ())
+    if not paths or not all(Path(path).exists() for path in paths):
+        return ""
+    try:
+        return _labelled_counts(paths, tuple(config.get("classes") or ()), bool(config.get("drop_invalid")))
+    except UserError:  # it changed since
+        return ""
+
+
+@cache  # several runs mostly share their source
+def _labelled_counts(paths: tuple[str, ...], classes: tuple[str, ...], drop_invalid: bool) -> str:
+    data = open_dataset(*paths, classes=classes or None, drop_invalid=drop_invalid)
+    labels = data.objects.labels.tolist() if data.objects is not None else []
+    return f"{len(data):,} images, {_counts({name: labels.count(i) for i, name in enumerate(data.classes)})}"
+
+
+def _counts(objects: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in objects.items()) or "no objects"
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _definitions(facts: dict[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items()) + "</dl>"
