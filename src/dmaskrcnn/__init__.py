@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adaptation import adapt
     from .config import DetectorConfig, TrainConfig
     from .data import open_dataset
     from .detections import Detections
@@ -25,6 +26,7 @@ __all__ = [
     "Scores",
     "TrainConfig",
     "UserError",
+    "adapt",
     "dehaze",
     "evaluate",
     "open_dataset",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "adapt": "adaptation",
     "DetectorConfig": "presets",
     "TrainConfig": "config",
     "open_dataset": "data",

@@ -32,6 +32,40 @@ class Demo:
 
 
 @dataclass
+class Adapt:
+    """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence favours, nothing to tune.
+
+    A mean teacher on a source in synthetic haze. `dmaskrcnn train` has all methods and options, and --resume.
+    """
+
+    source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    """Labelled clear images: COCO JSON files, Pascal VOC folders."""
+    target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    """Folders of unlabelled hazy images. Annotations beside them are never read."""
+    test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="")] = ()
+    """Labelled images to score on once training has ended; they take no part in it and choose nothing."""
+    preset: Annotated[
+        Literal["cpu", "default", "paper", "demo"] | None,
+        tyro.conf.arg(help_behavior_hint="(default: default with a GPU, cpu without)"),
+    ] = None
+    """Architecture and schedule that fit together; see docs/training.md for the table."""
+    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
+    """Start: `coco`, `imagenet`, a run folder (then there is no burn-in), or a local .safetensors/.pth file."""
+    pseudo_labels: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """COCO results JSON of another detector on the target images, to learn instead of the own teacher's detections."""
+    iterations: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
+    """Length of the schedule in optimiser steps."""
+    minutes: Annotated[float | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """Length of the schedule in minutes instead."""
+    out: Path = Path("runs")
+    """Folder of the run folder adapt-N."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+
+
+@dataclass
 class Evaluate:
     """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric, with 95 % intervals.
 
@@ -256,6 +290,7 @@ class Resume:
 
 Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Demo, tyro.conf.subcommand("demo")],
+    Annotated[Adapt, tyro.conf.subcommand("adapt")],
     Annotated[
         TrainConfig,
         tyro.conf.subcommand(
@@ -282,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Bad input ends in one line on stderr and exit code 2; Ctrl-C in 130."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _termination_as_interrupt(enabled=arguments[:1] != ["train"]):
+        with _termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
             try:
                 _dispatch(arguments)
             finally:
@@ -347,6 +382,12 @@ def _demo(verb: Demo) -> None:
     from .demo import demo
 
     demo(verb.out, verb.seed)
+
+
+def _adapt(verb: Adapt) -> None:
+    from .adaptation import adapt
+
+    _finish(adapt(**vars(verb)))
 
 
 def _train(config: TrainConfig) -> None:
@@ -459,6 +500,7 @@ def _train_dehazer(verb: TrainDehazer) -> None:
 
 
 _VERBS = {
+    Adapt: _adapt,
     TrainConfig: _train,
     Resume: _resume,
     Demo: _demo,

@@ -226,6 +226,10 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+# What `dmaskrcnn adapt` trains: the fields of the configuration that the benchmark favours (docs/results.md).
+BEST: dict[str, Any] = {"method": "teacher", "haze_augment": 0.5}
+
+
 def with_tuples(values: dict[str, Any]) -> dict[str, Any]:
     """JSON and YAML know lists only."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
