@@ -14,7 +14,7 @@ def test_the_whole_main_job_in_small(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.strip().splitlines()[-1] == str(folder) == str(tmp_path / "demo-1")
     table = (folder / "results.md").read_text()
     assert table in out
-    for row in ("baseline", "DMask R-CNN", "difference", "clear box AP50", "hazy mask AP50"):
+    for row in ("baseline", "DMask R-CNN", "mean teacher", "mean teacher − baseline", "clear box AP50", "hazy mask AP50"):
         assert row in table
     with Image.open(folder / "pictures.jpg") as picture:
         assert picture.width > 900

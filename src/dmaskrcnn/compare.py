@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from .comparison import Comparison, Row, is_comparison, load_comparison, save_comparison
+from .data import Dataset
 from .detections import Detections
 from .detector import Detector
 from .distributed import resolve_device
@@ -120,9 +121,7 @@ def compare_rows(
     """
     from .report import write_report
 
-    for name, value in (("bootstrap", bootstrap), ("seed", seed)):
-        if value < 0:
-            raise UserError(f"--{name} must not be negative, got {value}")
+    check_numbers(bootstrap=bootstrap, seed=seed)
     ready = next((run for plan in plans for run in plan.runs if run.suffix == ".json" and plan.dehaze != "none"), None)
     if ready is not None:
         raise UserError(f"{ready}: predictions were made already, so there is nothing to dehaze; compare it with --dehaze none")
@@ -132,7 +131,8 @@ def compare_rows(
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "mscnn-released": mscnn_weights, "aod-net": aod_net_weights}
     dehazers = {method: Dehazer(method, weights.get(method), chosen) for method in methods}  # wrong files show now
-    _check_out(out)
+    _check_runs(runs, truth, ids)
+    check_out(out)
 
     names = dict(zip(runs, run_names(runs), strict=True))
     seen: dict[str, Dehazed] = {}  # the test set as the detectors see it
@@ -166,11 +166,27 @@ def compare_rows(
     save_comparison(comparison)
     write_text(out / "comparison.csv", csv_table(comparison))
     write_text(out / "comparison.md", markdown(comparison))
-    write_report(out, [run for run in runs if run.suffix != ".json"], comparison, device=device)
+    write_report(out, (), comparison, device=device)
     return comparison
 
 
-def _check_out(out: Path) -> None:
+def check_numbers(**numbers: int) -> None:
+    """Raises UserError for a negative one, by the name of its flag."""
+    for name, value in numbers.items():
+        if value < 0:
+            raise UserError(f"--{name} must not be negative, got {value}")
+
+
+def _check_runs(runs: Sequence[Path], truth: Dataset, ids: Mapping[str, int]) -> None:
+    """Raises UserError for weights or predictions that cannot be read: now, rather than after hours of other rows."""
+    for run in runs:
+        if run.suffix == ".json":
+            load_results(run, truth.image_ids, ids)
+        else:
+            Detector.load(run)
+
+
+def check_out(out: Path) -> None:
     """Raises UserError where the folder cannot be written to, or holds files of our names that are not ours."""
     if not is_comparison(out / "comparison.json"):
         for name in ("comparison.json", "comparison.safetensors", "comparison.csv", "comparison.md", "report.html"):

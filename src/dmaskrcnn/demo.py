@@ -1,8 +1,9 @@
 """`dmaskrcnn demo`: the main job from nothing, on street scenes that it renders itself.
 
 Labelled clear scenes and unlabelled hazy ones are rendered; a detector learns the clear ones from scratch; from that start a
-baseline goes on with the clear scenes alone and DMask R-CNN with the hazy ones beside them, for the same number of iterations;
-both are scored on clear and hazy test scenes, which show the same streets.
+baseline goes on with the clear scenes alone, DMask R-CNN (gradient reversal) and the mean teacher of `dmaskrcnn adapt` with the
+hazy ones beside them, for the same number of iterations; all are scored on clear and hazy test scenes, which show the same
+streets.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .errors import UserError
 from .evaluation import evaluate
 from .files import atomic_write, write_text
 from .plots import plot_curves
+from .presets import BEST
 from .run_folder import create_numbered_folder
 from .scenes import write_scenes
 from .scoring import Scores, paired_difference
@@ -67,14 +69,15 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     common = {"preset": "demo", "source": (clear,), "out": folder, "seed": seed}
     _say("2/4 learning the clear scenes from scratch")
     start = train(TrainConfig(method="source", name="start", iterations=size.start, **common))
-    _say("3/4 from there: the baseline (clear scenes only) and DMask R-CNN (clear and unlabelled hazy scenes)")
+    _say("3/4 from there: the baseline (clear scenes only), DMask R-CNN and the mean teacher (unlabelled hazy scenes, too)")
     common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
     runs = {
         "baseline": train(TrainConfig(method="source", name="baseline", **common)),
         "DMask R-CNN": train(TrainConfig(method="grl", name="dmask", target=(hazy,), **common)),
+        "mean teacher": train(TrainConfig(name="adapt", target=(hazy,), **BEST, **common)),
     }
 
-    _say("4/4 scoring both on the same streets, clear and hazy")
+    _say("4/4 scoring all on the same streets, clear and hazy")
     detectors = {name: Detector.load(run).set_precision() for name, run in runs.items()}
     scores = {
         (name, air): evaluate(detector, test, results=runs[name] / f"{air}.json", progress=True)
@@ -97,14 +100,16 @@ def _table(scores: dict[tuple[str, str], Scores]) -> str:
     rows = [["", *(f"{air} {title}" for air in ("clear", "hazy") for title in metrics)]]
     for name in dict.fromkeys(n for n, _ in scores):
         rows.append([name, *(_cell(scores[name, air][m]) for air in ("clear", "hazy") for m in metrics.values())])
-    gains = {air: paired_difference(scores["baseline", air], scores["DMask R-CNN", air]) for air in ("clear", "hazy")}
-    rows.append(["difference", *(_cell(gains[air][m], sign="+") for air in ("clear", "hazy") for m in metrics.values())])
+    for name in list(dict.fromkeys(n for n, _ in scores))[1:]:
+        gains = {air: paired_difference(scores["baseline", air], scores[name, air]) for air in ("clear", "hazy")}
+        cells = [_cell(gains[air][m], sign="+") for air in ("clear", "hazy") for m in metrics.values()]
+        rows.append([f"{name} − baseline", *cells])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     images = scores["baseline", "hazy"].images
     return "\n".join(
-        [*lines, "", f"In percent, with 95 % bootstrap intervals over {images} test scenes; the difference is paired.", ""]
+        [*lines, "", f"In percent, with 95 % bootstrap intervals over {images} test scenes; differences are paired.", ""]
     )
 
 

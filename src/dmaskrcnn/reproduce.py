@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .compare import Comparison, Plan, compare_rows
+from .compare import Comparison, Plan, check_numbers, check_out, compare_rows
 from .config import TrainConfig, read_yaml
 from .data import Dataset, open_dataset, open_images
 from .detector import Detector
 from .distributed import resolve_device
 from .errors import UserError
 from .evaluation import open_test_set
-from .files import check_writable, write_text
+from .files import write_text
 from .haze.dehazing import Dehazer
 from .haze.dehazing.cache import dehaze_dataset
 from .run_groups import STARTS
@@ -96,12 +96,13 @@ def reproduce(
         "device": device,
     }
     _check_numbers(budget, seeds)
+    check_numbers(bootstrap=bootstrap)
     _check_arguments(out / "reproduce.json", arguments)
     configs = [_configs(arguments, seed) for seed in seeds]
     dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
     Dehazer("aod-net", aod_net_weights)
     hazy = _check_data(configs[0]["mask-rcnn"], target)
-    check_writable(out)
+    check_out(out)
     write_text(out / "reproduce.json", json.dumps({"format": FORMAT, "arguments": arguments}, indent=1) + "\n")
     notes = _notes(configs[0]["mask-rcnn"], budget, seeds)
     print("\n".join(notes), file=sys.stderr)
@@ -136,7 +137,7 @@ def _train(config: TrainConfig) -> Path:
     numbers = [number for path in config.out.glob(f"{name}*") if (number := path.name.removeprefix(name)).isdecimal()]
     for number in sorted(numbers, key=int, reverse=True):
         folder = config.out / f"{name}{number}"
-        if not (folder / "config.yaml").is_file() or read_yaml(folder / "config.yaml") != wanted:
+        if not _is_of(folder, wanted):
             continue
         if _is_finished(folder):
             return folder
@@ -151,6 +152,17 @@ def _or_say_how_to_go_on(training: Any, argument: Any) -> Path:
     except SystemExit:
         print("or repeat the command: `dmaskrcnn reproduce` goes on from there", file=sys.stderr)
         raise
+
+
+def _is_of(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Whether the run in this folder has the wanted configuration; fields that its version did not have take their default."""
+    if not (folder / "config.yaml").is_file():
+        return False
+    values = read_yaml(folder / "config.yaml")
+    try:
+        return TrainConfig.from_dict(values).to_dict() == wanted
+    except (UserError, TypeError):
+        return False
 
 
 def _is_finished(folder: Path) -> bool:
@@ -201,7 +213,7 @@ def _notes(config: TrainConfig, budget: float, seeds: Sequence[int]) -> tuple[st
     detector = config.detector
     network = f"{detector.backbone} FPN, {detector.fpn_channels} channels, short side {detector.image_size} px"
     return (
-        "paper: the published numbers (arXiv 1807.00202), authors' metric on RTTS, one run each. Other data and another "
+        "paper, RTTS: the published numbers (arXiv 1807.00202), authors' metric, one run each. Other test images and another "
         "training than here: compare order and gains, not levels.",
         f"Here: {config.iterations:,} iterations of {config.batch} source images for each of the three trainings, {budget:.3g} "
         f"times the paper's {ITERATIONS:,}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; from {config.weights}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ def terminal(comparison: Comparison) -> str:
     lines = _blocks(comparison, False)
     if len(comparison.rows) > 1:
         lines += [f"Difference to {comparison.rows[0].name}, in points", "", *_blocks(comparison, True)]
-    return "\n".join([*lines, *_explanations(comparison, "*")])
+    return "\n".join([*lines, *(line for text in _explanations(comparison, "*") for line in textwrap.wrap(text, WIDTH))])
 
 
 def markdown(comparison: Comparison) -> str:
@@ -34,6 +35,7 @@ def markdown(comparison: Comparison) -> str:
         lines += [f"## Difference to {_escape(comparison.rows[0].name)}, in points", ""]
         lines += [*_markdown_table(_table(comparison, columns, _bold_cell, True)), ""]
     lines += [f"- {_escape(line)}" for line in _explanations(comparison, "bold")]
+    lines += [f"- Test set: {', '.join(f'`{path}`' for path in comparison.data)}"]
     runs = {row.runs: row.name for row in reversed(comparison.rows)}
     lines += [f"- {_escape(name)}: {', '.join(f'`{run}`' for run in files)}" for files, name in reversed(runs.items())]
     return "\n".join(lines) + "\n"
@@ -71,7 +73,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
     rows = comparison.rows
     columns = [_Column(h, m) for m, h in SUMMARY.items() if any(m in row.scores.metrics for row in rows)]
     if any(row.published is not None for row in rows):
-        columns.append(_Column("paper", text=lambda row: "" if row.published is None else f"{100 * row.published:.2f}"))
+        columns.append(_Column("paper, RTTS", text=lambda row: "" if row.published is None else f"{100 * row.published:.2f}"))
     if len({len(row.runs) for row in rows}) > 1:
         columns.append(_Column("seeds", text=lambda row: str(len(row.runs))))
     if any(not math.isnan(row.seconds_per_image) for row in rows):
@@ -137,7 +139,7 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
     if seeds != {1}:
         drawn += f" and {f'the {next(iter(seeds))} seeds' if len(seeds) == 1 else 'the seeds'}"
     noun = "class" if classes == 1 else "classes"
-    lines = [f"In percent. VOC AP50, COCO box and mask AP: means over {classes} {noun} with (objects)."]
+    lines = [f"In percent. VOC AP50, COCO box and mask AP: means over {classes} {noun} with objects (in brackets, how many)."]
     if first.bootstrap:
         said = f"[95 % interval] from {first.bootstrap:,} resamples of {drawn}."
         if len(comparison.rows) > 1:

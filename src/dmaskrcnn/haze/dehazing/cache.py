@@ -31,6 +31,7 @@ from dmaskrcnn.haze.dehazing.dehazer import Dehazer
 from dmaskrcnn.image_jobs import Progress
 
 FORMAT = "dmaskrcnn dehazed data set 1"
+NOTE_SECONDS = 10.0  # between two writes of cache.json: what a kill can lose
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,10 @@ def pictures_digest(data: Dataset) -> str:
 def _dehaze(
     dehazer: Dehazer, data: Dataset, todo: dict[int, Path], index: Path, key: str, done: dict[str, float], progress: bool
 ) -> None:
-    """Dehaze the images of these indices; ``done`` receives the seconds of each, and is written however this ends."""
+    """Dehaze the images of these indices; ``done`` receives the seconds of each, and is written now and then and however this
+    ends."""
     report = Progress(len(todo), progress, dehazer.method)
-    complete = False
+    complete, noted = False, time.monotonic()
     try:
         for i, path in todo.items():
             hazy = data.load(i).image
@@ -115,6 +117,9 @@ def _dehaze(
             atomic_write(path, lambda temporary, clear=clear: _save(clear, temporary))
             done[path.relative_to(index.parent).as_posix()] = round(taken, 6)
             report.step()
+            if time.monotonic() - noted > NOTE_SECONDS:
+                _write(index, key, done)
+                noted = time.monotonic()
         complete = True
     finally:
         report.close()
