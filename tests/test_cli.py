@@ -98,7 +98,7 @@ def test_python_m_and_version():
 def test_drawn_boxes_are_folded_too():
     command = [sys.executable, "-m", "dmaskrcnn", "trian"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
-    verbs = "demo, train, evaluate, compare, reproduce, report, predict, inspect"
+    verbs = "demo, adapt, train, evaluate, compare, reproduce, report, predict, inspect"
     assert done.returncode == 2
     assert done.stderr.startswith(f"dmaskrcnn: Unrecognized options: trian (Available subcommands: {verbs}")
     assert done.stderr.endswith("; see dmaskrcnn --help\n")
@@ -121,7 +121,7 @@ def test_help_says_where_defaults_come_from(capsys: pytest.CaptureFixture[str]):
 
 
 USAGE: dict[str, tuple[list[str], str]] = {
-    "verb": (["trian"], "Unrecognized options: trian (Available subcommands: demo, train"),
+    "verb": (["trian"], "Unrecognized options: trian (Available subcommands: demo, adapt, train"),
     "option": (["train", "--itertions", "5"], "--iterations INT"),
     "choice": (["train", "--optimizer", "sgdd"], "invalid choice 'sgdd' for argument '--optimizer'"),
     "number": (["train", "--batch", "many"], "Error parsing --batch: "),

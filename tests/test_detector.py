@@ -1,3 +1,4 @@
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from dmaskrcnn.data import Annotations
 from dmaskrcnn.detector import Detector, has_fast_bfloat16
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.presets import DetectorConfig
+from dmaskrcnn.presets import PRESETS, DetectorConfig
 from dmaskrcnn.rcnn import inside_crowd, sample_balanced
 from dmaskrcnn.weights import read_state
 
@@ -272,3 +273,22 @@ class TestWeights:
             Detector.load(tmp_path)
         with pytest.raises(UserError, match="no such weights"):
             read_state(tmp_path / "nothing.pth")
+
+
+def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():
+    """The target half of a batch may be much smaller than the padding it shares with the source half."""
+    torch.manual_seed(0)
+    detector = Detector(("car",), PRESETS["demo"].detector).eval()
+    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
+    boxes = [torch.tensor([[8.0, 8, 40, 40]])]
+    with torch.no_grad():
+        wide = detector.normalise([image], (192, 192))
+        padded = detector.roi_heads.box_outputs(detector.features(wide), boxes, wide.image_sizes)[0]
+        fresh = copy.deepcopy(detector)
+        fresh.roi_heads.box_roi_pool.scales = None  # what torchvision would infer from a batch that is not padded
+        features = {
+            name: maps[..., : 64 // s, : 96 // s]
+            for (name, maps), s in zip(detector.features(wide).items(), (4, 8, 16, 32, 64), strict=True)
+        }
+        expected = fresh.roi_heads.box_outputs(features, boxes, wide.image_sizes)[0]
+    torch.testing.assert_close(padded, expected)

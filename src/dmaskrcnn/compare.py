@@ -57,10 +57,10 @@ class Plan:
 
 
 def compare(
-    runs: Sequence[Path],
-    data: Sequence[Path],
+    runs: Sequence[str | Path],
+    data: Sequence[str | Path],
     dehaze: Sequence[str] = ("none",),
-    out: Path = Path("compare"),
+    out: str | Path = "compare",
     **options: Any,
 ) -> Comparison:
     """Score every run with every way to dehaze the test images.
@@ -79,14 +79,13 @@ def compare(
         raise UserError("--runs is empty: name at least one run folder or COCO results JSON")
     if not dehaze:
         raise UserError(f"--dehaze is empty: name none, or some of {', '.join(LABELS)}")
-    runs = list({run.resolve(): run for run in map(Path, runs)}.values())
-    groups = group_runs(runs)
+    groups = group_runs(list({run.resolve(): run for run in map(Path, runs)}.values()))
     plans = [
         Plan(" + ".join(filter(None, (LABELS.get(method), group.name))), group.runs, method)
         for method in dict.fromkeys(dehaze)
         for group in groups
     ]
-    return compare_rows(plans, data, out, **options)
+    return compare_rows(plans, list(map(Path, data)), Path(out), **options)
 
 
 def compare_rows(
@@ -162,7 +161,7 @@ def compare_rows(
         )
 
     images = {method: out / "dehazed" / method for method in methods}
-    comparison = Comparison(tuple(rows), tuple(map(Path, data)), images, out, tuple(notes))
+    comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes))
     save_comparison(comparison)
     write_text(out / "comparison.csv", csv_table(comparison))
     write_text(out / "comparison.md", markdown(comparison))

@@ -39,6 +39,7 @@ from .weights import check_and_load, download, load_backbone, load_whole, read_d
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LEVELS: list[str] = ["0", "1", "2", "3"]
+STRIDES = (4, 8, 16, 32)  # pixels of the image per pixel of each level
 
 # Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which child on to train, top first.
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -83,7 +84,7 @@ class Detector(nn.Module):
             nms_thresh=0.7,
         )
         self.roi_heads = RoIHeads(
-            MultiScaleRoIAlign(LEVELS, output_size=7, sampling_ratio=2),
+            MultiScaleRoIAlign(LEVELS, output_size=7, sampling_ratio=2, strides=STRIDES),
             TwoMLPHead(width * 7 * 7, config.box_head_width),
             FastRCNNPredictor(config.box_head_width, count),
             fg_iou_thresh=0.5,
@@ -94,7 +95,7 @@ class Detector(nn.Module):
             score_thresh=config.min_score,
             nms_thresh=config.box_nms,
             detections_per_img=config.max_detections,
-            mask_roi_pool=MultiScaleRoIAlign(LEVELS, output_size=14, sampling_ratio=2),
+            mask_roi_pool=MultiScaleRoIAlign(LEVELS, output_size=14, sampling_ratio=2, strides=STRIDES),
             mask_head=MaskRCNNHeads(width, (width,) * config.mask_head_layers, dilation=1),
             mask_predictor=MaskRCNNPredictor(width, width, count),
         )

@@ -114,7 +114,21 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
     Features may be float32, bfloat16 or float16 (sums run in float32; the bilinear weights are rounded to the dtype of the
     features), best in channels_last, which is also the memory format of the result. Boxes stay float32. On other devices, while
     tracing, or with an adaptive ``sampling_ratio`` (not positive), torchvision's operator does the work, in float32.
+
+    Args:
+        strides: image pixels per feature pixel of every level. Without them they are inferred from the first call, as
+            torchvision does, and wrongly where its images are much smaller than the padded batch they were cut from.
     """
+
+    def __init__(self, *args: Any, strides: Sequence[int] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if strides is not None:
+            self._settle([1 / stride for stride in strides])
+
+    def _settle(self, scales: list[float]) -> None:
+        self.scales = scales
+        k_min, k_max = (round(-math.log2(scale)) for scale in (scales[0], scales[-1]))
+        self.map_levels = LevelMapper(k_min, k_max, self.canonical_scale, self.canonical_level)
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """Pool every box from its level of the pyramid (Lin et al. 2017, eq. 1).
@@ -135,9 +149,7 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
             return super().forward(single, boxes, image_shapes).to(dtype)
 
         if self.scales is None or self.map_levels is None:
-            self.scales = _scales(features, image_shapes)
-            k_min, k_max = (round(-math.log2(scale)) for scale in (self.scales[0], self.scales[-1]))
-            self.map_levels = LevelMapper(k_min, k_max, self.canonical_scale, self.canonical_level)
+            self._settle(_scales(features, image_shapes))
         with torch.no_grad():
             rois = torch.cat(boxes)
             level = self.map_levels(boxes).clamp_(0, len(features) - 1)  # a NaN box has no level; any will do

@@ -99,13 +99,23 @@ def _table(comparison: Comparison, columns: Sequence[_Column], show: Cell, diffe
 
 
 def _blocks(comparison: Comparison, differences: bool) -> list[str]:
-    """The table in pieces that fit on a line: first the summary, then the classes."""
+    """The table in pieces that fit on a line: the summary, then the classes."""
     columns = _columns(comparison)
     summary = [c for c in columns if not c.metric or c.metric in SUMMARY]
-    classes = [c for c in columns if c not in summary]
-    per_block = max(1, (WIDTH - max(len(row.name) for row in comparison.rows)) // len("  +12.3 [-12.3, +12.3]*"))
-    blocks = [summary, *(classes[i : i + per_block] for i in range(0, len(classes), per_block))]
-    return [line for block in blocks for line in (*aligned(_table(comparison, block, _starred_cell, differences)), "")]
+    lines = []
+    for part in (summary, [c for c in columns if c not in summary]):
+        names, *cells = zip(*_table(comparison, part, _starred_cell, differences), strict=True)
+        room, blocks = 0, []
+        for column in cells:
+            width = 2 + max(map(len, column))
+            if width > room:
+                blocks.append([names])
+                room = WIDTH - max(map(len, names))
+            blocks[-1].append(column)
+            room -= width
+        for block in blocks:
+            lines += [*aligned([list(row) for row in zip(*block, strict=True)]), ""]
+    return lines
 
 
 def cell(metric: Metric | None) -> str:
