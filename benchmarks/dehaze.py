@@ -21,9 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
 
 from dmaskrcnn.data.image import decode_image
+from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.haze.dehazing import Dehazer, dark_channel, mscnn
 from dmaskrcnn.haze.dehazing.aodnet import AODNet
 from dmaskrcnn.haze.dehazing.mscnn import MSCNN, ScaleNetwork
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--mscnn", type=Path, help="weights of MSCNN; default: the project's own")
     parser.add_argument("--aod-net", type=Path, help="weights of AOD-Net; default: the project's own")
     parser.add_argument("--pairs", type=Path, help="folder with hazy/ and clear/, to score")
+    parser.add_argument("--sheet", type=Path, help="draw what each method makes of rendered scenes, into this .jpg")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     weights = {"mscnn": args.mscnn, "mscnn-released": args.mscnn, "aod-net": args.aod_net}
@@ -48,6 +52,8 @@ def main() -> None:
         speed(args, weights)
     if args.pairs:
         quality(args.pairs, weights)
+    if args.sheet:
+        sheet(args.sheet, weights)
 
 
 def speed(args: argparse.Namespace, weights: dict[str, Path | None]) -> None:
@@ -74,9 +80,19 @@ def speed(args: argparse.Namespace, weights: dict[str, Path | None]) -> None:
         print(f"| {method} | {rates} | {ratios[0]:.2f} | {ratios[1]:.2f} | {difference}/255 |")
 
 
-def hazy_scene(height: int, width: int) -> Tensor:
+def sheet(out: Path, weights: dict[str, Path | None]) -> None:
+    """Rendered streets in clear air, in haze, and dehazed by each method."""
+    pictures = []
+    for seed in (3, 8):
+        hazy = hazy_scene(216, 320, seed)
+        pictures += [Image.fromarray(render_scene(seed, 216, 320).image), to_pil_image(hazy)]
+        pictures += [to_pil_image(Dehazer(method, weights.get(method))(hazy)[0]) for method in METHODS]
+    contact_sheet(pictures, 2 + len(METHODS), ["clear air", "haze", *METHODS], cell_width=320).save(out, quality=88)
+
+
+def hazy_scene(height: int, width: int, seed: int = 3) -> Tensor:
     """A rendered street behind thick haze, uint8 ``(3, H, W)``."""
-    scene = render_scene(3, height, width)
+    scene = render_scene(seed, height, width)
     t = np.exp(-0.03 * np.minimum(scene.depth, 300))[..., None]
     hazy = scene.image * t + 255 * np.array([0.83, 0.85, 0.87]) * (1 - t)
     return torch.from_numpy(hazy.round().astype(np.uint8)).permute(2, 0, 1).contiguous()
