@@ -12,6 +12,7 @@ that whatever else the machine does hits all alike. Variants:
 - ``source-float32``: our step in float32: what is left without the hardware
 - ``floor``: ``source``, then forward and backward of backbone and FPN on as many target images: the least ``grl`` can cost
 - ``grl``: our DMask R-CNN step on as many source as target images
+- ``teacher``: our mean-teacher step on as many source as target images, the teacher's part included
 
 The optimiser (SGD with momentum) is the same for all; loading, augmentation, gradient clipping and EMA take no part. The images
 are noise and the weights random (the same for all), so fewer RoIs are positive than late in training: about 25 of 512 per
@@ -19,6 +20,7 @@ image. On a machine that others use too, compare processor seconds with OMP_NUM_
 """
 
 import argparse
+import copy
 import json
 import platform
 import statistics
@@ -30,12 +32,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("torchvision", "source", "source-float32", "floor", "grl")
+VARIANTS = ("torchvision", "source", "source-float32", "floor", "grl", "teacher")
 # Ratio of seconds per step and what it says.
 RATIOS = (
     ("torchvision", "source", "speed-up of source over torchvision"),
     ("torchvision", "source-float32", "speed-up of source in float32 over torchvision"),
     ("grl", "floor", "grl step over its floor"),
+    ("teacher", "source", "teacher step over source"),
 )
 CLASSES = tuple(f"class {i}" for i in range(90))  # with background 91, as in torchvision's COCO models
 OBJECTS = 8  # per image; COCO has 7.3 on average
@@ -165,7 +168,7 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     from dmaskrcnn.config import TrainConfig
     from dmaskrcnn.data.sample import Batch
     from dmaskrcnn.detector import LEVELS, Detector
-    from dmaskrcnn.methods import GRL, Source
+    from dmaskrcnn.methods import build_method
 
     samples = [synthetic_sample(size, seed) for seed in range(2 * batch)]
     source, target = samples[:batch], samples[batch:]
@@ -188,14 +191,15 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
 
         return stock_step
 
-    name = "grl" if variant == "grl" else "source"
-    config = TrainConfig(method=name, target=(Path(),) if name == "grl" else (), image_size=size, max_size=size)
+    name = variant if variant in ("grl", "teacher") else "source"
+    config = TrainConfig(method=name, target=(Path(),) if name != "source" else (), image_size=size, max_size=size)
     detector = Detector(CLASSES, config.detector)
     detector.load_state_dict(stock_model(size).state_dict())
-    method = (GRL if name == "grl" else Source)(config, detector).to(device).train()
+    method = build_method(config, detector).to(device).train()
     detector.set_precision("float32" if variant == "source-float32" else "auto")
+    method.follow(copy.deepcopy(detector).eval())
     optimizer = optimizer_of(method)
-    pairs = Batch(source, [replace(s, objects=None) for s in target] if name == "grl" else [])
+    pairs = Batch(source, [replace(s, objects=None) for s in target] if name != "source" else [])
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
