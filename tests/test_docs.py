@@ -83,6 +83,7 @@ def test_python_snippets_run(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write_scenes(tmp_path / "hazy", 4, seed=7, size=(64, 96), visibility=(40, 80), labelled=False)
     for method in ("source", "grl"):
         train(tiny(method=method, iterations=1, out=tmp_path / "runs"))
+    train(tiny(method="source", name="adapt", iterations=1, out=tmp_path / "runs"))
     Image.open(next((scenes / "images").iterdir())).save(tmp_path / "street.jpg")
     monkeypatch.chdir(tmp_path)
     for page, code in snippets:

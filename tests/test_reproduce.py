@@ -97,7 +97,7 @@ def test_the_whole_table_in_small(
     assert [row.dehaze for row in rows] == ["none"] * 3 + ["aod-net"] * 2 + ["mscnn"] * 3
     assert [row.runs[0].name.split("-s0")[0] for row in rows[:3]] == ["mask-rcnn", "dmask1", "dmask2"]
     assert rows[7].runs == rows[4].runs == rows[2].runs
-    for said in ("paper, RTTS", "Other test images and another training", "Here: 1 iterations of 8 source images", "75,000;"):
+    for said in ("paper, RTTS", "Other test images and another training", "Iterations here: 1 of 8 source images", "75,000;"):
         assert said in " ".join(text.split())
         assert said in (out / "comparison.md").read_text()
     assert "the paper's network is larger: ResNet-101 FPN" in text

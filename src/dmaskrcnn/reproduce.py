@@ -215,7 +215,7 @@ def _notes(config: TrainConfig, budget: float, seeds: Sequence[int]) -> tuple[st
     return (
         "paper, RTTS: the published numbers (arXiv 1807.00202), authors' metric, one run each. Other test images and another "
         "training than here: compare order and gains, not levels.",
-        f"Here: {config.iterations:,} iterations of {config.batch} source images for each of the three trainings, {budget:.3g} "
+        f"Iterations here: {config.iterations:,} of {config.batch} source images in each of the three trainings, {budget:.3g} "
         f"times the paper's {ITERATIONS:,}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; from {config.weights}.",
         f"Preset {config.preset}: {network}"
         + (", the paper's." if config.preset == "paper" else "; the paper's network is larger: ResNet-101 FPN, 256, 800 px."),
