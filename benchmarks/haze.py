@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from dmaskrcnn.data import Annotations, Sample
+from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.haze import extinction, scatter, transmission
 from dmaskrcnn.haze.augment import HazeAugment
 from dmaskrcnn.haze.depth import class_heights, fit_ground, object_depths
@@ -40,7 +40,7 @@ def main() -> None:
     if args.rounds:
         speed(args.rounds)
     if args.sheet:
-        contact_sheet(args.sheet)
+        write_sheet(args.sheet)
 
 
 def depth_errors(scenes: int) -> None:
@@ -72,35 +72,30 @@ def speed(rounds: int) -> None:
     print(f"augmentation of 480 x 320: {min(times):.1f} ms at best, {statistics.median(times):.1f} in the median")
 
 
-def contact_sheet(path: Path) -> None:
-    """Rows: scenes. Columns: clear, estimated inverse depth, three visibilities, and below them random haze of the training."""
-    size, gap, title = (176, 256), 4, 20
+def write_sheet(path: Path) -> None:
+    """Rows: two scenes with both depths and three visibilities; then two others in random haze of the training."""
+    size = (176, 256)
     haze = HazeAugment(1.0, CLASSES)
-    columns = ("clear", "estimated depth", "visibility 150 m", "50 m", "20 m")
-    rows: list[list[NDArray[np.uint8]]] = []
+    pictures: list[NDArray[np.uint8] | torch.Tensor] = []
     for seed in (9, 21):
         scene = render_scene(seed, *size)
-        sample = sample_of(scene)
-        depth = picture_depth(sample, CLASSES, np.random.default_rng(3), focal=1.03 * size[1])
-        grey = (255 * np.clip(5 / depth, 0, 1) ** 0.5).astype(np.uint8)
-        hazy = [scatter(scene.image, transmission(depth, extinction(v)), AIRLIGHT) for v in (150, 50, 20)]
-        rows.append([scene.image, np.repeat(grey[..., None], 3, 2), *hazy])
+        depth = picture_depth(sample_of(scene), CLASSES, np.random.default_rng(3), focal=1.03 * size[1])
+        hazy = [scatter(scene.image, transmission(depth, extinction(v)), AIRLIGHT) for v in (400, 150, 50)]
+        pictures += [scene.image, shades(scene.depth), shades(depth), *hazy]
     for seed in (4, 35):
         sample = sample_of(render_scene(seed, *size))
-        samples = [haze(sample.image, sample.objects, np.random.default_rng(10 * seed + i)) for i in range(5)]
-        rows.append([s.permute(1, 2, 0).numpy() for s in samples])
-    height, width = len(rows) * (size[0] + gap) + 2 * title, 5 * (size[1] + gap) - gap
-    sheet = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, row in enumerate(rows):
-        top = number * (size[0] + gap) + title * (1 + (number >= 2))
-        for column, picture in enumerate(row):
-            sheet.paste(Image.fromarray(picture), (column * (size[1] + gap), top))
-    for column, name in enumerate(columns):
-        draw.text((column * (size[1] + gap) + 2, 3), name, fill="black", font_size=13)
-    draw.text((2, 2 * (size[0] + gap) + title + 2), "--haze-augment: random haze of the training", fill="black", font_size=13)
-    sheet.save(path, quality=88)
+        pictures.append(sample.image)
+        pictures += [haze(sample.image, sample.objects, np.random.default_rng(10 * seed + i)) for i in range(5)]
+    captions = ["clear", "true depth", "estimated depth", *(f"estimated depth, {v} m" for v in (400, 150, 50))]
+    captions += [""] * 6 + ["clear", *["--haze-augment"] * 5] + [""] * 6
+    contact_sheet(pictures, 6, captions, cell_width=size[1]).save(path, quality=88)
     print(path)
+
+
+def shades(depth: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Grey of inverse depth, white at 5 m and nearer, ``(H, W, 3)``."""
+    grey = (255 * np.clip(5 / depth, 0, 1) ** 0.5).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, 2)
 
 
 def sample_of(scene: Scene) -> Sample:

@@ -315,6 +315,12 @@ def test_files_of_others_stay(runs: list[Path], clear: Path, tmp_path: Path, fai
         shutil.rmtree(out)
 
 
+def test_reproduction_keeps_its_table(runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]):
+    (tmp_path / "reproduce.json").touch()
+    assert "holds a reproduction" in fails("--data", clear, "--out", tmp_path, "--runs", runs[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["reproduce.json"]
+
+
 def test_truncated_picture(own: tuple[list[Path], Path], tmp_path: Path, fails: Callable[..., str]):
     runs, data = own
     picture = sorted((data / "images").iterdir())[3]

@@ -15,7 +15,7 @@ from disk import contents
 
 from dmaskrcnn import reproduce as room
 from dmaskrcnn.cli import main
-from dmaskrcnn.comparison import load_comparison
+from dmaskrcnn.comparison import FORMAT, load_comparison
 from dmaskrcnn.config import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.reproduce import reproduce
@@ -205,6 +205,15 @@ def test_bad_input_leaves_nothing(arguments: dict[str, Any], tmp_path: Path, cha
     with pytest.raises(UserError, match=said):
         reproduce(**arguments | change)
     assert not (tmp_path / "out").exists()
+
+
+def test_comparison_keeps_its_table(arguments: dict[str, Any], pretended: list[str]):
+    arguments["out"].mkdir()
+    (arguments["out"] / "comparison.json").write_text(json.dumps({"format": FORMAT}))
+    with pytest.raises(UserError, match="out: holds a comparison, whose table would be replaced"):
+        reproduce(**arguments)
+    assert pretended == []
+    assert len(contents(arguments["out"])) == 1
 
 
 def test_data_without_labels(arguments: dict[str, Any], hazy: Path, tmp_path: Path):

@@ -73,12 +73,14 @@ def compare(
         options: see `compare_rows`.
 
     Raises:
-        UserError: unreadable input, no labels, no class in common, or files that cannot be written.
+        UserError: unreadable input, no labels, no class in common, files that cannot be written, or ``out`` is of `reproduce`.
     """
     if not runs:
         raise UserError("--runs is empty: name at least one run folder or COCO results JSON")
     if not dehaze:
         raise UserError(f"--dehaze is empty: name none, or some of {', '.join(LABELS)}")
+    if (Path(out) / "reproduce.json").exists():
+        raise UserError(f"{out}: holds a reproduction, whose table would be replaced; choose another --out")
     groups = group_runs(list({run.resolve(): run for run in map(Path, runs)}.values()))
     plans = [
         Plan(" + ".join(filter(None, (LABELS.get(method), group.name))), group.runs, method)

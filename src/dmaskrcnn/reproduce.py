@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .compare import Comparison, Plan, check_numbers, check_out, compare_rows
+from .comparison import is_comparison
 from .config import TrainConfig, read_yaml
 from .data import Dataset, open_dataset, open_images
 from .detector import Detector
@@ -180,8 +181,10 @@ def _check_numbers(budget: float, seeds: Sequence[int]) -> None:
 
 
 def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
-    """Raises UserError where ``reproduce.json`` is of other arguments, or no such file."""
+    """Raises UserError where ``reproduce.json`` is of other arguments, or no such file, or the folder one of `compare`."""
     if not path.exists():
+        if is_comparison(path.with_name("comparison.json")):
+            raise UserError(f"{path.parent}: holds a comparison, whose table would be replaced; choose another --out")
         return
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -218,6 +218,23 @@ def estimate_depth(
         The depth, float32 ``(H, W)``, metres in (0, FAR]; and metres to the median object, or where nothing is annotated, to
         the ground three quarters down the picture.
     """
+    ground, depths, reference, background = estimate_layout(image, boxes, heights, rng, focal)
+    return scene_depth(boxes, depths, masks, ground, (image.shape[1], image.shape[2]), background), reference
+
+
+def estimate_layout(
+    image: NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    heights: NDArray[np.float32],
+    rng: np.random.Generator,
+    focal: float | None = None,
+) -> tuple[Ground, NDArray[np.float32], float, NDArray[np.float32]]:
+    """What :func:`scene_depth` puts together, from what :func:`estimate_depth` is given.
+
+    Returns:
+        The ground; metres to each object, float32 ``(N,)``; the second result of :func:`estimate_depth`; and metres to the
+        background, float32 ``(H, W)``.
+    """
     size = (image.shape[1], image.shape[2])
     ground = fit_ground(boxes, heights, size, rng, focal)
     depths = object_depths(boxes, heights, ground)
@@ -225,4 +242,4 @@ def estimate_depth(
     reference = float(np.median(depths if len(depths) else bare_ground))
     near = reference * np.exp(rng.uniform(*np.log(BACKGROUND)))
     darkness = np.clip((SKY[1] - image.max(0) / 255) / (SKY[1] - SKY[0]), near / FAR, 1)
-    return scene_depth(boxes, depths, masks, ground, size, near / darkness), reference
+    return ground, depths, reference, near / darkness

@@ -35,7 +35,7 @@ from dmaskrcnn.data.sample import Sample
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 from dmaskrcnn.haze.dehazing.filters import fast_guided_filter
-from dmaskrcnn.haze.depth import EDGE, FAR, WINDOW, estimate_depth, reduced_objects
+from dmaskrcnn.haze.depth import EDGE, FAR, WINDOW, estimate_layout, reduced_objects, scene_depth
 from dmaskrcnn.haze.depth_maps import DepthMaps
 from dmaskrcnn.haze.scattering import extinction, random_airlight, scatter, smooth_field, transmission
 from dmaskrcnn.image_jobs import Outcome, kept_suffix, run_jobs, save_picture
@@ -126,7 +126,8 @@ def haze_images(
 
     Args:
         inputs: COCO JSON files, Pascal VOC folders, folders of images, images: as ``open_dataset`` takes them.
-        out: the folder to write to; made where missing. Files there that no earlier run wrote are left alone.
+        out: the folder to write to; made where missing. Files there that no earlier run wrote are left alone; what one wrote
+            at the same visibilities makes way.
         haze: what haze.
         drop_invalid: leave out annotations that are wrong, instead of stopping at the first.
         progress: report progress on stderr.
@@ -141,6 +142,7 @@ def haze_images(
     names = {value: f"{value:g}" for value in haze.visibilities}
     folders = {value: out / f"visibility-{name}" for value, name in names.items()}
     indices = [folder / "annotations.json" for folder in folders.values()] if data.labelled else []
+    outputs = {f"{kind}-{name}" for kind in ("visibility", "transmission") for name in names.values()}
     planned = {*indices, *(path for job in jobs for value in names for path in _paths(out, job, names[value]))}
     inputs_resolved = {os.path.realpath(job.source) for job in jobs}
     for path in sorted(planned):
@@ -162,6 +164,7 @@ def haze_images(
         if not begun:  # from here on what is planned is ours, even if a run is killed
             ours = sorted(path.relative_to(out).as_posix() for path in planned | earlier)
             write_text(index, json.dumps({**described, "complete": False, "pictures": [], "files": ours}, indent=1) + "\n")
+            _clear_away({path for path in earlier - planned if path.relative_to(out).parts[0] in outputs})
             begun = True
         return [partial(_write, job, sample, depth, data.classes, haze, out) for job, (sample, depth) in batch]
 
@@ -213,10 +216,20 @@ def _listed(index: Path) -> set[Path]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         if content["format"] == FORMAT:
-            return {index.parent / name for name in content["files"] if not Path(name).is_absolute()}
+            names = [name for name in content["files"] if not Path(name).is_absolute() and ".." not in Path(name).parts]
+            return {index.parent / name for name in names if Path(name).parts}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise UserError(f"{index}: exists and was not written by dmaskrcnn haze; choose another --out")
+
+
+def _clear_away(files: set[Path]) -> None:
+    """Delete what an earlier run left in a folder written anew: its pictures would join the data set, its labels be wrong."""
+    for path in files:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be removed ({error.strerror}); choose another --out") from error
 
 
 def _paths(out: Path, job: _Job, visibility: str) -> tuple[Path, Path]:
@@ -268,7 +281,14 @@ def picture_depth(
     longer = max(image.shape[-2:])
     step = max(1, round(longer / REDUCED))
     small = F.avg_pool2d(image, step, ceil_mode=True)
-    depth, _ = estimate_depth(small.numpy(), *reduced_objects(sample.objects, classes, step), rng, (focal or longer) / step)
+    boxes, heights, masks = reduced_objects(sample.objects, classes, step)
+    ground, depths, _, background = estimate_layout(small.numpy(), boxes, heights, rng, (focal or longer) / step)
+    boxed = np.array([mask is None for mask in masks], dtype=bool)
+    depth = scene_depth(boxes[boxed], depths[boxed], [None] * int(boxed.sum()), ground, small.shape[-2:], background)
     guides = image.mean(0).div_(255), small.mean(0).div_(255)
     inverse = fast_guided_filter(*guides, torch.from_numpy(1 / depth), WINDOW, EDGE)
+    if sample.objects is not None:  # masks come last, in full size: the filter would draw a rim of clear air around them
+        for i in np.flatnonzero(~boxed):
+            cover = F.avg_pool2d(sample.objects.masks[i][None].float(), 3, 1, 1, count_include_pad=False)[0]
+            inverse = torch.maximum(inverse, inverse + cover * (1 / float(depths[i]) - inverse))
     return (1 / inverse.clamp_(min=1 / FAR)).numpy()
