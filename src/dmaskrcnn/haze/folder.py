@@ -284,7 +284,9 @@ def picture_depth(
     boxes, heights, masks = reduced_objects(sample.objects, classes, step)
     ground, depths, _, background = estimate_layout(small.numpy(), boxes, heights, rng, (focal or longer) / step)
     boxed = np.array([mask is None for mask in masks], dtype=bool)
-    depth = scene_depth(boxes[boxed], depths[boxed], [None] * int(boxed.sum()), ground, small.shape[-2:], background)
+    depth = scene_depth(
+        boxes[boxed], depths[boxed], [None] * int(boxed.sum()), ground, (small.shape[-2], small.shape[-1]), background
+    )
     guides = image.mean(0).div_(255), small.mean(0).div_(255)
     inverse = fast_guided_filter(*guides, torch.from_numpy(1 / depth), WINDOW, EDGE)
     if sample.objects is not None:  # masks come last, in full size: the filter would draw a rim of clear air around them
