@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from dmaskrcnn.cli import main
 from dmaskrcnn.config import TrainConfig
 from dmaskrcnn.data import Annotations, Augmentation, Sample, open_dataset
 from dmaskrcnn.errors import UserError
@@ -192,6 +193,16 @@ def test_old_configurations_have_no_haze(tiny: Callable[..., TrainConfig]):
 def test_the_probability_must_be_one(tiny: Callable[..., TrainConfig], value: float):
     with pytest.raises(UserError, match=r"--haze-augment must be in \[0, 1\]"):
         tiny(haze_augment=value)
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.01", "nan"])
+def test_the_command_line_refuses_what_is_no_probability(value: str, tmp_path: Path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--method", "source", "--source", "clear", "--haze-augment", value, "--out", str(tmp_path / "runs")])
+    assert caught.value.code == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("dmaskrcnn: --haze-augment must be in [0, 1], got ")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.realdata

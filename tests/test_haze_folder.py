@@ -14,10 +14,9 @@ from PIL import Image
 
 from dmaskrcnn import image_jobs
 from dmaskrcnn.cli import main
-from dmaskrcnn.data import decode_image, open_dataset, open_images
+from dmaskrcnn.data import Annotations, Sample, decode_image, open_dataset, open_images
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.haze import DepthMaps, folder
-from dmaskrcnn.haze.depth_maps import fill_unknown, open_depth_maps
+from dmaskrcnn.haze import folder
 from dmaskrcnn.haze.folder import HazeConditions, haze_images
 from dmaskrcnn.scenes import render_scene
 
@@ -216,6 +215,47 @@ def test_only_files_of_earlier_runs_are_overwritten(clear: Path, tmp_path: Path)
     assert contents(out) == before
 
 
+def test_what_an_earlier_run_left_at_this_visibility_joins_no_new_data_set(clear: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    haze_images([clear], out, HazeConditions((30, 60)), progress=False)
+    (out / "visibility-30" / "images" / "mine.txt").write_text("mine")
+    (tmp_path / "others.txt").write_text("another's")
+    listed = json.loads((out / "haze.json").read_text())
+    listed["files"] += ["visibility-30/../../others.txt", str(tmp_path / "others.txt"), "."]  # a list that was tampered with
+    (out / "haze.json").write_text(json.dumps(listed))
+    haze_images([clear / "images" / "000004.png"], out, HazeConditions((30,)), progress=False)
+    assert {name for name in contents(out) if "-30/" in name} == {
+        "transmission-30/000004.png",
+        "visibility-30/images/000004.png",
+        "visibility-30/images/mine.txt",
+    }
+    assert len(open_dataset(out / "visibility-60")) == 6
+    assert not open_dataset(out / "visibility-30").labelled  # the labels were those of other pictures
+    assert (tmp_path / "others.txt").exists()
+
+
+def test_wrong_annotations_are_left_out_on_demand(tmp_path: Path):
+    source = write_coco(tmp_path, [coco_object(1), coco_object(2, bbox=(2, 3, -1, 5))])
+    main(f"haze {source} --visibility 30 --out {tmp_path}/out --drop-invalid".split())
+    data = open_dataset(tmp_path / "out" / "visibility-30")
+    assert sum(len(data.annotations(i)) for i in range(len(data))) == 1
+
+
+def test_a_mask_has_no_rim_of_clear_air():
+    """Against a wall that looks the same: nothing but the mask tells where the object ends."""
+    image = torch.full((3, 400, 640), 120, dtype=torch.uint8)
+    mask = torch.zeros(1, 400, 640, dtype=torch.bool)
+    mask[0, 100:380, 200:330] = True
+    flag = torch.ones(1, dtype=torch.bool)
+    box = torch.tensor([[200.0, 100.0, 330.0, 380.0]])
+    sample = Sample(image, Path("x.png"), 1, Annotations(box, torch.zeros(1, dtype=torch.int64), mask, flag, ~flag, ~flag))
+    for seed in range(3):
+        depth = folder.picture_depth(sample, ("person",), np.random.default_rng(seed))
+        assert np.ptp(depth[101:379, 201:329]) < 0.01 * depth[200, 250]
+        assert depth[110, 205] < 0.8 * depth[110, 180]
+        np.testing.assert_allclose(depth[110, :199], depth[110, 20], rtol=1e-3)
+
+
 def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path: Path):
     write_image(tmp_path / "x.png")
     for _ in range(2):
@@ -350,37 +390,3 @@ def test_bad_input_ends_in_one_line(arguments: str, message: str, tmp_path: Path
     assert len(error) == 1
     assert any(part in error[0] for part in message.split("|"))
     assert contents(tmp_path) == before
-
-
-# --- depth maps ---------------------------------------------------------------------------------------------------------------
-
-
-def test_maps_are_found_by_path_then_by_name(tmp_path: Path):
-    for name in ("a/x.npy", "b/x.npy", "c/only_depth.npy", "img_001.npy"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        np.save(tmp_path / name, np.ones((2, 2)))
-    maps = DepthMaps(tmp_path)
-    assert maps.find(Path("a/x.jpg")) == tmp_path / "a" / "x.npy"
-    assert maps.find(Path("elsewhere/only_rgb.png")) == tmp_path / "c" / "only_depth.npy"
-    for missing in ("x.jpg", "img_002.jpg", "img.jpg"):  # of two the one is not guessed, nor a neighbour taken
-        with pytest.raises(UserError, match=r"depth maps? for"):
-            maps.find(Path(missing))
-    assert open_depth_maps(None) is None
-
-
-def test_unknown_depth_is_filled_from_the_farther_side():
-    rng = np.random.default_rng(0)
-    depth = rng.uniform(1, 50, (12, 15)).astype(np.float32)
-    known = rng.random((12, 15)) < 0.3
-    known[4:7] = False
-    known[0] = False
-    expected = depth.copy()
-    for y in range(12):
-        row = min((r for r in range(12) if known[r].any()), key=lambda r, y=y: (abs(r - y), r))
-        for x in range(15):
-            if not known[y, x]:
-                left = [depth[row, i] for i in range(x, -1, -1) if known[row, i]][:1]
-                right = [depth[row, i] for i in range(x, 15) if known[row, i]][:1]
-                expected[y, x] = max(left + right)
-    np.testing.assert_array_equal(fill_unknown(depth, known), expected)
-    assert fill_unknown(depth, np.ones_like(known)) is depth

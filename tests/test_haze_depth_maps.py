@@ -1,0 +1,43 @@
+"""Depth maps: which file belongs to a picture, and what stands in for unknown depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.haze import DepthMaps
+from dmaskrcnn.haze.depth_maps import fill_unknown, open_depth_maps
+
+
+def test_maps_are_found_by_path_then_by_name(tmp_path: Path):
+    for name in ("a/x.npy", "b/x.npy", "c/only_depth.npy", "img_001.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / name, np.ones((2, 2)))
+    maps = DepthMaps(tmp_path)
+    assert maps.find(Path("a/x.jpg")) == tmp_path / "a" / "x.npy"
+    assert maps.find(Path("elsewhere/only_rgb.png")) == tmp_path / "c" / "only_depth.npy"
+    for missing in ("x.jpg", "img_002.jpg", "img.jpg"):  # of two the one is not guessed, nor a neighbour taken
+        with pytest.raises(UserError, match=r"depth maps? for"):
+            maps.find(Path(missing))
+    assert open_depth_maps(None) is None
+
+
+def test_unknown_depth_is_filled_from_the_farther_side():
+    rng = np.random.default_rng(0)
+    depth = rng.uniform(1, 50, (12, 15)).astype(np.float32)
+    known = rng.random((12, 15)) < 0.3
+    known[4:7] = False
+    known[0] = False
+    expected = depth.copy()
+    for y in range(12):
+        row = min((r for r in range(12) if known[r].any()), key=lambda r, y=y: (abs(r - y), r))
+        for x in range(15):
+            if not known[y, x]:
+                left = [depth[row, i] for i in range(x, -1, -1) if known[row, i]][:1]
+                right = [depth[row, i] for i in range(x, 15) if known[row, i]][:1]
+                expected[y, x] = max(left + right)
+    np.testing.assert_array_equal(fill_unknown(depth, known), expected)
+    assert fill_unknown(depth, np.ones_like(known)) is depth
