@@ -195,6 +195,23 @@ class TestInterruption:
         resume(broken)
         assert_same_bits(unbroken, broken)
 
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_signal_to_all_processes_saves_and_ends(self, tiny: Make, tmp_path: Path, number: int):
+        """As a terminal, systemd or a queue sends it: to the processes that load images, too."""
+        config = tiny(iterations=40, name="stopped", workers=1)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
+        command = [sys.executable, "-m", "dmaskrcnn", "train", "--config", str(tmp_path / "config.yaml")]
+        log = tmp_path / "log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while "iteration 2" not in log.read_text() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        assert process.wait(timeout=60) == 128 + number, log.read_text()
+        assert "Traceback" not in log.read_text()
+        assert load_checkpoint(Path(config.out) / "stopped-1")["iteration"] > 0
+
     def test_resume_refuses_other_data(self, clear: Path, tiny: Make, tmp_path: Path):
         hazy = write_scenes(tmp_path / "hazy", 3, seed=5, size=(64, 96), visibility=(40, 80), labelled=False)
         run = train(tiny(target=(hazy,), iterations=1))

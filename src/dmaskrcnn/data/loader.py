@@ -173,7 +173,9 @@ def _as_is(item: object) -> object:
 
 
 def _start_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's, which saves and then ends the workers
+    # Both reach a whole group of processes at once, and are the main process's: it saves and then ends the workers.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 
