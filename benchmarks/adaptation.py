@@ -41,8 +41,8 @@ METHODS: dict[str, list[str]] = {
     "grl-paper": ["--method", "grl", "--classifier", "paper"],
     "grl-both": ["--method", "grl", "--grl-on", "both"],
     "teacher": ["--method", "teacher"],
-    "teacher-haze": ["--method", "teacher", "--burn-in", "0.4", *HAZE],
-    "teacher-haze-grl": ["--method", "teacher", "--burn-in", "0.4", "--align", *HAZE],
+    "teacher-haze": ["--method", "teacher", "--burn-in", "0.25", *HAZE],
+    "teacher-haze-grl": ["--method", "teacher", "--burn-in", "0.25", "--align", *HAZE],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }

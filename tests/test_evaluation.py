@@ -13,6 +13,7 @@ from dmaskrcnn import Detector, evaluate, open_dataset, paired_difference
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation import classes_to_score, evaluate_to, folder_name, open_test_set, output_folders, predictions
 from dmaskrcnn.presets import DetectorConfig
+from dmaskrcnn.weights import which_weights
 
 CONFIG = DetectorConfig(
     backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8
@@ -218,3 +219,15 @@ def test_picture_of_another_size_than_annotated(run: Path, tmp_path: Path):
     write_image(tmp_path / "images" / "001.png", 40, 50)
     with pytest.raises(UserError, match="the picture is 50x40 but its annotations say 30x20"):
         evaluate(run, data, bootstrap=0)
+
+
+def test_the_weights_scored_are_named(run: Path, tmp_path: Path):
+    detector = Detector.load(run)
+    for method, weights, finished, expected in (
+        ("teacher", "ema", True, "the teacher: averaged weights (EMA), iteration 1,500"),
+        ("source", "ema", False, "averaged weights (EMA), iteration 1,500, training not finished"),
+        ("teacher", "last", True, "weights of the last iteration, iteration 1,500"),
+    ):
+        detector.save(tmp_path, method=method, weights=weights, iteration=1500, finished=finished)
+        assert which_weights(tmp_path) == expected
+    assert which_weights(run) == which_weights(tmp_path / "missing") == which_weights(tmp_path / "model.json") == ""

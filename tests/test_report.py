@@ -110,7 +110,14 @@ def test_all_sections_in_order(whole: Path):
     for said in ("detection loss", "domain loss", "domain accuracy", "pseudo-labels per hazy image", "learning rate"):
         assert said in text
     assert "mean score of the pseudo-labels" not in text  # no run has that column
-    for said in ("dmaskrcnn 0", "torch 2", "8 images", "preset", "iteration 60, finished", "60 iterations in 0.1 minutes"):
+    for said in (
+        "dmaskrcnn 0",
+        "torch 2",
+        "8 images",
+        "preset",
+        "averaged weights (EMA), iteration 60",
+        "60 iterations in 0.1 minutes",
+    ):
         assert said in text
     assert whole.stat().st_size < 4e6
 

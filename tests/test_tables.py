@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,15 @@ def test_one_row_alone():
         assert "Difference" not in text
         assert "s/image" not in text
         assert "do not contain what another seed would change" in text
+
+
+def test_the_weights_scored_are_named(tmp_path: Path):
+    said = {"method": "teacher", "weights": "ema", "iteration": 450, "finished": True}
+    (tmp_path / "model.json").write_text(json.dumps(said))
+    first, second, _ = comparison().rows
+    for rows, who in (
+        ((first, replace(second, runs=(tmp_path,))), second.name),
+        ((replace(first, runs=(tmp_path,)),), "all rows"),
+    ):
+        text = terminal(Comparison(tuple(rows), (Path("test"),), {}, Path("out")))
+        assert f"Scored of {who}: the teacher: averaged weights (EMA), iteration 450." in " ".join(text.split())

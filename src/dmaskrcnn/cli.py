@@ -414,6 +414,7 @@ def _evaluate(verb: Evaluate) -> None:
     from .evaluation import classes_to_score, evaluate_to, output_folders
     from .metrics.scores import difference_table
     from .scoring import paired_difference
+    from .weights import which_weights
 
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
@@ -422,7 +423,8 @@ def _evaluate(verb: Evaluate) -> None:
     all_scores = []
     for run, out in zip(verb.runs, output_folders(verb.runs, verb.data, verb.out), strict=True):
         scores = evaluate_to(out, run, verb.data, **options)
-        print(f"{run}\n{scores.table()}\n")
+        which = which_weights(run)
+        print(f"{run}{which and f' ({which})'}\n{scores.table()}\n")
         if out:
             print(f"{'scores' if run.suffix == '.json' else 'predictions and scores'}: {out}\n")
         all_scores.append(scores)
@@ -459,8 +461,11 @@ def _predict(verb: Predict) -> None:
     from .detector import Detector
     from .distributed import resolve_device
     from .predict import predict_images
+    from .weights import which_weights
 
     detector = Detector.load(verb.run).to(resolve_device(verb.device)).set_precision()
+    if which := which_weights(verb.run):
+        print(f"{verb.run}: {which}", file=sys.stderr)
     print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
 
 

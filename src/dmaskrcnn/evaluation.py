@@ -21,7 +21,7 @@ from .errors import UserError
 from .files import check_writable, write_text
 from .results import load_results, save_results
 from .scoring import Scores, score
-from .weights import read_description
+from .weights import read_description, which_weights
 
 
 def evaluate(
@@ -148,7 +148,8 @@ def evaluate_to(out: Path | None, run: Path, data: Sequence[Path], **options: An
         check_writable(out)
     scores = evaluate(run, data, results=results, progress=True, **options)
     if out:
-        write_text(out / "scores.json", json.dumps(scores.to_dict(), indent=2) + "\n")
+        which = {"scored": which_weights(run) or "predictions made before"}
+        write_text(out / "scores.json", json.dumps(which | scores.to_dict(), indent=2) + "\n")
     return scores
 
 

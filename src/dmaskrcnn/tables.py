@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .comparison import Comparison, Row
 from .metrics.bootstrap import Difference, Metric
 from .metrics.scores import aligned
+from .weights import which_weights
 
 SUMMARY = {"voc/AP50": "VOC AP50", "box/AP": "COCO box AP", "mask/AP": "COCO mask AP", "legacy/mAP": "authors' metric"}
 CLASSES_SHOWN = 10  # those with the most objects; all are in the CSV
@@ -159,6 +160,11 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
         lines.append("One training run per row: the intervals do not contain what another seed would change.")
     if any(not math.isnan(row.seconds_per_image) for row in comparison.rows):
         lines.append("s/image: dehazing and detection, median over the images, on this machine.")
+    named = [(which_weights(run), row.name) for row in comparison.rows for run in row.runs]
+    for which in dict.fromkeys(which for which, _ in named if which):
+        names = list(dict.fromkeys(name for one, name in named if one == which))
+        rows = "all rows" if {which} == {one for one, _ in named} else ", ".join(names)
+        lines.append(f"Scored of {rows}: {which}.")
     if len(first.objects) > CLASSES_SHOWN:
         lines.append(f"The {CLASSES_SHOWN} most frequent classes are shown; all are in comparison.csv.")
     return [*lines, *comparison.notes]

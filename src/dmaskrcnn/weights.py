@@ -73,6 +73,20 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
         raise UserError(f"{file}: not a detector's description ({reason}); train again or restore the file") from error
 
 
+def which_weights(run: Path) -> str:
+    """Which of a training's weights a run folder holds, in words: averaged or the last, the teacher's or not, from when.
+
+    Empty where there is no ``model.json`` that says so, as of predictions that were made elsewhere.
+    """
+    try:
+        model = json.loads((run / "model.json").read_text(encoding="utf-8"))
+        kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[model["weights"]]
+        owner = "the teacher: " if (model["method"], model["weights"]) == ("teacher", "ema") else ""
+        return f"{owner}{kind}, iteration {model['iteration']:,}" + ("" if model["finished"] else ", training not finished")
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def load_backbone(body: nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Load a classification network's weights into the backbone, without its head. Raises UserError for another network's."""
     state = {k.removeprefix("features."): v for k, v in state.items()}

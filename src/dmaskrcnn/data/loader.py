@@ -6,12 +6,14 @@ import hashlib
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,11 +153,25 @@ def batch_loader(
     with warnings.catch_warnings():
         # Python ≥ 3.12 warns of any fork beside threads; workers use one thread and no lock of the parent's.
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
-        arriving = iter(loader)
+        arriving = _iterate(loader)
     for item in arriving:
         if isinstance(item, UserError):
             raise item
         yield unpack(item)
+
+
+def _iterate(loader: DataLoader) -> Iterator[Any]:
+    """``iter(loader)``, where the death of a worker is an error when a batch is asked for, and only then.
+
+    PyTorch's own handler raises it wherever the main process happens to be, in the middle of a training step: a SIGTERM sent to
+    all processes, as systemd and queues do, would then cost the run its last state.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    previous = signal.getsignal(signal.SIGCHLD)
+    arriving = iter(loader)
+    signal.signal(signal.SIGCHLD, previous or signal.SIG_DFL)
+    return arriving
 
 
 class _Iterations:
@@ -173,9 +189,7 @@ def _as_is(item: object) -> object:
 
 
 def _start_worker(_: int) -> None:
-    # Both reach a whole group of processes at once, and are the main process's: it saves and then ends the workers.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's, which saves and then ends the workers
     torch.set_num_threads(1)
 
 

@@ -19,6 +19,7 @@ from dmaskrcnn.data import open_dataset
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.plots import read_metrics
 from dmaskrcnn.report.material import Material
+from dmaskrcnn.weights import which_weights
 
 _FACTS = ("method", "preset", "seed", "weights", "source", "target", "test")
 
@@ -79,10 +80,7 @@ def _run(run: Path) -> str:
         facts["source holds"] = escape(counted)
     try:
         model = json.loads(_text(run / "model.json") or "{}")
-        state = "finished" if model.get("finished") else "not finished"
-        if "iteration" in model:
-            kind = {"ema": "averaged (EMA)", "last": "last"}.get(str(model.get("weights")), str(model.get("weights")))
-            facts["saved weights"] = escape(f"{kind}, iteration {model['iteration']}, {state}")
+        facts["scored"] = escape(which_weights(run))
         facts["classes"] = escape(_plain(model.get("classes", [])))
     except (ValueError, AttributeError):
         pass
