@@ -20,7 +20,7 @@ from ..data.sample import Annotations, Batch
 from ..detector import Detector
 from ..distillation import View, distil, distil_masks, pseudo_labels
 from ..distributed import average
-from ..rcnn import split
+from ..rcnn import Features, split
 from .base import Method
 
 START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
@@ -57,18 +57,16 @@ class Teacher(Method):
 
     def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The detection losses of the source and, beside them under names with ``target_``, those of the target."""
-        detector, samples = self.detector, [*batch.source, *batch.target]
-        images = detector.normalise([s.image for s in samples])
-        features = detector.features(images)  # one pass for both domains
-        count = len(batch.source)
+        detector = self.detector
         objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        seeds = [s.seed for s in samples]
-        first = ImageList(images.tensors[:count], images.image_sizes[:count])
+        seeds = [s.seed for s in (*batch.source, *batch.target)]
+        count = len(batch.source)
         if not batch.target:
-            return detector.losses(first, features, objects, seeds), {}
-        halves = split(features, count)
+            images = detector.normalise([s.image for s in batch.source])
+            return detector.losses(images, detector.features(images), objects, seeds), {}
+        first, second, halves = _both(detector, batch)
         losses = detector.losses(first, halves[0], objects, seeds[:count])
-        own = self._view(detector, images, halves[1], count)
+        own = View(second, halves[1], detector.rpn.outputs(second, halves[1]))
         found, logs = self._target_losses(batch, own, seeds[count:])
         losses |= {f"loss_target_{name}": loss for name, loss in found.items()}
         if self.alignment is not None:
@@ -82,7 +80,8 @@ class Teacher(Method):
             images = teacher.normalise(
                 [s.image if s.weak is None else s.weak for s in batch.target], own.images.tensors.shape[-2:]
             )
-            view = self._view(teacher, images, teacher.features(images), 0)
+            features = teacher.features(images)
+            view = View(images, features, teacher.rpn.outputs(images, features))
         brought = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
         if brought:
             losses = detector.losses(own.images, own.features, brought, seeds)
@@ -101,12 +100,6 @@ class Teacher(Method):
         }
         self._adapt_thresholds(torch.cat([o.labels for o in labels]), score)
         return losses, logs
-
-    @staticmethod
-    def _view(detector: Detector, images: ImageList, features: dict[str, Tensor], start: int) -> View:
-        """The network's outputs for the images from ``start`` on, whose ``features`` these are."""
-        images = ImageList(images.tensors[start:], images.image_sizes[start:])
-        return View(images, features, detector.rpn.outputs(images, features))
 
     @torch.no_grad()
     def _adapt_thresholds(self, labels: Tensor, scores: Tensor) -> None:
@@ -158,6 +151,24 @@ class Teacher(Method):
         self.history.update(state["labels"])
         if self.alignment is not None:
             self.alignment.load_watch_state(state["alignment"])
+
+
+def _both(detector: Detector, batch: Batch) -> tuple[ImageList, ImageList, tuple[Features, Features]]:
+    """The source's images, the target's, and the features of each.
+
+    Each domain is padded to its own size: to a common one, four photographs of each cost a fifth more. But a network with
+    BatchNorm sees both at once, since its statistics must hold for both.
+    """
+    source, target = ([s.image for s in samples] for samples in (batch.source, batch.target))
+    if detector.config.norm == "batch":
+        images = detector.normalise([*source, *target])
+        count = len(source)
+        first, second = (
+            ImageList(images.tensors[part], images.image_sizes[part]) for part in (slice(count), slice(count, None))
+        )
+        return first, second, split(detector.features(images), count)
+    first, second = detector.normalise(source), detector.normalise(target)
+    return first, second, (detector.features(first), detector.features(second))
 
 
 def _per_image(objects: list[Annotations]) -> Tensor:
