@@ -6,6 +6,8 @@ import torch
 from dmaskrcnn.data import Annotations, Batch, Sample
 from dmaskrcnn.detector import Detector
 from dmaskrcnn.methods import build_method
+from dmaskrcnn.methods.base import features_of_both
+from dmaskrcnn.presets import DetectorConfig
 
 
 def sample(seed: int, labelled: bool) -> Sample:
@@ -112,3 +114,16 @@ def test_negative_images_train(tiny):
     assert all(torch.isfinite(v) for v in losses.values())
     assert losses["loss_box_reg"] == losses["loss_mask"] == 0
     sum(losses.values()).backward()
+
+
+@pytest.mark.parametrize(("norm", "alike", "same"), [("frozen", True, True), ("frozen", False, False), ("batch", False, True)])
+def test_padding_of_both_domains(norm, alike, same):
+    """A domain classifier, and BatchNorm, must not see that one domain's pictures are smaller."""
+    config = DetectorConfig("resnet18", 16, 16, image_size=64, max_size=96, norm=norm)
+    small = Sample(torch.zeros(3, 32, 32, dtype=torch.uint8), __file__, 4)
+    batch = Batch([sample(1, True)], [small, small])
+    first, second, halves = features_of_both(Detector(("car",), config), batch, alike)
+    assert (first.image_sizes, second.image_sizes) == ([(64, 96)], [(32, 32)] * 2)
+    assert [len(images.tensors) for images in (first, second)] == [len(half["0"]) for half in halves] == [1, 2]
+    assert (first.tensors.shape[2:] == second.tensors.shape[2:]) == same
+    assert (halves[0]["0"].shape[2:] == halves[1]["0"].shape[2:]) == same

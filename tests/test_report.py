@@ -119,6 +119,7 @@ def test_all_sections_in_order(whole: Path):
         "60 iterations in 0.1 minutes",
     ):
         assert said in text
+    assert "not finished" not in text
     assert whole.stat().st_size < 4e6
 
 

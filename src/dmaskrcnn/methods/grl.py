@@ -10,15 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models.detection.image_list import ImageList
 
 from ..alignment import Alignment
 from ..config import TrainConfig
 from ..data.sample import Batch
 from ..detector import Detector
 from ..domain import LN2
-from ..rcnn import split
-from .base import Method
+from .base import Method, features_of_both
 
 
 class GRL(Method):
@@ -40,19 +38,15 @@ class GRL(Method):
 
     def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Detection losses of the source half and the domain loss of both; the latter alone while the detector is frozen."""
-        detector, samples = self.detector, [*batch.source, *batch.target]
-        images = detector.normalise([s.image for s in samples])
+        detector = self.detector
         adapting = any(p.requires_grad for p in detector.parameters())
         with torch.set_grad_enabled(adapting):
-            features = detector.features(images)  # one pass for both domains: they share their padded size
-        count = len(batch.source)
-        halves, sizes = split(features, count), (images.image_sizes[:count], images.image_sizes[count:])
-        losses, logs = self.alignment(detector, halves, sizes, progress)
+            first, second, halves = features_of_both(detector, batch, padded_alike=True)
+        losses, logs = self.alignment(detector, halves, (first.image_sizes, second.image_sizes), progress)
         if not adapting:
             return losses, logs
-        images = ImageList(images.tensors[:count], images.image_sizes[:count])
         objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        return detector.losses(images, halves[0], objects, [s.seed for s in batch.source]) | losses, logs
+        return detector.losses(first, halves[0], objects, [s.seed for s in batch.source]) | losses, logs
 
     def watch(self, values: dict[str, float]) -> str | None:
         """Stop before detection is destroyed."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models.detection.image_list import ImageList
 
 from ..alignment import Alignment
 from ..config import TrainConfig
@@ -20,8 +19,7 @@ from ..data.sample import Annotations, Batch
 from ..detector import Detector
 from ..distillation import View, distil, distil_masks, pseudo_labels
 from ..distributed import average
-from ..rcnn import Features, split
-from .base import Method
+from .base import Method, features_of_both
 
 START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
 MOMENTUM = 0.99  # of the running means behind thresholds and warnings
@@ -64,7 +62,7 @@ class Teacher(Method):
         if not batch.target:
             images = detector.normalise([s.image for s in batch.source])
             return detector.losses(images, detector.features(images), objects, seeds), {}
-        first, second, halves = _both(detector, batch)
+        first, second, halves = features_of_both(detector, batch, padded_alike=self.alignment is not None)
         losses = detector.losses(first, halves[0], objects, seeds[:count])
         own = View(second, halves[1], detector.rpn.outputs(second, halves[1]))
         found, logs = self._target_losses(batch, own, seeds[count:])
@@ -151,24 +149,6 @@ class Teacher(Method):
         self.history.update(state["labels"])
         if self.alignment is not None:
             self.alignment.load_watch_state(state["alignment"])
-
-
-def _both(detector: Detector, batch: Batch) -> tuple[ImageList, ImageList, tuple[Features, Features]]:
-    """The source's images, the target's, and the features of each.
-
-    Each domain is padded to its own size: to a common one, four photographs of each cost a fifth more. But a network with
-    BatchNorm sees both at once, since its statistics must hold for both.
-    """
-    source, target = ([s.image for s in samples] for samples in (batch.source, batch.target))
-    if detector.config.norm == "batch":
-        images = detector.normalise([*source, *target])
-        count = len(source)
-        first, second = (
-            ImageList(images.tensors[part], images.image_sizes[part]) for part in (slice(count), slice(count, None))
-        )
-        return first, second, split(detector.features(images), count)
-    first, second = detector.normalise(source), detector.normalise(target)
-    return first, second, (detector.features(first), detector.features(second))
 
 
 def _per_image(objects: list[Annotations]) -> Tensor:

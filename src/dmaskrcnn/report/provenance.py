@@ -80,7 +80,7 @@ def _run(run: Path) -> str:
         facts["source holds"] = escape(counted)
     try:
         model = json.loads(_text(run / "model.json") or "{}")
-        facts["scored"] = escape(which_weights(run))
+        facts["saved weights"] = escape(which_weights(run))
         facts["classes"] = escape(_plain(model.get("classes", [])))
     except (ValueError, AttributeError):
         pass
