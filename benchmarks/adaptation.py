@@ -41,8 +41,10 @@ METHODS: dict[str, list[str]] = {
     "grl-paper": ["--method", "grl", "--classifier", "paper"],
     "grl-both": ["--method", "grl", "--grl-on", "both"],
     "teacher": ["--method", "teacher"],
-    "teacher-haze": ["--method", "teacher", "--burn-in", "0.25", *HAZE],
-    "teacher-haze-grl": ["--method", "teacher", "--burn-in", "0.25", "--align", *HAZE],
+    "teacher-haze": ["--method", "teacher", *HAZE],
+    "teacher-haze-boxes": ["--method", "teacher", "--distil-boxes", *HAZE],
+    "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],
+    "teacher-haze-grl": ["--method", "teacher", "--align", *HAZE],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }
@@ -156,20 +158,31 @@ def score(args: argparse.Namespace) -> None:
         for folder in sorted(f for f in args.out.glob(f"{method}-seed*-1") if finished(f)):
             scores = evaluate(folder, args.test, results=folder / "predictions.json")
             counted = [name for name, n in scores.objects.items() if n >= LEAST_OBJECTS]
-            scores.metrics["mean"] = mean_of([scores[f"voc/AP50/{name}"] for name in counted])
+            for metric in per_class(scores) if counted else ():
+                scores.metrics[f"{metric} mean"] = mean_of([scores[f"{metric}/{name}"] for name in counted])
             rows.setdefault(method, {})[int(folder.name.split("-seed")[1].split("-")[0])] = scores
     if FIRST not in rows:
         sys.exit(f"{args.out}: no finished run of {FIRST}, to which all others are compared")
     with (args.out / "scored.log").open("a") as log:
         log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(args.test)}: {', '.join(rows)}\n")
     scores = next(iter(rows[FIRST].values()))
-    titles = {f"voc/AP50/{name}": f"{name} AP50 ({n} objects)" for name, n in scores.objects.items() if n >= LEAST_OBJECTS}
-    titles |= {"mean": "mean AP50 of these classes", "box/AP": "COCO box AP"}
-    if "mask/AP50" in scores.metrics:
-        titles |= {"mask/AP50": "mask AP50", "mask/AP": "COCO mask AP"}
+    counted = {name: n for name, n in scores.objects.items() if n >= LEAST_OBJECTS}
+    titles = {}
+    for metric, title in per_class(scores).items():
+        titles |= {f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in counted.items()}
+        if len(counted) > 1:
+            titles[f"{metric} mean"] = f"mean {title} of these classes"
+    titles |= {
+        metric: title for metric, title in (("box/AP", "COCO box AP"), ("mask/AP", "COCO mask AP")) if metric in scores.metrics
+    }
     text = "\n\n".join(table(args.out, rows, metric, title) for metric, title in titles.items())
     (args.out / "results.md").write_text(text + "\n")
     print(text)
+
+
+def per_class(scores: Scores) -> dict[str, str]:
+    """The metrics that are shown class by class."""
+    return {"voc/AP50": "AP50"} | ({"mask/AP50": "mask AP50"} if "mask/AP50" in scores.metrics else {})
 
 
 def mean_of(parts: list[Metric]) -> Metric:

@@ -8,6 +8,7 @@ import torch
 from dmaskrcnn.data import Augmentation, Batch, Sample
 from dmaskrcnn.data.augment import hide_blocks
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.haze.dehazing import Dehazer, dehaze
 from dmaskrcnn.methods.teacher import SETTLED, Teacher
 from dmaskrcnn.presets import teacher_phases
 from dmaskrcnn.run_folder import load_checkpoint
@@ -25,13 +26,14 @@ def teaching(tiny, hazy):
     return lambda **overrides: tiny(method="teacher", target=(hazy,), **overrides)
 
 
-def test_burn_in_then_teaching(teaching):
-    run = train(teaching(iterations=40))
+@pytest.mark.parametrize("boxes", [False, True])
+def test_burn_in_then_teaching(teaching, boxes):
+    run = train(teaching(iterations=40, distil_boxes=boxes))
     first, second = rows(run)
     assert first["phase"] == "burn-in"
     assert not first.get("pseudo_labels")
     assert {k for k in second if k.startswith("loss_target_") and second[k]} == {
-        f"loss_target_{name}" for name in ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
+        f"loss_target_{name}" for name in ("objectness", "classifier", "mask", *(("rpn_box_reg", "box_reg") if boxes else ()))
     }
     assert second["pseudo_labels"] != ""
     assert json.loads((run / "model.json").read_text())["weights"] == "ema"
@@ -63,6 +65,7 @@ def test_phases_share_the_schedule():
 def test_burn_in_follows_from_the_start(teaching, tmp_path):
     assert teaching().burn_in == 0.5
     assert teaching(weights=str(tmp_path)).burn_in == 0  # a run folder: a trained detector
+    assert teaching(weights=str(tmp_path), haze_augment=0.5).burn_in == 0.25  # haze is new to it
     assert teaching(weights=str(tmp_path), burn_in=0.2).burn_in == 0.2
 
 
@@ -74,6 +77,8 @@ def test_burn_in_follows_from_the_start(teaching, tmp_path):
         ({"pseudo_threshold": 0.0}, "--pseudo-threshold must be in"),
         ({"method": "source", "target": (), "burn_in": 0.5}, "--burn-in has no use with --method source"),
         ({"method": "grl", "align": True}, "--align has no use with --method grl"),
+        ({"method": "oracle", "distil_boxes": True}, "--distil-boxes has no use with --method oracle"),
+        ({"method": "grl", "teacher_dehaze": "mscnn"}, "--teacher-dehaze has no use with --method grl"),
         ({"target": ()}, "--method teacher needs --target"),
     ],
 )
@@ -95,9 +100,9 @@ def test_aligns_too(teaching):
     assert 0 <= float(row["instance_accuracy"]) <= 1
 
 
-def weak_and_strong(image: torch.Tensor) -> Sample:
+def weak_and_strong(image: torch.Tensor, dehazer: Dehazer | None = None) -> Sample:
     sample = Sample(image, Path("x.png"), 1)
-    return Augmentation(64, 96, strong=True, weak=True, hide=0.5)(sample, seed=3)
+    return Augmentation(64, 96, strong=True, weak=True, dehaze=dehazer, hide=0.5)(sample, seed=3)
 
 
 def test_teacher_sees_the_picture_the_student_a_harder_one():
@@ -107,6 +112,23 @@ def test_teacher_sees_the_picture_the_student_a_harder_one():
     assert sample.weak.shape == sample.image.shape
     assert torch.equal(sample.weak, image) or torch.equal(sample.weak, image.flip(-1))
     assert not torch.equal(sample.image, sample.weak)
+
+
+@pytest.mark.parametrize("method", ["dark-channel", "aod-net"])
+def test_dehazing_is_for_the_teacher_alone(method: str):
+    image = torch.randint(90, 200, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain, dehazed = weak_and_strong(image), weak_and_strong(image, Dehazer(method))
+    assert plain.weak is not None
+    assert dehazed.weak is not None
+    assert torch.equal(dehazed.image, plain.image)
+    assert torch.equal(dehazed.weak, dehaze(plain.weak, method))
+    assert not torch.equal(dehazed.weak, plain.weak)
+
+
+def test_a_run_with_a_dehazing_teacher_does_not_hang_on_the_workers(teaching):
+    runs = [train(teaching(iterations=3, burn_in=0.0, teacher_dehaze="dark-channel", workers=n)) for n in (0, 1)]
+    one, two = (load_checkpoint(run)["model"] for run in runs)
+    assert all(torch.equal(one[k], two[k]) for k in one)
 
 
 def test_hidden_blocks():

@@ -50,7 +50,7 @@ class Adapt:
     ] = None
     """Architecture and schedule that fit together; see docs/training.md for the table."""
     weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
-    """Start: `coco`, `imagenet`, a run folder (then there is no burn-in), or a local .safetensors/.pth file."""
+    """Start: `coco`, `imagenet`, a run folder (then burn-in is shorter), or a local .safetensors/.pth file."""
     pseudo_labels: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
     """COCO results JSON of another detector on the target images, to learn instead of the own teacher's detections."""
     iterations: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None

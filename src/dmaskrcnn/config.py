@@ -90,14 +90,21 @@ class TrainConfig:
     classifier_clip: float = 1.0
     """Largest norm of the domain classifier's gradient."""
 
-    burn_in: Annotated[float | None, arg(help_behavior_hint="(default: 0 from a trained detector, otherwise 0.5)")] = None
-    """With `teacher`: part of the schedule that trains on the source alone, before there is a teacher to follow."""
+    burn_in: Annotated[float | None, arg(help_behavior_hint="(default: 0.5; from a run folder 0, or 0.25 with haze)")] = None
+    """With `teacher`: part of the schedule that trains on the source alone, before there is a teacher to follow. A
+    detector that is trained but not in haze needs less of it."""
     pseudo_labels: Annotated[Path | None, arg(help_behavior_hint="")] = None
     """With `teacher`: COCO results JSON of another detector on the target images; the student learns these instead of its own
     teacher's."""
     pseudo_threshold: float = 0.5
     """Lowest score of --pseudo-labels that counts as an object; those from 0.2 up to it count as neither object nor
     background."""
+
+    teacher_dehaze: Literal["none", "dark-channel", "mscnn", "aod-net"] = "none"
+    """With `teacher`: dehaze the target images for the teacher. The student, which is what is saved, sees them as they are."""
+
+    distil_boxes: bool = False
+    """With `teacher`: distil the boxes' deltas, too. They drift, hence not by default."""
 
     haze_augment: float = 0.0
     """Probability that a source image is put behind synthetic haze, random in strength and colour (docs/haze.md)."""
@@ -152,7 +159,9 @@ class TrainConfig:
         if self.target_batch is None:
             self.target_batch = self.batch if self.adapts else 0
         if self.burn_in is None:
-            self.burn_in = 0.5 if self.method == "teacher" and not Path(str(self.weights)).is_dir() else 0.0
+            trained = Path(str(self.weights)).is_dir()
+            haze_is_new = 0.25 if self.haze_augment else 0.0
+            self.burn_in = 0.0 if self.method != "teacher" else haze_is_new if trained else 0.5
         if self.pseudo_labels is not None:
             self.pseudo_labels = Path(self.pseudo_labels)
         self._check()
@@ -165,11 +174,10 @@ class TrainConfig:
             raise UserError(f"--target-batch must be above 0 with --method {self.method}, got {self.target_batch}")
         if self.method == "source" and self.target_batch:
             raise UserError("--target-batch has no use with --method source: leave it out")
-        if self.method != "teacher" and (self.burn_in or self.pseudo_labels):
-            name = "burn-in" if self.burn_in else "pseudo-labels"
-            raise UserError(f"--{name} has no use with --method {self.method}: leave it out, or use --method teacher")
-        if self.align and self.method != "teacher":
-            raise UserError(f"--align has no use with --method {self.method}: leave it out, or use --method teacher")
+        for name in ("burn_in", "pseudo_labels", "align", "teacher_dehaze", "distil_boxes"):
+            if self.method != "teacher" and getattr(self, name) not in (None, 0.0, False, "none"):
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} has no use with --method {self.method}: leave it out, or use --method teacher")
         if self.method == "teacher" and not self.ema:
             raise UserError("--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more")
         if not 0 <= self.haze_augment <= 1:

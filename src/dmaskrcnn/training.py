@@ -33,6 +33,7 @@ from .distributed import average, broadcast_path, largest, processes, rank, worl
 from .errors import UserError, first_line
 from .evaluation import open_test_set
 from .haze.augment import HazeAugment
+from .haze.dehazing import Dehazer
 from .methods import Method, build_method
 from .plots import draw_examples, plot_curves
 from .presets import Phase
@@ -371,7 +372,8 @@ def _batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Ba
     if config.haze_augment:
         augment = replace(augment, haze=HazeAugment(config.haze_augment, source.classes))
     if config.method == "teacher":  # the student's view is harder than the teacher's, also where the preset is mild
-        view = replace(view, strong=True, weak=True, hide=HIDE)
+        dehaze = None if config.teacher_dehaze == "none" else Dehazer(config.teacher_dehaze)
+        view = replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
     return Batches(
         source,
         target,

@@ -20,6 +20,7 @@ from dmaskrcnn.data.sample import Annotations, Sample
 
 if TYPE_CHECKING:
     from dmaskrcnn.haze.augment import HazeAugment
+    from dmaskrcnn.haze.dehazing import Dehazer
 
 BLOCK = 32  # px
 MEAN_COLOUR = torch.tensor((124, 116, 104), dtype=torch.uint8).view(3, 1, 1)  # ImageNet's: zero for the network, as the padding
@@ -39,6 +40,7 @@ class Augmentation:
         strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021, table in appendix A).
         erase: random erasing of up to three rectangles, too; for source images only.
         weak: keep the picture as it was before its colours were changed, too, as ``Sample.weak``.
+        dehaze: what ``weak`` goes through.
         hide: largest share of the picture that is hidden in blocks (of a student, not of its teacher's view).
     """
 
@@ -50,6 +52,7 @@ class Augmentation:
     strong: bool = False
     erase: bool = False
     weak: bool = False
+    dehaze: Dehazer | None = None
     hide: float = 0.0
 
     def __call__(self, sample: Sample, seed: int) -> Sample:
@@ -62,7 +65,7 @@ class Augmentation:
         if self.haze is not None:  # with random numbers of its own: the rest stays as it is without haze
             sample = replace(sample, image=self.haze(sample.image, sample.objects, np.random.default_rng((seed, 1))))
         if self.weak:
-            sample = replace(sample, weak=sample.image)
+            sample = replace(sample, weak=sample.image if self.dehaze is None else self.dehaze(sample.image)[0])
         if self.strong:
             sample = replace(sample, image=strong_photometric(sample.image, generator))
         if self.erase:

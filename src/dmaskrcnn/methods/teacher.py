@@ -23,6 +23,7 @@ from .base import Method, features_of_both
 
 START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
 MOMENTUM = 0.99  # of the running means behind thresholds and warnings
+BOXES = ("rpn_box_reg", "box_reg")  # terms of the distillation that let boxes drift (docs/methods.md)
 SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
 
 
@@ -45,6 +46,7 @@ class Teacher(Method):
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__(config, detector)
         self.alignment = Alignment(config, detector) if config.align else None
+        self.dropped = () if config.distil_boxes else BOXES
         self.register_buffer("thresholds", torch.full((len(detector.classes),), START))
         self.history: dict[str, Any] = {"seen": 0, "count": 0.0, "level": 0.0, "warned": False}
 
@@ -91,6 +93,7 @@ class Teacher(Method):
             return {k.removeprefix("loss_"): v for k, v in losses.items()}, {"pseudo_labels": _per_image(real)}
         labels, scores = pseudo_labels(teacher, view, self.thresholds)
         losses = distil(detector, teacher, own, view, labels, seeds)
+        losses = {name: loss for name, loss in losses.items() if name not in self.dropped}
         score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
         logs = {
             "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
