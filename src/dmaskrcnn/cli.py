@@ -35,7 +35,8 @@ class Demo:
 class Adapt:
     """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence favours, nothing to tune.
 
-    A mean teacher on a source in synthetic haze. `dmaskrcnn train` has all methods and options, and --resume.
+    A mean teacher that looks at dehazed pictures, on a source in synthetic haze. `dmaskrcnn train` has all methods and
+    options, and --resume.
     """
 
     source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]

@@ -91,8 +91,7 @@ class TrainConfig:
     """Largest norm of the domain classifier's gradient."""
 
     burn_in: Annotated[float | None, arg(help_behavior_hint="(default: 0.5; from a run folder 0, or 0.25 with haze)")] = None
-    """With `teacher`: part of the schedule that trains on the source alone, before there is a teacher to follow. A
-    detector that is trained but not in haze needs less of it."""
+    """With `teacher`: part of the schedule that trains on the source alone, before there is a teacher to follow."""
     pseudo_labels: Annotated[Path | None, arg(help_behavior_hint="")] = None
     """With `teacher`: COCO results JSON of another detector on the target images; the student learns these instead of its own
     teacher's."""
