@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from dmaskrcnn import evaluate, paired_difference
+from dmaskrcnn.evaluation import folder_name
 from dmaskrcnn.metrics.bootstrap import Metric, with_interval
 from dmaskrcnn.metrics.seeds import over_seeds
 from dmaskrcnn.scoring import Scores
@@ -68,6 +69,7 @@ def main() -> None:
     training.add_argument("--minutes", type=float, default=float("inf"), help="begin no run that would end later")
     scoring = verbs.add_parser("score")
     scoring.add_argument("--test", nargs="+", required=True, help="labelled hazy images")
+    scoring.add_argument("--against", default=FIRST, choices=METHODS, help="what the differences are to")
     for verb in (training, scoring):
         verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -156,13 +158,16 @@ def score(args: argparse.Namespace) -> None:
     rows: dict[str, dict[int, Scores]] = {}
     for method in METHODS:
         for folder in sorted(f for f in args.out.glob(f"{method}-seed*-1") if finished(f)):
-            scores = evaluate(folder, args.test, results=folder / "predictions.json")
+            found = folder / f"evaluate-{folder_name([Path(t) for t in args.test])}" / "predictions.json"
+            known = found.exists() and found.stat().st_mtime > (folder / "model.safetensors").stat().st_mtime
+            scores = evaluate(found, args.test) if known else evaluate(folder, args.test, results=found)
             counted = [name for name, n in scores.objects.items() if n >= LEAST_OBJECTS]
             for metric in per_class(scores) if counted else ():
                 scores.metrics[f"{metric} mean"] = mean_of([scores[f"{metric}/{name}"] for name in counted])
             rows.setdefault(method, {})[int(folder.name.split("-seed")[1].split("-")[0])] = scores
-    if FIRST not in rows:
-        sys.exit(f"{args.out}: no finished run of {FIRST}, to which all others are compared")
+    for method in (FIRST, args.against):
+        if method not in rows:
+            sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
     with (args.out / "scored.log").open("a") as log:
         log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(args.test)}: {', '.join(rows)}\n")
     scores = next(iter(rows[FIRST].values()))
@@ -172,17 +177,15 @@ def score(args: argparse.Namespace) -> None:
         titles |= {f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in counted.items()}
         if len(counted) > 1:
             titles[f"{metric} mean"] = f"mean {title} of these classes"
-    titles |= {
-        metric: title for metric, title in (("box/AP", "COCO box AP"), ("mask/AP", "COCO mask AP")) if metric in scores.metrics
-    }
-    text = "\n\n".join(table(args.out, rows, metric, title) for metric, title in titles.items())
+    text = "\n\n".join(table(args.out, rows, metric, title, args.against) for metric, title in titles.items())
     (args.out / "results.md").write_text(text + "\n")
     print(text)
 
 
 def per_class(scores: Scores) -> dict[str, str]:
     """The metrics that are shown class by class."""
-    return {"voc/AP50": "AP50"} | ({"mask/AP50": "mask AP50"} if "mask/AP50" in scores.metrics else {})
+    boxes = {"voc/AP50": "AP50", "box/AP": "box AP", "box/AP75": "box AP75"}
+    return boxes | ({"mask/AP50": "mask AP50", "mask/AP": "mask AP"} if "mask/AP" in scores.metrics else {})
 
 
 def mean_of(parts: list[Metric]) -> Metric:
@@ -190,24 +193,22 @@ def mean_of(parts: list[Metric]) -> Metric:
     return with_interval(float(np.mean([p.value for p in parts])), np.mean([p.replicates for p in parts], axis=0))
 
 
-def table(out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str) -> str:
-    """One metric of all methods, in percent: value, paired difference to the first, share of the gap closed, time.
+def table(out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str, against: str = FIRST) -> str:
+    """One metric of all methods, in percent: value, paired difference ``against`` one, share of the gap closed, time.
 
     What is compared is averaged over the seeds that both sides have.
     """
     lines = [
-        f"| {title}, % | seeds | value | difference to `{FIRST}` | of the gap closed | time |",
+        f"| {title}, % | seeds | value | difference to `{against}` | of the gap closed | time |",
         "|---|---|---|---|---|---|",
     ]
     for method, by_seed in rows.items():
         cells = [f"`{method}`", ", ".join(map(str, sorted(by_seed))), show(over(rows, method, by_seed)[metric]), "", ""]
-        if method != FIRST:
-            seeds = by_seed.keys() & rows[FIRST].keys()
-            if seeds:
-                low, value = (over(rows, m, seeds) for m in (FIRST, method))
-                cells[3] = show(paired_difference(low, value)[metric], "+")
-            if not method.startswith(LAST) and (seeds := seeds & rows.get(LAST, {}).keys()):
-                cells[4] = show(gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0)
+        if method != against and (seeds := by_seed.keys() & rows[against].keys()):
+            cells[3] = show(paired_difference(*(over(rows, m, seeds) for m in (against, method)))[metric], "+")
+        seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(LAST, {}).keys()
+        if seeds and method != FIRST and not method.startswith(LAST):
+            cells[4] = show(gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0)
         cells.append(f"{statistics.median(timings(out, method)) / statistics.median(timings(out, FIRST)):.2f}×")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
