@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from dmaskrcnn import evaluate, paired_difference
-from dmaskrcnn.evaluation import folder_name
+from dmaskrcnn.evaluation import output_folders
 from dmaskrcnn.metrics.bootstrap import Metric, with_interval
 from dmaskrcnn.metrics.seeds import over_seeds
 from dmaskrcnn.scoring import Scores
@@ -68,7 +68,7 @@ def main() -> None:
     training.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the start alone")
     training.add_argument("--minutes", type=float, default=float("inf"), help="begin no run that would end later")
     scoring = verbs.add_parser("score")
-    scoring.add_argument("--test", nargs="+", required=True, help="labelled hazy images")
+    scoring.add_argument("--test", type=Path, nargs="+", required=True, help="labelled hazy images")
     scoring.add_argument("--against", default=FIRST, choices=METHODS, help="what the differences are to")
     for verb in (training, scoring):
         verb.add_argument("--out", type=Path, required=True)
@@ -158,28 +158,34 @@ def score(args: argparse.Namespace) -> None:
     rows: dict[str, dict[int, Scores]] = {}
     for method in METHODS:
         for folder in sorted(f for f in args.out.glob(f"{method}-seed*-1") if finished(f)):
-            found = folder / f"evaluate-{folder_name([Path(t) for t in args.test])}" / "predictions.json"
+            (kept,) = output_folders([folder], args.test, None)
+            assert kept is not None
+            found = kept / "predictions.json"
             known = found.exists() and found.stat().st_mtime > (folder / "model.safetensors").stat().st_mtime
             scores = evaluate(found, args.test) if known else evaluate(folder, args.test, results=found)
-            counted = [name for name, n in scores.objects.items() if n >= LEAST_OBJECTS]
-            for metric in per_class(scores) if counted else ():
-                scores.metrics[f"{metric} mean"] = mean_of([scores[f"{metric}/{name}"] for name in counted])
+            names = counted(scores)
+            for metric in per_class(scores) if names else ():
+                scores.metrics[f"{metric} mean"] = mean_of([scores[f"{metric}/{name}"] for name in names])
             rows.setdefault(method, {})[int(folder.name.split("-seed")[1].split("-")[0])] = scores
     for method in (FIRST, args.against):
         if method not in rows:
             sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
     with (args.out / "scored.log").open("a") as log:
-        log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(args.test)}: {', '.join(rows)}\n")
+        log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(map(str, args.test))}: {', '.join(rows)}\n")
     scores = next(iter(rows[FIRST].values()))
-    counted = {name: n for name, n in scores.objects.items() if n >= LEAST_OBJECTS}
-    titles = {}
+    names, titles = counted(scores), {}
     for metric, title in per_class(scores).items():
-        titles |= {f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in counted.items()}
-        if len(counted) > 1:
+        titles |= {f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in names.items()}
+        if len(names) > 1:
             titles[f"{metric} mean"] = f"mean {title} of these classes"
     text = "\n\n".join(table(args.out, rows, metric, title, args.against) for metric, title in titles.items())
     (args.out / "results.md").write_text(text + "\n")
     print(text)
+
+
+def counted(scores: Scores) -> dict[str, int]:
+    """The classes with enough objects to be shown by themselves, and how many they have."""
+    return {name: n for name, n in scores.objects.items() if n >= LEAST_OBJECTS}
 
 
 def per_class(scores: Scores) -> dict[str, str]:

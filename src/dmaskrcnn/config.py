@@ -158,12 +158,17 @@ class TrainConfig:
         if self.target_batch is None:
             self.target_batch = self.batch if self.adapts else 0
         if self.burn_in is None:
-            trained = Path(str(self.weights)).is_dir()
-            haze_is_new = 0.25 if self.haze_augment else 0.0
-            self.burn_in = 0.0 if self.method != "teacher" else haze_is_new if trained else 0.5
+            self.burn_in = self._usual_burn_in()
         if self.pseudo_labels is not None:
             self.pseudo_labels = Path(self.pseudo_labels)
         self._check()
+
+    def _usual_burn_in(self) -> float:
+        if self.method != "teacher":
+            return 0.0
+        if not Path(str(self.weights)).is_dir():
+            return 0.5
+        return 0.25 if self.haze_augment else 0.0  # a trained detector: only haze may be new to it
 
     def _check(self) -> None:
         if self.adapts and not self.target:
