@@ -35,16 +35,22 @@ from dmaskrcnn.metrics.seeds import over_seeds
 from dmaskrcnn.scoring import Scores
 
 HAZE = ["--haze-augment", "0.5"]
+ADABN = "-adabn"  # after a method's name: its finished run, whose norms are adapted; nothing more is trained
+NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
+    "source-adabn": NORMS,
     "haze": ["--method", "source", *HAZE],
+    "haze-adabn": NORMS,
     "grl": ["--method", "grl"],
     "grl-paper": ["--method", "grl", "--classifier", "paper"],
     "grl-both": ["--method", "grl", "--grl-on", "both"],
     "teacher": ["--method", "teacher"],
     "teacher-haze": ["--method", "teacher", *HAZE],
+    "teacher-haze-adabn": NORMS,
     "teacher-haze-boxes": ["--method", "teacher", "--distil-boxes", *HAZE],
     "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],
+    "teacher-haze-dehaze-adabn": NORMS,  # what `dmaskrcnn adapt` trains
     "teacher-haze-grl": ["--method", "teacher", "--align", *HAZE],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
@@ -86,18 +92,23 @@ def train(args: argparse.Namespace) -> None:
     run(args.out, "start", [*common, "--method", "source", "--weights", args.weights, "--iterations", str(args.burn_in)])
     for seed in args.seeds:
         for method in args.methods:
-            options = [*common, *METHODS[method], "--weights", str(start), "--iterations", str(args.iterations)]
-            if method.startswith(LAST):
+            base = method.removesuffix(ADABN)
+            left = args.minutes - (time.monotonic() - began) / 60
+            if not finished(args.out / f"{base}-seed{seed}-1") and expected_minutes(args.out, base) > left:
+                print(f"{method} {seed}: left for another time, {left:.0f} minutes are not enough", flush=True)
+                continue
+            options = [*common, *METHODS[base], "--weights", str(start), "--iterations", str(args.iterations)]
+            if base.startswith(LAST):
                 if args.oracle is None:
                     sys.exit(f"{method} needs --oracle: the target as a labelled data set")
                 options += ["--target", args.oracle]
-            elif "source" not in METHODS[method]:
+            elif "source" not in METHODS[base]:
                 options += ["--target", args.target]
-            left = args.minutes - (time.monotonic() - began) / 60
-            if expected_minutes(args.out, method) > left:
-                print(f"{method} {seed}: left for another time, {left:.0f} minutes are not enough", flush=True)
-                continue
-            run(args.out, f"{method}-seed{seed}", [*options, "--seed", str(seed)])
+            run(args.out, f"{base}-seed{seed}", [*options, "--seed", str(seed)])
+            if method != base:
+                trained = args.out / f"{base}-seed{seed}-1"
+                options = [*common, *METHODS[method], "--weights", str(trained), "--target", args.target]
+                run(args.out, f"{method}-seed{seed}", [*options, "--seed", str(seed)])
 
 
 def run(out: Path, name: str, options: list[str]) -> None:
@@ -109,6 +120,7 @@ def run(out: Path, name: str, options: list[str]) -> None:
     resumed = (folder / "last.pt").is_file()
     command += ["--resume", str(folder)] if resumed else [*options, "--name", name]
     out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
     with (out / f"{name}.log").open("a") as log:
         child = subprocess.Popen(command, stderr=log, stdout=log)
         try:
@@ -118,13 +130,13 @@ def run(out: Path, name: str, options: list[str]) -> None:
             raise
     if status or not finished(folder):
         sys.exit(f"{name}: training failed, see {out / f'{name}.log'}")
-    with (folder / "metrics.csv").open() as file:
-        last = list(csv.DictReader(file))[-1]
-    seconds, iterations, memory = float(last["seconds"]), int(last["iteration"]), usage.ru_maxrss / 2**20
-    print(
-        f"{name}: {iterations} iterations, {seconds / 60:.1f} min, {seconds / iterations:.2f} s each, {memory:.1f} GiB",
-        flush=True,
-    )
+    seconds, iterations = time.monotonic() - began, 0
+    if (folder / "metrics.csv").exists():  # not where nothing was trained
+        with (folder / "metrics.csv").open() as file:
+            last = list(csv.DictReader(file))[-1]
+        seconds, iterations = float(last["seconds"]), int(last["iteration"])
+    memory = usage.ru_maxrss / 2**20
+    print(f"{name}: {iterations} iterations, {seconds / 60:.1f} min, {memory:.1f} GiB", flush=True)
     new = not (out / "runs.csv").exists()
     with (out / "runs.csv").open("a") as file:
         if new:
@@ -145,6 +157,12 @@ def timings(out: Path, method: str) -> list[float]:
         return []
     with (out / "runs.csv").open() as file:
         return [float(row["seconds"]) for row in csv.DictReader(file) if row["run"].rpartition("-seed")[0] == method]
+
+
+def cost(out: Path, method: str) -> float:
+    """Median seconds of a run, its training included."""
+    base = method.removesuffix(ADABN)
+    return statistics.median(timings(out, method)) + (cost(out, base) if base != method else 0)
 
 
 def expected_minutes(out: Path, method: str) -> float:
@@ -215,7 +233,7 @@ def table(out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str
         seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(LAST, {}).keys()
         if seeds and method != FIRST and not method.startswith(LAST):
             cells[4] = show(gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0)
-        cells.append(f"{statistics.median(timings(out, method)) / statistics.median(timings(out, FIRST)):.2f}×")
+        cells.append(f"{cost(out, method) / cost(out, FIRST):.2f}×")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "both lengths": ({"minutes": 1.0, "iterations": 5}, "--minutes and --iterations"),
     "accumulate": ({"batch": 4, "accumulate": 3}, "--batch 4 must be a multiple of --accumulate 3"),
     "accumulate target": ({"batch": 4, "target_batch": 3, "accumulate": 2}, "--target-batch 3 must be a multiple"),
-    "iterations": ({"iterations": 0}, "--iterations must be above 0"),
+    "iterations": ({"iterations": -1}, "--iterations must not be negative"),
     "minutes": ({"minutes": float("nan")}, "--minutes must be above 0"),
     "rate": ({"lr": -1.0}, "--lr must be above 0"),
     "nan rate": ({"lr": float("nan")}, "--lr must be above 0"),

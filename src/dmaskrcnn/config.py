@@ -50,7 +50,7 @@ class TrainConfig:
     """The run folder is OUT/NAME-N."""
 
     iterations: Annotated[int | None, FROM_PRESET] = None
-    """Length of the schedule in optimiser steps."""
+    """Length of the schedule in optimiser steps; 0 trains nothing."""
     minutes: Annotated[float | None, arg(help_behavior_hint="")] = None
     """Length of the schedule in minutes instead: the learning rate follows the clock, and training ends on time."""
     batch: Annotated[int | None, FROM_PRESET] = None
@@ -107,6 +107,10 @@ class TrainConfig:
 
     haze_augment: float = 0.0
     """Probability that a source image is put behind synthetic haze, random in strength and colour (docs/haze.md)."""
+
+    adabn: float = 0.0
+    """Once training has ended, move the backbone's norms towards the statistics of the target images (AdaBN): 0 not at all,
+    1 all the way. Also for `source` with --target, and for a detector that needs no training (--iterations 0)."""
 
     backbone: Annotated[Backbone | None, FROM_PRESET] = None
     """Another backbone than the preset's."""
@@ -174,6 +178,8 @@ class TrainConfig:
         if self.adapts and not self.target:
             kind = "labelled" if self.method == "oracle" else "a folder of unlabelled"
             raise UserError(f"--method {self.method} needs --target: {kind} hazy images")
+        if self.adabn and not self.target:
+            raise UserError("--adabn needs --target: a folder of unlabelled hazy images")
         if self.adapts and not (self.target_batch or 0) > 0:
             raise UserError(f"--target-batch must be above 0 with --method {self.method}, got {self.target_batch}")
         if self.method == "source" and self.target_batch:
@@ -184,18 +190,19 @@ class TrainConfig:
                 raise UserError(f"--{flag} has no use with --method {self.method}: leave it out, or use --method teacher")
         if self.method == "teacher" and not self.ema:
             raise UserError("--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more")
-        if not 0 <= self.haze_augment <= 1:
-            raise UserError(f"--haze-augment must be in [0, 1], got {self.haze_augment}")
+        for name in ("haze_augment", "adabn"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name.replace('_', '-')} must be in [0, 1], got {getattr(self, name)}")
         if not 0 <= (self.burn_in or 0) < 1:
             raise UserError(f"--burn-in must be in [0, 1), got {self.burn_in}")
         if not 0 < self.pseudo_threshold <= 1:
             raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
-        positive = ("iterations", "minutes", "batch", "accumulate", "lr", "clip", "classifier_lr", "classifier_clip")
+        positive = ("minutes", "batch", "accumulate", "lr", "clip", "classifier_lr", "classifier_clip")
         for name in (*positive, "checkpoint_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"--{name.replace('_', '-')} must be above 0, got {value}")
-        for name in ("warmup", "workers", "weight_decay", "grl_lambda", "seed"):
+        for name in ("iterations", "warmup", "workers", "weight_decay", "grl_lambda", "seed"):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:  # nor NaN
                 raise UserError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if not 0 <= (self.ema or 0) < 1:

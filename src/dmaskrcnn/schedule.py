@@ -19,8 +19,9 @@ class Schedule:
 
     def progress(self, iteration: int, seconds: float) -> float:
         """The part of the schedule that is done, in [0, 1]."""
-        done = iteration / self.iterations if self.iterations else seconds / (60 * (self.minutes or 1))
-        return min(1.0, done)
+        if self.minutes is not None:
+            return min(1.0, seconds / (60 * self.minutes))
+        return min(1.0, iteration / self.iterations) if self.iterations else 1.0
 
     def phase(self, progress: float) -> Phase:
         """The phase at this point."""

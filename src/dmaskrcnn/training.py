@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from .adabn import adapt_norms
 from .config import TrainConfig
 from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
 from .detector import Detector
@@ -94,7 +95,7 @@ def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
         )
     if config.test:
         open_test_set(config.test, known=source.classes)  # fail now rather than after the training
-    target = _open_target(config, source) if config.adapts else None
+    target = _open_target(config, source) if config.adapts or config.adabn else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
             "warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr
@@ -142,7 +143,7 @@ class Trainer:
         self.optimizer = _optimizer(config, self.method)
         self.trainable = [p for p in detector.parameters() if p.requires_grad]
         self.iteration = self.detector_steps = 0
-        self.restarted = False
+        self.restarted = self.adapted_norms = False
         self.seconds = 0.0
         self.window: dict[str, list[float]] = {}  # sum and count per loss since the last row
 
@@ -196,6 +197,8 @@ class Trainer:
         if metrics:
             if not asked and current:
                 self._write_row(current, metrics)
+            if not asked:
+                self._adapt_norms()
             self.save(finished=not asked)
             metrics.close()
             if metrics.rows:
@@ -245,6 +248,14 @@ class Trainer:
         for weight, mean in zip(self.method.detector.parameters(), self.ema.parameters(), strict=True):
             weight.copy_(mean)
         self.restarted = True
+
+    def _adapt_norms(self) -> None:
+        """AdaBN, once, on what is saved. Not before or during the training, which would undo it (docs/results.md)."""
+        if not self.config.adabn or self.target is None or self.adapted_norms:
+            return
+        count = adapt_norms(self.ema or self.method.detector, self.source, self.target, self.config.adabn, self.config.seed)
+        print(f"adabn: the norms of the backbone moved towards the statistics of {count} target images", file=sys.stderr)
+        self.adapted_norms = True
 
     def _step(self, model: nn.Module, batches: list[Batch], phase: Phase, progress: float) -> dict[str, float]:
         """One optimiser step over the batches; the losses and logs, averaged over batches and processes."""
@@ -334,6 +345,7 @@ class Trainer:
             "iteration": self.iteration,
             "detector_steps": self.detector_steps,
             "restarted": self.restarted,
+            "adapted_norms": self.adapted_norms,
             "seconds": self.seconds,
             "window": self.window,
             "watch": self.method.watch_state(),
@@ -363,6 +375,7 @@ class Trainer:
             ) from error
         self.iteration, self.detector_steps = state["iteration"], state["detector_steps"]
         self.seconds, self.window, self.restarted = state["seconds"], state["window"], state["restarted"]
+        self.adapted_norms = state["adapted_norms"]
 
 
 def _batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
