@@ -311,6 +311,13 @@ def test_run_without_a_detector(runs: list[Path], tmp_path: Path):
     assert page.data is None
 
 
+def test_run_without_a_training(runs: list[Path], tmp_path: Path):
+    run = shutil.copytree(runs[0], tmp_path / "adapted-norms")
+    (run / "metrics.csv").unlink()
+    page = Page(write_report(tmp_path / "page.html", [run]))
+    assert "Nothing was scored and nothing was logged." in page.text
+
+
 def test_target_labels_are_not_read(runs: list[Path], scenes: dict[str, Path], tmp_path: Path):
     target = Path(shutil.copytree(scenes["target"], tmp_path / "target"))
     plain = Page(write_report(tmp_path / "a.html", [runs[1]], target=(target,)))

@@ -109,8 +109,8 @@ class TrainConfig:
     """Probability that a source image is put behind synthetic haze, random in strength and colour (docs/haze.md)."""
 
     adabn: float = 0.0
-    """Once training has ended, move the backbone's norms towards the statistics of the target images (AdaBN): 0 not at all,
-    1 all the way. Also for `source` with --target, and for a detector that needs no training (--iterations 0)."""
+    """How far, from 0 to 1, to move the backbone's norms towards the statistics of the target images once training has ended
+    (AdaBN). Also for `source` with --target, and for a detector that needs no training (--iterations 0)."""
 
     backbone: Annotated[Backbone | None, FROM_PRESET] = None
     """Another backbone than the preset's."""

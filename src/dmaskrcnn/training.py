@@ -224,7 +224,7 @@ class Trainer:
             f"{self.data['source_images']} source and {self.data['target_images']} target images",
             file=sys.stderr,
         )
-        if self.method.explanation:
+        if self.method.explanation and self.config.iterations != 0:
             print(self.method.explanation, file=sys.stderr)
 
     def _enter(self, phase: Phase) -> nn.Module:

@@ -94,17 +94,18 @@ class Material:
 
 
 def check_runs(runs: Sequence[Path], scored: bool) -> None:
-    """Raises UserError for a run that is not there, a folder without ``metrics.csv``, and a JSON without a test set."""
+    """Raises UserError for a run that is not there, a folder that is none of a run, and a JSON without a test set."""
     for run in runs:
         if not run.exists():
             raise UserError(f"{run}: no such run folder; give a training run, a comparison or a COCO results JSON")
-        if run.is_dir() and not (run / "metrics.csv").is_file():
+        logged = (run / "metrics.csv").is_file()
+        if run.is_dir() and not logged and not (run / "model.json").is_file():  # nothing was trained, then nothing is logged
             raise UserError(f"{run}: holds no metrics.csv; give the folder of a training run or of a comparison")
         if run.is_file() and run.suffix != ".json":
             raise UserError(f"{run}: is neither a run folder nor a COCO results JSON")
         if run.is_file() and not scored:
             raise UserError(f"{run}: is a results JSON, which shows nothing without its test set; give --data")
-        if run.is_dir():
+        if logged:
             read_metrics(run / "metrics.csv")  # a damaged file shows now
 
 

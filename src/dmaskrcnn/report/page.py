@@ -61,7 +61,7 @@ def write_report(
         ``out``.
 
     Raises:
-        UserError: a missing run, a folder without ``metrics.csv``, data without labels, ``out`` that cannot be written or is a
+        UserError: a missing run, a folder that is none of a run, data without labels, ``out`` that cannot be written or is a
             file of somebody else.
     """
     if not runs and comparison is None:

@@ -21,7 +21,7 @@ from dmaskrcnn.plots import read_metrics
 from dmaskrcnn.report.material import Material
 from dmaskrcnn.weights import which_weights
 
-_FACTS = ("method", "preset", "seed", "weights", "source", "target", "test")
+_FACTS = ("method", "preset", "seed", "weights", "source", "target", "adabn", "test")
 
 
 def provenance(material: Material) -> str:
