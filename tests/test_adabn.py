@@ -112,7 +112,12 @@ def test_once_only(tiny, hazy):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"), [({"target": ()}, "--adabn needs --target"), ({"adabn": 2.0}, "--adabn must be in")]
+    ("overrides", "message"),
+    [
+        ({"target": ()}, "--adabn needs --target"),
+        ({"adabn": 2.0}, "--adabn must be in"),
+        ({"iterations": 0}, "--iterations 0 needs a trained detector, not --weights scratch"),
+    ],
 )
 def test_options_that_do_not_fit_are_told(tiny, hazy, overrides, message):
     with pytest.raises(UserError, match=message):

@@ -180,6 +180,8 @@ class TrainConfig:
             raise UserError(f"--method {self.method} needs --target: {kind} hazy images")
         if self.adabn and not self.target:
             raise UserError("--adabn needs --target: a folder of unlabelled hazy images")
+        if self.iterations == 0 and self.weights in ("imagenet", "scratch"):
+            raise UserError(f"--iterations 0 needs a trained detector, not --weights {self.weights}: give a run folder")
         if self.adapts and not (self.target_batch or 0) > 0:
             raise UserError(f"--target-batch must be above 0 with --method {self.method}, got {self.target_batch}")
         if self.method == "source" and self.target_batch:
