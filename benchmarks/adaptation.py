@@ -49,8 +49,8 @@ METHODS: dict[str, list[str]] = {
     "teacher-haze": ["--method", "teacher", *HAZE],
     "teacher-haze-adabn": NORMS,
     "teacher-haze-boxes": ["--method", "teacher", "--distil-boxes", *HAZE],
-    "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],
-    "teacher-haze-dehaze-adabn": NORMS,  # what `dmaskrcnn adapt` trains
+    "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],  # `dmaskrcnn adapt`
+    "teacher-haze-dehaze-adabn": NORMS,
     "teacher-haze-grl": ["--method", "teacher", "--align", *HAZE],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],

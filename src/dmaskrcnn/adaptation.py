@@ -2,8 +2,8 @@
 
     dmaskrcnn adapt --source clear/annotations.json --target hazy/ --test test/
 
-A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of the time; in the end the
-norms move towards the hazy images. `dmaskrcnn train` has everything else; this is a short way to one of its configurations.
+A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of the time. `dmaskrcnn train`
+has everything else; this is a short way to one of its configurations.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Demo:
 class Adapt:
     """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence favours, nothing to tune.
 
-    A mean teacher that looks at dehazed pictures, on a source in synthetic haze; in the end the norms move towards the hazy
-    images. `dmaskrcnn train` has all methods and options, and --resume.
+    A mean teacher that looks at dehazed pictures, on a source in synthetic haze. `dmaskrcnn train` has all methods and
+    options, and --resume.
     """
 
     source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
@@ -55,7 +55,7 @@ class Adapt:
     pseudo_labels: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
     """COCO results JSON of another detector on the target images, to learn instead of the own teacher's detections."""
     iterations: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
-    """Length of the schedule in optimiser steps; 0 leaves a trained detector (--weights) as it is, but for its norms."""
+    """Length of the schedule in optimiser steps."""
     minutes: Annotated[float | None, tyro.conf.arg(help_behavior_hint="")] = None
     """Length of the schedule in minutes instead."""
     out: Path = Path("runs")

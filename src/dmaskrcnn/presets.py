@@ -227,7 +227,7 @@ PRESETS: dict[str, Preset] = {
 
 
 # What `dmaskrcnn adapt` trains: the fields of the configuration that the benchmark favours (docs/results.md).
-BEST: dict[str, Any] = {"method": "teacher", "haze_augment": 0.5, "teacher_dehaze": "dark-channel", "adabn": 0.5}
+BEST: dict[str, Any] = {"method": "teacher", "haze_augment": 0.5, "teacher_dehaze": "dark-channel"}
 
 
 def with_tuples(values: dict[str, Any]) -> dict[str, Any]:
