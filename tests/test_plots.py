@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dmaskrcnn.plots import plot_curves
+from dmaskrcnn.plots import metric_value, plot_curves
 
 
 @pytest.mark.parametrize("domain", [True, False])
@@ -24,3 +24,9 @@ def test_a_run_without_rows(tmp_path: Path):
     (tmp_path / "a.csv").write_text("iteration,phase,lr,loss_mask\n")
     plot_curves({"source": tmp_path / "a.csv"}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_detection_loss_is_that_of_detection_alone():
+    row = {"loss_mask": 1.0, "loss_box_reg": 2.0, "loss_target_mask": 4.0, "loss": 99.0, "lr": 0.1}
+    row |= {"loss_domain": 8.0, "loss_domain_instance": 16.0, "loss_consistency": 32.0}
+    assert (metric_value(row, "loss"), metric_value(row, "loss_target"), metric_value(row, "lr")) == (3.0, 4.0, 0.1)

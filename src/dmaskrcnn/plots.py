@@ -30,10 +30,10 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
         panels += [("loss_domain", "domain loss"), ("domain_accuracy", "domain accuracy")]
     figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
     for axes, (column, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for name, rows in runs.items():
+        for index, (name, rows) in enumerate(runs.items()):  # a run has its colour in all panels
             points = [(row["iteration"], metric_value(row, column)) for row in rows if metric_value(row, column) is not None]
             if points:
-                axes.plot(*zip(*points, strict=True), label=name, linewidth=1.5)
+                axes.plot(*zip(*points, strict=True), label=name, color=f"C{index}", linewidth=1.5)
         axes.set_title(title)
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.3)
@@ -55,7 +55,8 @@ def metric_value(row: Mapping[str, float], column: str) -> float | None:
     target."""
     if column not in ("loss", "loss_target"):
         return row.get(column)
-    ours = {k: v for k, v in row.items() if k.startswith("loss_") and k != "loss_domain"}
+    alignment = ("loss_domain", "loss_domain_instance", "loss_consistency")
+    ours = {k: v for k, v in row.items() if k.startswith("loss_") and k not in alignment}
     parts = [v for k, v in ours.items() if k.startswith("loss_target_") == (column == "loss_target")]
     return sum(parts) if parts else None
 
