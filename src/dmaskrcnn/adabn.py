@@ -6,7 +6,6 @@ norm with the statistics of hazy images puts them back: no label and no training
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import cast
@@ -19,6 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from .data import Dataset
 from .data.loader import permutation
 from .detector import Detector
+from .domain import crop_to_image
 
 IMAGES, BATCH = 32, 8  # of each domain in all, and at a time
 LEAST_DEVIATION = 1e-3  # of a channel: one that varies less counts as varying so much
@@ -92,7 +92,7 @@ def _moments(
         for index, norm in enumerate(norms):
             hooks.callback(norm.register_forward_hook(observer(index)).remove)
         for batch in _batches(detector, images, seed):
-            detector.backbone(batch.tensors)
+            detector.backbone.body(batch.tensors)  # all norms are there
     return [_mean_and_deviation(torch.stack(parts).mean(0)) for parts in sums]
 
 
@@ -117,6 +117,6 @@ def _batches(detector: Detector, images: Dataset, seed: int) -> Iterator[ImageLi
 
 def _without_padding(maps: Tensor, images: ImageList) -> Tensor:
     """The values of maps ``(N, C, h, w)`` where there is a picture: float32 ``(C, M)``."""
-    height, width = (m / n for m, n in zip(maps.shape[-2:], images.tensors.shape[-2:], strict=True))
-    parts = [m[:, : math.ceil(h * height), : math.ceil(w * width)] for m, (h, w) in zip(maps, images.image_sizes, strict=True)]
+    stride = images.tensors.shape[-1] // maps.shape[-1]
+    parts = [crop_to_image(m, size, stride) for m, size in zip(maps, images.image_sizes, strict=True)]
     return torch.cat([part.flatten(1) for part in parts], 1).float()

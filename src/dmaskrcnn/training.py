@@ -368,14 +368,14 @@ class Trainer:
                 self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.method.load_watch_state(state["watch"])
+            self.iteration, self.detector_steps = state["iteration"], state["detector_steps"]
+            self.seconds, self.window = state["seconds"], state["window"]
+            self.restarted, self.adapted_norms = state["restarted"], state["adapted_norms"]
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'last.pt'}: does not fit the detector and method of its configuration ({first_line(error)}); "
                 "start a new run"
             ) from error
-        self.iteration, self.detector_steps = state["iteration"], state["detector_steps"]
-        self.seconds, self.window, self.restarted = state["seconds"], state["window"], state["restarted"]
-        self.adapted_norms = state["adapted_norms"]
 
 
 def _batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
