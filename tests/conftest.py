@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from dmaskrcnn import Detector
+from dmaskrcnn.cli import main
 from dmaskrcnn.config import TrainConfig
+from dmaskrcnn.presets import DetectorConfig
 from dmaskrcnn.scenes import write_scenes
 
 SIZE = (64, 96)
+UNTRAINED = DetectorConfig(
+    backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8
+)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +58,29 @@ def tiny(clear: Path, hazy: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         return TrainConfig(**(values | overrides))
 
     return make
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail as it should, and return its message."""
+
+    def run(*arguments: object, said_before: int = 0) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in arguments])
+        lines = capsys.readouterr().err.splitlines()
+        assert stop.value.code == 2, lines
+        assert len(lines) == 1 + said_before, lines
+        assert lines[-1].startswith("dmaskrcnn: ")
+        return lines[-1].removeprefix("dmaskrcnn: ")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained detector, which finds something everywhere."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    Detector(("car", "person"), UNTRAINED).save(folder)
+    return folder

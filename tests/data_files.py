@@ -85,3 +85,8 @@ def compressed(counts: list[int]) -> str:
             more = x != -1 if c & 0x10 else x != 0
             text += chr((c | 0x20 if more else c) + 48)
     return text
+
+
+def truncate(picture: Path) -> None:
+    """Leave the head of a picture."""
+    picture.write_bytes(picture.read_bytes()[:300])

@@ -19,7 +19,7 @@ from dmaskrcnn.haze.augment import AIRLIGHTS, HazeAugment
 from dmaskrcnn.haze.dehazing.filters import fast_guided_filter, guided_filter
 from dmaskrcnn.scenes import render_scene
 from dmaskrcnn.scenes.street import CLASSES
-from dmaskrcnn.training import _batches, _open_data
+from dmaskrcnn.training_data import make_batches, open_data
 
 HAZE = HazeAugment(1.0, CLASSES)
 
@@ -167,7 +167,7 @@ def test_enlarging_along_edges_is_a_guided_filter():
 
 def test_only_source_images_are_hazed_and_batches_are_pure(tiny: Callable[..., TrainConfig]):
     config, plain = tiny(haze_augment=0.5, batch=4), tiny(batch=4)
-    batches, again, without = (_batches(c, *_open_data(c)) for c in (config, config, plain))
+    batches, again, without = (make_batches(c, *open_data(c)) for c in (config, config, plain))
     same = []
     for iteration in (0, 5, 2):
         one, two, clear = batches[iteration], again[iteration], without[iteration]

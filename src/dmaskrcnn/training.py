@@ -10,14 +10,11 @@ one.
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
-import os
 import sys
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +25,19 @@ from tqdm import tqdm
 
 from .adabn import adapt_norms
 from .config import TrainConfig
-from .data import Augmentation, Batch, Batches, Dataset, batch_loader, open_dataset, open_images, same_images
+from .data import Batch, Dataset, batch_loader
 from .detector import Detector
 from .distributed import average, broadcast_path, largest, processes, rank, world_size
 from .errors import UserError, first_line
-from .evaluation import open_test_set
-from .haze.augment import HazeAugment
-from .haze.dehazing import Dehazer
 from .methods import Method, build_method
 from .plots import draw_examples, plot_curves
 from .presets import Phase
 from .progress import ProgressBar, stop_signals
-from .pseudo_labels import with_pseudo_labels
 from .run_folder import Metrics, create_run_folder, load_checkpoint, save_checkpoint
 from .schedule import Schedule
+from .training_data import fingerprint, loading_processes, make_batches, open_data
 
 LOG_EVERY = 20  # iterations per row of metrics.csv
-HIDE = 0.5  # largest share of a target picture that is hidden from the student (Hoyer et al. 2023 hide 0.5)
 
 
 def train(config: TrainConfig) -> Path:
@@ -55,7 +48,7 @@ def train(config: TrainConfig) -> Path:
         SystemExit: 130 or 143 after Ctrl-C or SIGTERM, once the state is saved.
     """
     with processes(config.device) as device:
-        source, target = _open_data(config)
+        source, target = open_data(config)
         trainer = Trainer(config, source, target, device)
         # Last, so that bad input leaves no empty folder.
         folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
@@ -68,7 +61,7 @@ def resume(folder: Path) -> Path:
     state = load_checkpoint(folder)
     config = TrainConfig.from_dict(state["config"])
     with processes(config.device) as device:
-        source, target = _open_data(config)
+        source, target = open_data(config)
         trainer = Trainer(config, source, target, device, weights="scratch")  # the checkpoint has them; the first may be gone
         trainer.restore(state, folder)
         _run(trainer, folder)
@@ -85,37 +78,6 @@ def _run(trainer: Trainer, folder: Path) -> None:
         ) from error
 
 
-def _open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
-    if not config.source:
-        raise UserError("--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)")
-    source = open_dataset(*config.source, classes=config.classes or None, drop_invalid=config.drop_invalid)
-    if not source.labelled:
-        raise UserError(
-            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder"
-        )
-    if config.test:
-        open_test_set(config.test, known=source.classes)  # fail now rather than after the training
-    target = _open_target(config, source) if config.adapts or config.adabn else None
-    if target is not None and same_images(source, target) and rank() == 0:
-        print(
-            "warning: --source and --target share images, so there is no domain to adapt to; is that intended?", file=sys.stderr
-        )
-    return source, target
-
-
-def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
-    """The target images: without labels but for the oracle, and but for the pseudo-labels that the user brings."""
-    if config.method == "oracle":
-        target = open_dataset(*config.target, classes=source.classes, drop_invalid=config.drop_invalid)
-        if not target.labelled:
-            raise UserError(f"--target {config.target[0]}: holds no labels, which --method oracle needs; use --method teacher")
-        return target
-    target = open_images(*config.target, drop_invalid=config.drop_invalid)
-    if config.pseudo_labels is None:
-        return target
-    return with_pseudo_labels(target, config.pseudo_labels, source, config.pseudo_threshold)
-
-
 class Trainer:
     """One run: what ``train`` and ``resume`` drive."""
 
@@ -130,7 +92,7 @@ class Trainer:
         """``weights`` to start from, where they are not the configuration's."""
         self.config, self.device, self.folder = config, device, Path()
         self.schedule = Schedule(config)
-        self.data = _fingerprint(source, target)
+        self.data = fingerprint(source, target)
         self.shown = target or source
         self.source, self.target = source, target
         torch.manual_seed(config.seed)  # the same start in every process
@@ -237,8 +199,8 @@ class Trainer:
 
     def _load(self, phase: Phase) -> Generator[Batch, None, None]:
         """Batches from the current iteration on."""
-        batches = _batches(self.config, self.source, self.target if phase.target else None)
-        return batch_loader(batches, self.iteration * self.config.accumulate, None, _workers(self.config, self.device))
+        batches = make_batches(self.config, self.source, self.target if phase.target else None)
+        return batch_loader(batches, self.iteration * self.config.accumulate, None, loading_processes(self.config, self.device))
 
     @torch.no_grad()
     def _restart(self) -> None:
@@ -378,29 +340,6 @@ class Trainer:
             ) from error
 
 
-def _batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
-    preset, detector = config.augmentation, config.detector
-    augment = Augmentation(detector.image_size, detector.max_size, scale=preset.scale_jitter, strong=preset.strong)
-    view = augment
-    if config.haze_augment:
-        augment = replace(augment, haze=HazeAugment(config.haze_augment, source.classes))
-    if config.method == "teacher":  # the student's view is harder than the teacher's, also where the preset is mild
-        dehaze = None if config.teacher_dehaze == "none" else Dehazer(config.teacher_dehaze)
-        view = replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
-    return Batches(
-        source,
-        target,
-        int(config.batch or 0) // config.accumulate,
-        int(config.target_batch or 0) // config.accumulate if target else 0,
-        config.seed,
-        augment,
-        view,  # for `grl` the same for both domains: otherwise the classifier would learn the augmentation
-        rank(),
-        world_size(),
-        target_labels=config.method == "oracle" or config.pseudo_labels is not None,
-    )
-
-
 def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
     groups = []
     for module, factor in ((method.detector, 1.0), (method.classifier, config.classifier_lr)):
@@ -415,20 +354,3 @@ def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, fused=True)
     return torch.optim.AdamW(groups, fused=True)
-
-
-def _workers(config: TrainConfig, device: torch.device) -> int:
-    """Loading processes: one keeps up with a CPU; a GPU gets this process's part of the cores, up to eight."""
-    if config.workers is not None:
-        return config.workers
-    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) // world_size()))
-
-
-def _fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
-    """Tells on resume whether the images, their order or the source's classes changed."""
-    names = "\n".join(str(p) for data in (source, target) if data for p in (*data.paths, "")) + "\n".join(source.classes)
-    return {
-        "source_images": len(source),
-        "target_images": len(target) if target else 0,
-        "names": hashlib.sha256(names.encode()).hexdigest(),
-    }
