@@ -29,10 +29,10 @@ from pathlib import Path
 import numpy as np
 
 from dmaskrcnn import evaluate, paired_difference
-from dmaskrcnn.evaluation import output_folders
-from dmaskrcnn.metrics.bootstrap import Metric, with_interval
-from dmaskrcnn.metrics.seeds import over_seeds
-from dmaskrcnn.scoring import Scores
+from dmaskrcnn.evaluation.bootstrap import Metric, with_interval
+from dmaskrcnn.evaluation.score import Scores
+from dmaskrcnn.evaluation.seeds import over_seeds
+from dmaskrcnn.run import output_folders
 
 HAZE = ["--haze-augment", "0.5"]
 ADABN = "-adabn"  # after a method's name: its finished run, whose norms are adapted; nothing more is trained

@@ -26,12 +26,12 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
 from dmaskrcnn.data.image import decode_image
+from dmaskrcnn.dehazing import Dehazer, dark_channel, mscnn
+from dmaskrcnn.dehazing.aodnet import AODNet
+from dmaskrcnn.dehazing.mscnn import MSCNN, ScaleNetwork
+from dmaskrcnn.dehazing.quality import psnr, ssim
+from dmaskrcnn.demo import render_scene
 from dmaskrcnn.draw import contact_sheet
-from dmaskrcnn.haze.dehazing import Dehazer, dark_channel, mscnn
-from dmaskrcnn.haze.dehazing.aodnet import AODNet
-from dmaskrcnn.haze.dehazing.mscnn import MSCNN, ScaleNetwork
-from dmaskrcnn.haze.dehazing.quality import psnr, ssim
-from dmaskrcnn.scenes import render_scene
 
 METHODS = ("aod-net", "dark-channel", "mscnn")
 

@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from dmaskrcnn.data import Annotations, Sample
+from dmaskrcnn.demo import render_scene
+from dmaskrcnn.demo.street import CLASSES, Scene
 from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.haze import extinction, scatter, transmission
-from dmaskrcnn.haze.augment import HazeAugment
 from dmaskrcnn.haze.depth import class_heights, fit_ground, object_depths
-from dmaskrcnn.haze.folder import picture_depth
-from dmaskrcnn.scenes import render_scene
-from dmaskrcnn.scenes.street import CLASSES, Scene
+from dmaskrcnn.haze.random_haze import HazeAugment
+from dmaskrcnn.images.haze import picture_depth
 
 AIRLIGHT = (0.74, 0.75, 0.77)
 

@@ -165,9 +165,9 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     """One optimiser step of a variant as a function."""
     import torch
 
-    from dmaskrcnn.config import TrainConfig
+    from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
-    from dmaskrcnn.detector import LEVELS, Detector
+    from dmaskrcnn.detector.detector import LEVELS, Detector
     from dmaskrcnn.methods import build_method
 
     samples = [synthetic_sample(size, seed) for seed in range(2 * batch)]

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from dmaskrcnn import Detector
-from dmaskrcnn.cli import main
-from dmaskrcnn.config import TrainConfig
-from dmaskrcnn.presets import DetectorConfig
-from dmaskrcnn.scenes import write_scenes
+from dmaskrcnn.cli.main import main
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.demo import write_scenes
+from dmaskrcnn.detector.config import DetectorConfig
 
 SIZE = (64, 96)
 UNTRAINED = DetectorConfig(

@@ -11,14 +11,14 @@ import yaml
 from PIL import Image
 
 from dmaskrcnn import Detections, Detector
-from dmaskrcnn.comparison import Comparison, Row
-from dmaskrcnn.config import TrainConfig
+from dmaskrcnn.compare.comparison import Comparison, Row
+from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_dataset
-from dmaskrcnn.haze.dehazing.cache import dehazed_paths
-from dmaskrcnn.metrics.seeds import over_seeds
-from dmaskrcnn.presets import DetectorConfig
-from dmaskrcnn.results import load_results, save_results
-from dmaskrcnn.scoring import score
+from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.evaluation.results_json import load_results, save_results
+from dmaskrcnn.evaluation.score import score
+from dmaskrcnn.evaluation.seeds import over_seeds
+from dmaskrcnn.images.dehazed_set import dehazed_paths
 
 CLASSES = ("person", "car", "bus", "motorcycle")
 CONFIG = DetectorConfig(

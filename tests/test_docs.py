@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dmaskrcnn import cli
-from dmaskrcnn.presets import PRESETS
-from dmaskrcnn.scenes import write_scenes
-from dmaskrcnn.training import train
+from dmaskrcnn.cli import main as cli
+from dmaskrcnn.config.presets import PRESETS
+from dmaskrcnn.demo import write_scenes
+from dmaskrcnn.training.loop import train
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -3,20 +3,22 @@
 Names are imported when they are first used, so that ``dmaskrcnn --help`` does not wait for PyTorch.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .adaptation import adapt
-    from .config import DetectorConfig, TrainConfig
-    from .data import open_dataset
-    from .detections import Detections
-    from .detector import Detector
-    from .errors import UserError
-    from .evaluation import evaluate
-    from .haze.dehazing import dehaze
-    from .scoring import Scores, paired_difference
-    from .training import resume, train
+    from dmaskrcnn.config.train import DetectorConfig, TrainConfig
+    from dmaskrcnn.data import open_dataset
+    from dmaskrcnn.dehazing import dehaze
+    from dmaskrcnn.detections import Detections
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.errors import UserError
+    from dmaskrcnn.evaluation.evaluate import evaluate
+    from dmaskrcnn.evaluation.score import Scores, paired_difference
+    from dmaskrcnn.training.adapt import adapt
+    from dmaskrcnn.training.loop import resume, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,19 +38,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adapt": "adaptation",
-    "DetectorConfig": "presets",
-    "TrainConfig": "config",
+    "adapt": "training.adapt",
+    "DetectorConfig": "detector.config",
+    "TrainConfig": "config.train",
     "open_dataset": "data",
     "Detections": "detections",
-    "Detector": "detector",
+    "Detector": "detector.detector",
     "UserError": "errors",
-    "evaluate": "evaluation",
-    "dehaze": "haze.dehazing",
-    "Scores": "scoring",
-    "paired_difference": "scoring",
-    "resume": "training",
-    "train": "training",
+    "evaluate": "evaluation.evaluate",
+    "dehaze": "dehazing",
+    "Scores": "evaluation.scores",
+    "paired_difference": "evaluation.scores",
+    "resume": "training.loop",
+    "train": "training.loop",
 }
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .errors import UserError, first_line
+from dmaskrcnn.errors import UserError, first_line
 
 
 def rank() -> int:

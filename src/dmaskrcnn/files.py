@@ -9,7 +9,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import UserError, first_line
+from dmaskrcnn.errors import UserError, first_line
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from any numbers and names; equal on every machine, unrelated for unequal parts."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
 
 UMASK = os.umask(0)  # reading it means setting it, for the whole process: once, before there are threads
 os.umask(UMASK)

@@ -4,8 +4,8 @@ from dmaskrcnn.data.augment import Augmentation, resize_to, strong_photometric
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.dataset import Dataset, open_dataset, open_images
 from dmaskrcnn.data.image import decode_image, list_images
-from dmaskrcnn.data.inspection import Inspection, inspect
-from dmaskrcnn.data.loader import Batches, batch_loader, same_images
+from dmaskrcnn.data.inspection import Inspection, inspect, same_images
+from dmaskrcnn.data.loader import Batches, batch_loader
 from dmaskrcnn.data.sample import Annotations, Batch, Sample
 
 __all__ = [

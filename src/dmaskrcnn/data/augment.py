@@ -19,8 +19,8 @@ from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
 
 if TYPE_CHECKING:
-    from dmaskrcnn.haze.augment import HazeAugment
-    from dmaskrcnn.haze.dehazing import Dehazer
+    from dmaskrcnn.dehazing import Dehazer
+    from dmaskrcnn.haze.random_haze import HazeAugment
 
 BLOCK = 32  # px
 MEAN_COLOUR = torch.tensor((124, 116, 104), dtype=torch.uint8).view(3, 1, 1)  # ImageNet's: zero for the network, as the padding

@@ -12,7 +12,7 @@ import numpy as np
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.image import image_size
 from dmaskrcnn.data.objects import ObjectTableBuilder
-from dmaskrcnn.data.part import Part
+from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem, check_box
 from dmaskrcnn.errors import UserError
 

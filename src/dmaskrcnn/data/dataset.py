@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from dmaskrcnn.data.classes import choose_classes
-from dmaskrcnn.data.folder import find_format
+from dmaskrcnn.data.formats import find_format
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.data.objects import ObjectTable
-from dmaskrcnn.data.part import Part
+from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import count_kinds
 from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.errors import UserError

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,11 @@ from torch.utils.data import Dataset as TorchDataset
 
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.data.sample import Batch, Sample
-from dmaskrcnn.data.shuttle import pack, unpack
+from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import derive_seed
 
 Augment = Callable[[Sample, int], Sample]
-
-
-def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from any numbers and names; equal on every machine, unrelated for unequal parts."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 @lru_cache(maxsize=8)  # two domains, and a batch may touch two epochs; a pure function, so that caching changes nothing
@@ -195,27 +189,6 @@ def _start_worker(_: int) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def same_images(a: Dataset, b: Dataset, sample: int = 64) -> list[tuple[str, str]]:
-    """Pairs of files that two data sets share: for the warning when source and target are the same images.
-
-    Compares all resolved paths, and the contents of about ``sample`` evenly spaced files of ``b`` with the files of ``a`` that
-    have the same number of bytes.
-
-    Returns:
-        ``(path in a, path in b)`` per shared file found.
-    """
-    resolved = {os.path.realpath(path): str(path) for path in a.paths}
-    shared = {str(path): resolved[real] for path in b.paths if (real := os.path.realpath(path)) in resolved}
-    by_bytes: dict[int, list[str]] = {}
-    for path in a.paths:
-        by_bytes.setdefault(os.stat(path).st_size, []).append(str(path))
-    for path in b.paths[:: max(1, len(b) // sample)]:
-        for other in by_bytes.get(os.stat(path).st_size, []):
-            if str(path) not in shared and path.read_bytes() == Path(other).read_bytes():
-                shared[str(path)] = other
-    return [(other, path) for path, other in shared.items()]
 
 
 def _content(path: str) -> bytes:

@@ -12,7 +12,7 @@ from defusedxml import ElementTree
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.image import image_size, list_images
 from dmaskrcnn.data.objects import ObjectTableBuilder
-from dmaskrcnn.data.part import Part, stem_ids
+from dmaskrcnn.data.parsed import Part, stem_ids
 from dmaskrcnn.data.problems import Problem, check_box
 from dmaskrcnn.errors import UserError
 

@@ -1,12 +1,12 @@
 """Ways to train a detector: one file each. A method wraps a detector and gives named losses from a batch."""
 
-from ..config import TrainConfig
-from ..detector import Detector
-from .base import Method
-from .grl import GRL
-from .oracle import Oracle
-from .source import Source
-from .teacher import Teacher
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.methods.base import Method
+from dmaskrcnn.methods.grl import GRL
+from dmaskrcnn.methods.oracle import Oracle
+from dmaskrcnn.methods.source import Source
+from dmaskrcnn.methods.teacher import Teacher
 
 METHODS: dict[str, type[Method]] = {"source": Source, "grl": GRL, "teacher": Teacher, "oracle": Oracle}
 

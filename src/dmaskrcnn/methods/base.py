@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from ..config import TrainConfig
-from ..data.sample import Batch
-from ..detector import Detector
-from ..rcnn import Features, split
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data.sample import Batch
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.heads import Features, split
 
 
 class Method(nn.Module):

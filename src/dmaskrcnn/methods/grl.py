@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..alignment import Alignment
-from ..config import TrainConfig
-from ..data.sample import Batch
-from ..detector import Detector
-from ..domain import LN2
-from .base import Method, features_of_both
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data.sample import Batch
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.methods.base import Method, features_of_both
+from dmaskrcnn.methods.parts.alignment import Alignment
+from dmaskrcnn.methods.parts.guard import LN2
 
 
 class GRL(Method):

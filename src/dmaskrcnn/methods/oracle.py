@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..data.sample import Batch
-from .source import Source
+from dmaskrcnn.data.sample import Batch
+from dmaskrcnn.methods.source import Source
 
 
 class Oracle(Source):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..data.sample import Batch
-from .base import Method
+from dmaskrcnn.data.sample import Batch
+from dmaskrcnn.methods.base import Method
 
 
 class Source(Method):

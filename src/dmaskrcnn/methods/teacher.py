@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..alignment import Alignment
-from ..config import TrainConfig
-from ..data.sample import Annotations, Batch
-from ..detector import Detector
-from ..distillation import View, distil, distil_masks, pseudo_labels
-from ..distributed import average
-from .base import Method, features_of_both
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data.sample import Annotations, Batch
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.distributed import average
+from dmaskrcnn.methods.base import Method, features_of_both
+from dmaskrcnn.methods.parts.alignment import Alignment
+from dmaskrcnn.methods.parts.distillation import View, distil, distil_masks, pseudo_labels
 
 START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
 MOMENTUM = 0.99  # of the running means behind thresholds and warnings

@@ -8,8 +8,8 @@ from html import escape
 
 import numpy as np
 
-from dmaskrcnn.comparison import Comparison, Row
-from dmaskrcnn.metrics.bootstrap import Difference, Metric
+from dmaskrcnn.compare.comparison import Comparison, Row
+from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.report.material import Material
 
 RARE = 50  # objects: in simulations, intervals of means with rarer classes held the truth far too seldom (metrics/bootstrap.py)

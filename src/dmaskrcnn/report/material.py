@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dmaskrcnn.comparison import Comparison, Row
-from dmaskrcnn.config import read_yaml
+from dmaskrcnn.compare.comparison import Comparison, Row
+from dmaskrcnn.compare.groups import group_runs
+from dmaskrcnn.config.train import read_yaml
 from dmaskrcnn.data import Dataset, open_images
-from dmaskrcnn.detector import Detector
+from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation import open_test_set, predictions
-from dmaskrcnn.metrics.seeds import over_seeds
-from dmaskrcnn.plots import read_metrics
-from dmaskrcnn.results import Results, load_results, save_results
-from dmaskrcnn.run_groups import group_runs
-from dmaskrcnn.scoring import score
+from dmaskrcnn.evaluation.evaluate import predictions
+from dmaskrcnn.evaluation.results_json import Results, load_results, save_results
+from dmaskrcnn.evaluation.score import score
+from dmaskrcnn.evaluation.seeds import over_seeds
+from dmaskrcnn.evaluation.test_set import open_test_set
+from dmaskrcnn.training.log import read_metrics
 
 
 @dataclass(frozen=True)

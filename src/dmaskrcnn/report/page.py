@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from dmaskrcnn.comparison import Comparison, load_comparison
+from dmaskrcnn.compare.comparison import Comparison, load_comparison
 from dmaskrcnn.data import open_images
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation import classes_to_score
+from dmaskrcnn.evaluation.test_set import classes_to_score
 from dmaskrcnn.files import check_writable, write_text
-from dmaskrcnn.report.features import feature_figures
+from dmaskrcnn.report.feature_figures import feature_figures
 from dmaskrcnn.report.findings import best_row, class_table, headline, remarks, table
 from dmaskrcnn.report.material import Material, check_runs, gather, score_runs
 from dmaskrcnn.report.pictures import controls, picture_data
 from dmaskrcnn.report.provenance import provenance
-from dmaskrcnn.report.scores import MOST_CLASSES, curve_figures, interval_figures
-from dmaskrcnn.report.training import training_figures
+from dmaskrcnn.report.score_figures import MOST_CLASSES, curve_figures, interval_figures
+from dmaskrcnn.report.training_figures import training_figures
 
 GENERATOR = "dmaskrcnn report"  # marks a page as ours: it may be overwritten by the next one
 

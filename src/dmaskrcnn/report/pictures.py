@@ -14,12 +14,12 @@ from torch import Tensor
 
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector import Detector
+from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.draw import as_picture, instance_colours
-from dmaskrcnn.haze.dehazing.cache import dehazed_paths
+from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.report.contours import mask_polygons
-from dmaskrcnn.report.features import spread_out
+from dmaskrcnn.report.feature_figures import spread_out
 from dmaskrcnn.report.material import Material
 
 PICTURES = 6

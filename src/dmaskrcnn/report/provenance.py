@@ -17,9 +17,9 @@ import torchvision
 from dmaskrcnn import __version__
 from dmaskrcnn.data import open_dataset
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.plots import read_metrics
 from dmaskrcnn.report.material import Material
-from dmaskrcnn.weights import which_weights
+from dmaskrcnn.run import which_weights
+from dmaskrcnn.training.log import read_metrics
 
 _FACTS = ("method", "preset", "seed", "weights", "source", "target", "adabn", "test")
 

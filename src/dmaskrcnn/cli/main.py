@@ -1,0 +1,238 @@
+"""The command line: verbs to functions, nothing else. Imports no torch, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dmaskrcnn.cli.arguments import expand_config, parse
+from dmaskrcnn.cli.verbs import (
+    Adapt,
+    Compare,
+    Dehaze,
+    Demo,
+    Evaluate,
+    Haze,
+    Inspect,
+    Predict,
+    Report,
+    Reproduce,
+    Resume,
+    TrainDehazer,
+    Verbs,
+)
+from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.errors import UserError, first_line
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Bad input ends in one line on stderr and exit code 2; Ctrl-C in 130."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with _termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
+            try:
+                _dispatch(arguments)
+            finally:
+                sys.stdout.flush()  # here, where an error can still be reported
+    except UserError as error:
+        print(f"dmaskrcnn: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt as interruption:
+        print("dmaskrcnn: interrupted", file=sys.stderr)
+        raise SystemExit(128 + (interruption.args or (signal.SIGINT,))[0]) from None
+    except BrokenPipeError:  # the reader (`| head`) has gone
+        _discard_output()
+        raise SystemExit(141) from None
+    except OSError as error:  # a full disk below `>`, a file that vanished or may not be read
+        _discard_output()
+        print(f"dmaskrcnn: {error.filename or 'output'}: {error.strerror or first_line(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if arguments[:1] == ["--version"]:
+        from dmaskrcnn import __version__
+
+        print(f"dmaskrcnn {__version__}")
+        return
+    if arguments[:1] == ["train"] and any(a.split("=")[0] == "--resume" for a in arguments) and "--help" not in arguments:
+        run: object = parse(Resume, arguments[1:], "dmaskrcnn train", _DESCRIPTION)
+    else:
+        if arguments[:1] == ["train"]:
+            arguments = ["train", *expand_config(arguments[1:])]
+        run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
+    _VERBS[type(run)](run)
+
+
+@contextmanager
+def _termination_as_interrupt(enabled: bool) -> Iterator[None]:
+    """Let SIGTERM end a verb like Ctrl-C, so that what is half done is kept; training has its own way to stop."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt) if enabled else None
+    except ValueError:  # not in the main thread
+        previous = None
+    try:
+        yield
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _discard_output() -> None:
+    """Let nothing more be said on an output that is gone, not even by Python's own flush at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_DESCRIPTION = "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and measure what it gains."
+
+
+def _demo(verb: Demo) -> None:
+    from dmaskrcnn.demo.demo import demo
+
+    demo(verb.out, verb.seed)
+
+
+def _adapt(verb: Adapt) -> None:
+    from dmaskrcnn.training.adapt import adapt
+
+    _finish(adapt(**vars(verb)))
+
+
+def _train(config: TrainConfig) -> None:
+    from dmaskrcnn.training.loop import train
+
+    _finish(train(config))
+
+
+def _resume(verb: Resume) -> None:
+    from dmaskrcnn.training.loop import resume
+
+    _finish(resume(verb.resume))
+
+
+def _finish(folder: Path) -> None:
+    if os.environ.get("RANK", "0") != "0":  # one of the processes of torchrun speaks
+        return
+    if test := read_yaml(folder / "config.yaml").get("test"):
+        _evaluate(Evaluate((folder,), tuple(map(Path, test))))
+    print(folder)
+
+
+def _evaluate(verb: Evaluate) -> None:
+    from dmaskrcnn.evaluation.evaluate import evaluate_to
+    from dmaskrcnn.evaluation.score import paired_difference
+    from dmaskrcnn.evaluation.scores import difference_table
+    from dmaskrcnn.evaluation.test_set import classes_to_score
+    from dmaskrcnn.run import output_folders, which_weights
+
+    if not verb.runs:
+        raise UserError("evaluate: give at least one run folder or COCO results JSON")
+    options = {"batch_size": verb.batch_size, "bootstrap": verb.bootstrap, "seed": verb.seed, "device": verb.device}
+    options["classes"] = classes_to_score(verb.runs, verb.data, verb.classes)
+    all_scores = []
+    for run, out in zip(verb.runs, output_folders(verb.runs, verb.data, verb.out), strict=True):
+        scores = evaluate_to(out, run, verb.data, **options)
+        which = which_weights(run)
+        print(f"{run}{which and f' ({which})'}\n{scores.table()}\n")
+        if out:
+            print(f"{'scores' if run.suffix == '.json' else 'predictions and scores'}: {out}\n")
+        all_scores.append(scores)
+    for run, scores in zip(verb.runs[1:], all_scores[1:], strict=True):
+        try:
+            differences = paired_difference(all_scores[0], scores)
+        except ValueError as error:
+            raise UserError(f"{run} against {verb.runs[0]}: {error}") from error
+        print(f"{run} against {verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}\n")
+
+
+def _report(verb: Report) -> None:
+    from dmaskrcnn.report import default_out, write_report
+
+    out = verb.out or default_out(verb.runs)
+    print(write_report(out, verb.runs, data=verb.data, source=verb.source, target=verb.target, device=verb.device))
+
+
+def _compare(verb: Compare) -> None:
+    from dmaskrcnn.compare.rows import compare
+    from dmaskrcnn.compare.tables import terminal
+
+    print(f"{terminal(compare(**vars(verb)))}\n\nreport: {verb.out / 'report.html'}\n{verb.out}")
+
+
+def _reproduce(verb: Reproduce) -> None:
+    from dmaskrcnn.compare.reproduce import reproduce
+    from dmaskrcnn.compare.tables import terminal
+
+    print(f"{terminal(reproduce(**vars(verb)))}\n\nreport: {verb.out / 'report.html'}\n{verb.out}")
+
+
+def _predict(verb: Predict) -> None:
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.images.predict import predict_images
+    from dmaskrcnn.run import which_weights
+
+    detector = Detector.load(verb.run).to(resolve_device(verb.device)).set_precision()
+    if which := which_weights(verb.run):
+        print(f"{verb.run}: {which}", file=sys.stderr)
+    print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
+
+
+def _inspect(verb: Inspect) -> None:
+    from dmaskrcnn.data.inspection import inspect
+
+    if not verb.paths:
+        raise UserError("inspect: give at least one path: a COCO JSON file, a Pascal VOC folder or an image folder")
+    for number, path in enumerate(verb.paths):
+        print("\n" * bool(number) + inspect(path).format_text(show_all=verb.all))
+
+
+def _dehaze(verb: Dehaze) -> None:
+    from dmaskrcnn.dehazing import Dehazer
+    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.images.dehaze import dehaze_images
+
+    dehazer = Dehazer(verb.method, verb.weights, resolve_device(verb.device))
+    print(dehaze_images(dehazer, verb.images, verb.out, verb.maps))
+
+
+def _haze(verb: Haze) -> None:
+    from dmaskrcnn.haze.depth_maps import open_depth_maps
+    from dmaskrcnn.images.haze import HazeConditions, haze_images
+
+    maps = open_depth_maps(verb.depth, verb.depth_scale, verb.disparity, verb.focal_baseline)
+    conditions = HazeConditions(verb.visibility, maps, verb.airlight, verb.inhomogeneity, verb.focal, verb.seed)
+    print(haze_images(verb.inputs, verb.out, conditions, verb.drop_invalid))
+
+
+def _train_dehazer(verb: TrainDehazer) -> None:
+    from dmaskrcnn.dehazing.train_dehazer import train_dehazer
+    from dmaskrcnn.distributed import resolve_device
+
+    device = resolve_device(verb.device)
+    print(train_dehazer(verb.method, verb.out, verb.clear, verb.steps, verb.batch_size, verb.scenes, verb.seed, device))
+
+
+_VERBS = {
+    Adapt: _adapt,
+    TrainConfig: _train,
+    Resume: _resume,
+    Demo: _demo,
+    Evaluate: _evaluate,
+    Report: _report,
+    Compare: _compare,
+    Reproduce: _reproduce,
+    Predict: _predict,
+    Inspect: _inspect,
+    Dehaze: _dehaze,
+    Haze: _haze,
+    TrainDehazer: _train_dehazer,
+}

@@ -1,0 +1,170 @@
+"""The result of `dmaskrcnn compare`: rows of scores, and how they are kept on disk.
+
+``comparison.json`` holds everything but the resamples behind the intervals, which lie beside it in ``comparison.safetensors``
+(float64, ``row number/metric``), so that differences and reports can be made again without the test set.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.evaluation.bootstrap import Difference, Metric
+from dmaskrcnn.evaluation.scores import Scores, paired_difference
+from dmaskrcnn.files import atomic_write, file_digest, write_text
+
+FORMAT = "dmaskrcnn comparison 1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of the comparison.
+
+    Attributes:
+        name: as shown, such as "MSCNN + grl".
+        runs: run folders, or one COCO results JSON; several are seeds of the same method, averaged.
+        dehaze: what the test images went through: "none" or a method of `dmaskrcnn.dehazing`.
+        predictions: a COCO results JSON per run.
+        scores: mean over the seeds, resampled over images and seeds.
+        seconds_per_image: dehazing and detection of one image, from pixels to masks, median over images and seeds; NaN for
+            predictions that were made elsewhere.
+        published: in a reproduction, the paper's number: authors' metric on RTTS, in [0, 1].
+    """
+
+    name: str
+    runs: tuple[Path, ...]
+    dehaze: str
+    predictions: tuple[Path, ...]
+    scores: Scores
+    seconds_per_image: float
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows; the first is what the others are compared with.
+
+    Attributes:
+        rows: at least one.
+        data: the labelled test set.
+        images: per dehazing method the folder with the test images as the detector saw them ("none" is not in it); see
+            `dmaskrcnn.images.dehazed_set.dehazed_paths` for the names.
+        out: the folder of comparison.csv, comparison.md, comparison.json and report.html.
+        notes: sentences that belong below the table.
+    """
+
+    rows: tuple[Row, ...]
+    data: tuple[Path, ...]
+    images: dict[str, Path]
+    out: Path
+    notes: tuple[str, ...] = ()
+
+    def differences(self) -> list[dict[str, Difference]]:
+        """Per row the paired difference to the first, by metric; nothing for the first itself."""
+        return [{}, *(paired_difference(self.rows[0].scores, row.scores) for row in self.rows[1:])]
+
+
+def save_comparison(comparison: Comparison) -> None:
+    """Write ``comparison.json`` and ``comparison.safetensors``. Raises UserError where they cannot be written."""
+    from safetensors.numpy import save_file
+
+    out = comparison.out
+    replicates = {
+        f"{number}/{name}": metric.replicates
+        for number, row in enumerate(comparison.rows)
+        for name, metric in row.scores.metrics.items()
+        if len(metric.replicates)
+    }
+    atomic_write(out / "comparison.safetensors", lambda path: save_file(replicates, path))
+    rows = [
+        {
+            "name": row.name,
+            "runs": [_relative(run, out) for run in row.runs],
+            "dehaze": row.dehaze,
+            "predictions": [_relative(path, out) for path in row.predictions],
+            "seconds_per_image": None if math.isnan(row.seconds_per_image) else row.seconds_per_image,
+            "published": row.published,
+            "scores": {"fingerprint": row.scores.fingerprint, **row.scores.to_dict()},
+            "difference_to_first": {name: _numbers(difference) for name, difference in differences.items()},
+        }
+        for row, differences in zip(comparison.rows, comparison.differences(), strict=True)
+    ]
+    content = {
+        "format": FORMAT,
+        "data": [_relative(path, out) for path in comparison.data],
+        "images": {method: _relative(folder, out) for method, folder in comparison.images.items()},
+        "resamples": file_digest(out / "comparison.safetensors"),
+        "notes": comparison.notes,
+        "rows": rows,
+    }
+    write_text(out / "comparison.json", json.dumps(content, indent=1) + "\n")
+
+
+def load_comparison(out: Path) -> Comparison:
+    """What ``save_comparison`` wrote into ``out``. Raises UserError for files that are missing, damaged or not from one run."""
+    from safetensors.numpy import load_file
+
+    out = Path(out)
+    path = out / "comparison.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}")
+        if file_digest(out / "comparison.safetensors") != content["resamples"]:
+            raise ValueError("comparison.safetensors beside it is of another comparison")
+        replicates = load_file(out / "comparison.safetensors")
+        rows = []
+        for number, row in enumerate(content["rows"]):
+            rows.append(
+                Row(
+                    name=row["name"],
+                    runs=tuple(out / run for run in row["runs"]),
+                    dehaze=row["dehaze"],
+                    predictions=tuple(out / file for file in row["predictions"]),
+                    scores=_scores(row["scores"], number, replicates),
+                    seconds_per_image=math.nan if row["seconds_per_image"] is None else float(row["seconds_per_image"]),
+                    published=row["published"],
+                )
+            )
+        data, images = tuple(out / name for name in content["data"]), {k: out / v for k, v in content["images"].items()}
+        return Comparison(tuple(rows), data, images, out, tuple(map(str, content["notes"])))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; name the folder of `dmaskrcnn compare`") from error
+    except Exception as error:  # safetensors raises errors of its own
+        reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
+        raise UserError(f"{path}: not a readable comparison ({reason}); run `dmaskrcnn compare` again") from error
+
+
+def is_comparison(path: Path) -> bool:
+    """Whether a ``comparison.json`` is ours, so that it may be overwritten."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _scores(values: dict[str, Any], number: int, replicates: dict[str, np.ndarray]) -> Scores:
+    metrics = {}
+    for name, numbers in values["metrics"].items():
+        value, low, high = (math.nan if numbers[key] is None else float(numbers[key]) for key in ("value", "low", "high"))
+        metrics[name] = Metric(value, low, high, replicates.get(f"{number}/{name}", np.empty(0)))
+    return Scores(
+        metrics, dict(values["objects"]), values["images"], values["bootstrap"], values["seed"], values["fingerprint"]
+    )
+
+
+def _numbers(difference: Difference) -> dict[str, float | None]:
+    values = {key: getattr(difference, key) for key in ("value", "low", "high", "share_above_zero")}
+    return {key: None if math.isnan(value) else float(value) for key, value in values.items()}
+
+
+def _relative(path: Path, out: Path) -> str:
+    """Relative to ``out`` where the path lies in it, so that the folder can be moved; otherwise absolute."""
+    path, out = path.resolve(), out.resolve()
+    return (path.relative_to(out) if path.is_relative_to(out) else path).as_posix()

@@ -1,0 +1,229 @@
+"""`dmaskrcnn reproduce`: the paper's table from nothing, on any data, as one command.
+
+    dmaskrcnn reproduce --source clear/ --target hazy/ --test test/ --preset cpu --budget 0.01 --seeds 0 1
+
+Three trainings per seed, of equal length from the same start: Mask R-CNN on the clear images (``source``), DMask1 (``grl`` with
+the hazy images as they are) and DMask2 (``grl`` with the hazy images dehazed by MSCNN). Then the eight rows of the paper
+(arXiv 1807.00202) with its numbers beside ours. Everything is kept in the output folder: the same command goes on where it was
+interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dmaskrcnn.compare.comparison import is_comparison
+from dmaskrcnn.compare.groups import STARTS
+from dmaskrcnn.compare.rows import Comparison, Plan, check_numbers, check_out, compare_rows
+from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.data import Dataset, open_dataset, open_images
+from dmaskrcnn.dehazing import Dehazer
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.distributed import resolve_device
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.test_set import open_test_set
+from dmaskrcnn.files import write_text
+from dmaskrcnn.images.dehazed_set import dehaze_dataset
+from dmaskrcnn.training.loop import resume, train
+
+FORMAT = "dmaskrcnn reproduction 1"
+ITERATIONS = 75_000  # the paper's: 5 k of the domain classifier, 50 k and 20 k of all layers
+MODELS = {"mask-rcnn": "Mask R-CNN", "dmask1": "DMask1", "dmask2": "DMask2"}
+# The paper's table in its order: model, dehazing of the test images, authors' metric on RTTS.
+TABLE = (
+    ("mask-rcnn", "none", 0.6101),
+    ("dmask1", "none", 0.6121),
+    ("dmask2", "none", 0.6172),
+    ("dmask1", "aod-net", 0.6021),
+    ("dmask2", "aod-net", 0.6047),
+    ("mask-rcnn", "mscnn", 0.6272),
+    ("dmask1", "mscnn", 0.6271),
+    ("dmask2", "mscnn", 0.6336),
+)
+PREFIXES = {"none": "", "aod-net": "AOD-Net + ", "mscnn": "MSCNN + "}
+
+
+def reproduce(
+    source: Sequence[Path],
+    target: Sequence[Path],
+    test: Sequence[Path],
+    *,
+    budget: float = 0.01,
+    seeds: Sequence[int] = (0, 1),
+    preset: str = "paper",
+    weights: str | None = None,
+    out: Path = Path("reproduce"),
+    bootstrap: int = 1000,
+    mscnn_weights: Path | None = None,
+    aod_net_weights: Path | None = None,
+    device: str = "auto",
+) -> Comparison:
+    """Train the three models, or go on where an earlier call stopped, and compare them.
+
+    Args:
+        source: labelled clear images.
+        target: unlabelled hazy images; annotations beside them are never read.
+        test: labelled hazy images, scored at the end; they take no part in training and choose nothing.
+        budget: iterations of each training, in units of the paper's 75,000.
+        seeds: of the trainings; each seed trains all three models.
+        preset: architecture and everything else of the trainings, see `TrainConfig`.
+        weights: where all trainings start, see `TrainConfig`; by default the preset's.
+        out: the folder to write to.
+        bootstrap: resamples behind the intervals.
+        mscnn_weights: weights of MSCNN, for target and test images; by default the project's own.
+        aod_net_weights: weights of AOD-Net, for test images.
+        device: ``auto``, ``cpu``, ``cuda``.
+
+    Raises:
+        UserError: bad input, or ``out`` holds a reproduction with other arguments.
+        SystemExit: 130 or 143 after Ctrl-C or SIGTERM during a training, once its state is saved.
+    """
+    arguments = {
+        "source": _absolute(source),
+        "target": _absolute(target),
+        "test": _absolute(test),
+        "budget": budget,
+        "seeds": list(seeds),
+        "preset": preset,
+        "weights": weights if weights in (None, *STARTS) else _absolute([Path(str(weights))])[0],
+        "out": str(Path(out).resolve()),
+        "mscnn_weights": _absolute([mscnn_weights])[0] if mscnn_weights else None,
+        "aod_net_weights": _absolute([aod_net_weights])[0] if aod_net_weights else None,
+        "device": device,
+    }
+    _check_numbers(budget, seeds)
+    check_numbers(bootstrap=bootstrap)
+    _check_arguments(out / "reproduce.json", arguments)
+    configs = [_configs(arguments, seed) for seed in seeds]
+    dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
+    Dehazer("aod-net", aod_net_weights)
+    hazy = _check_data(configs[0]["mask-rcnn"], target)
+    check_out(out)
+    write_text(out / "reproduce.json", json.dumps({"format": FORMAT, "arguments": arguments}, indent=1) + "\n")
+    notes = _notes(configs[0]["mask-rcnn"], budget, seeds)
+    print("\n".join(notes), file=sys.stderr)
+
+    dehaze_dataset(dehazer, hazy, out / "target-mscnn")
+    runs: dict[str, list[Path]] = {model: [] for model in MODELS}
+    for number, (model, config) in enumerate(((m, c) for of_seed in configs for m, c in of_seed.items()), 1):
+        print(f"training {number}/{len(MODELS) * len(seeds)}: {MODELS[model]}, seed {config.seed}", file=sys.stderr)
+        runs[model].append(_train(config))
+    plans = [
+        Plan(PREFIXES[dehaze] + MODELS[model], tuple(runs[model]), dehaze, published) for model, dehaze, published in TABLE
+    ]
+    options = {"mscnn_weights": mscnn_weights, "aod_net_weights": aod_net_weights, "device": device}
+    return compare_rows(plans, test, out, bootstrap=bootstrap, notes=notes, **options)
+
+
+def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
+    """The three trainings with one seed. Raises UserError for what ``TrainConfig`` refuses."""
+    out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
+    kept = {name: arguments[name] for name in ("source", "test", "preset", "weights", "device")}
+    kept |= {"seed": seed, "out": out / "runs", "iterations": iterations, "warmup": min(100, iterations // 5)}
+    targets = {"mask-rcnn": (), "dmask1": arguments["target"], "dmask2": (out / "target-mscnn",)}
+    return {
+        model: TrainConfig(method="grl" if images else "source", target=tuple(images), name=f"{model}-s{seed}", **kept)
+        for model, images in targets.items()
+    }
+
+
+def _train(config: TrainConfig) -> Path:
+    """The finished run of this configuration: an earlier one, one that goes on, or a new one."""
+    wanted, name = config.to_dict(), f"{config.name}-"
+    numbers = [number for path in config.out.glob(f"{name}*") if (number := path.name.removeprefix(name)).isdecimal()]
+    for number in sorted(numbers, key=int, reverse=True):
+        folder = config.out / f"{name}{number}"
+        if not _is_of(folder, wanted):
+            continue
+        if _is_finished(folder):
+            return folder
+        if (folder / "last.pt").is_file():
+            return _or_say_how_to_go_on(resume, folder)
+    return _or_say_how_to_go_on(train, config)
+
+
+def _or_say_how_to_go_on(training: Any, argument: Any) -> Path:
+    try:
+        return training(argument)
+    except SystemExit:
+        print("or repeat the command: `dmaskrcnn reproduce` goes on from there", file=sys.stderr)
+        raise
+
+
+def _is_of(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Whether the run in this folder has the wanted configuration; fields that its version did not have take their default."""
+    if not (folder / "config.yaml").is_file():
+        return False
+    values = read_yaml(folder / "config.yaml")
+    try:
+        return TrainConfig.from_dict(values).to_dict() == wanted
+    except (UserError, TypeError):
+        return False
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / "model.json").read_text(encoding="utf-8"))["finished"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _check_numbers(budget: float, seeds: Sequence[int]) -> None:
+    if not (budget > 0 and math.isfinite(budget)):
+        raise UserError(f"--budget must be above 0 (1 is the paper's {ITERATIONS:,} iterations), got {budget}")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {' '.join(map(str, seeds)) or 'is empty'}: give at least one, and each once")
+
+
+def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
+    """Raises UserError where ``reproduce.json`` is of other arguments, or no such file, or the folder one of `compare`."""
+    if not path.exists():
+        if is_comparison(path.with_name("comparison.json")):
+            raise UserError(f"{path.parent}: holds a comparison, whose table would be replaced; choose another --out")
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError("another format")
+        before = dict(content["arguments"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not of `dmaskrcnn reproduce`, or damaged; choose another --out") from error
+    for name, value in arguments.items():
+        if before.get(name) != value:
+            said = [" ".join(map(str, v)) if isinstance(v, list) else v for v in (before.get(name), value)]
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{path}: was begun with {flag} {said[0]}, not {said[1]}; repeat it, or choose another --out")
+
+
+def _check_data(config: TrainConfig, target: Sequence[Path]) -> Dataset:
+    """The target images. Raises UserError, before anything is written, for data and weights that the trainings would refuse."""
+    source = open_dataset(*config.source)
+    if not source.labelled:
+        raise UserError(
+            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder"
+        )
+    open_test_set(config.test, known=source.classes)
+    Detector.create(source.classes, config.detector, str(config.weights))
+    return open_images(*target)
+
+
+def _notes(config: TrainConfig, budget: float, seeds: Sequence[int]) -> tuple[str, ...]:
+    detector = config.detector
+    network = f"{detector.backbone} FPN, {detector.fpn_channels} channels, short side {detector.image_size} px"
+    return (
+        "paper, RTTS: the published numbers (arXiv 1807.00202), authors' metric, one run each. Other test images and another "
+        "training than here: compare order and gains, not levels.",
+        f"Iterations here: {config.iterations:,} of {config.batch} source images in each of the three trainings, {budget:.3g} "
+        f"times the paper's {ITERATIONS:,}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; from {config.weights}.",
+        f"Preset {config.preset}: {network}"
+        + (", the paper's." if config.preset == "paper" else "; the paper's network is larger: ResNet-101 FPN, 256, 800 px."),
+    )
+
+
+def _absolute(paths: Sequence[Path]) -> list[str]:
+    return [str(Path(path).resolve()) for path in paths]

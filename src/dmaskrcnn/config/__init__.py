@@ -1,0 +1,1 @@
+"""Configuration: everything that must be known before torch is imported."""

@@ -1,0 +1,76 @@
+"""The schedule: its phases, and where in it an iteration stands. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of the schedule."""
+
+    name: str
+    """Shown in the progress bar and the metrics."""
+    share: float
+    """Its part of the whole schedule; the shares of all phases add up to 1."""
+    rate: float = 1.0
+    """Factor on the learning rate."""
+    trains: Literal["all", "classifier"] = "all"
+    """What learns: everything, or the domain classifier alone."""
+    target: bool = True
+    """Whether batches hold target images."""
+    from_average: bool = False
+    """Whether the detector goes on from its averaged weights."""
+
+
+# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers (REFERENCE: arXiv
+# 1807.00202).
+PAPER_PHASES = (
+    Phase("classifier", 5 / 75, trains="classifier"),
+    Phase("adapt", 50 / 75),
+    Phase("fine", 20 / 75, rate=0.1),
+)
+SOURCE_PHASES = (Phase("train", 55 / 75), Phase("fine", 20 / 75, rate=0.1))
+
+
+def teacher_phases(burn_in: float) -> tuple[Phase, ...]:
+    """The source alone for a share of the schedule, then teacher and student, in the proportions of the others' phases."""
+    adapt = tuple(
+        Phase(name, phase.share * (1 - burn_in), phase.rate, from_average=burn_in > 0 and name == "adapt")
+        for name, phase in zip(("adapt", "fine"), SOURCE_PHASES, strict=True)
+    )
+    return (Phase("burn-in", burn_in, target=False), *adapt) if burn_in else adapt
+
+
+class Schedule:
+    """Where in the schedule an iteration stands.
+
+    With ``iterations`` progress counts iterations; with ``minutes`` it follows the clock, so that training ends on time and the
+    learning rate has gone all its way by then.
+    """
+
+    def __init__(self, phases: Sequence[Phase], iterations: int | None, minutes: float | None, warmup: int) -> None:
+        self.phases, self.iterations, self.minutes, self.warmup = phases, iterations, minutes, warmup
+
+    def progress(self, iteration: int, seconds: float) -> float:
+        """The part of the schedule that is done, in [0, 1]."""
+        if self.minutes is not None:
+            return min(1.0, seconds / (60 * self.minutes))
+        return min(1.0, iteration / self.iterations) if self.iterations else 1.0
+
+    def phase(self, progress: float) -> Phase:
+        """The phase at this point."""
+        end = 0.0
+        for phase in self.phases:
+            end += phase.share
+            if progress < end - 1e-9:
+                return phase
+        return self.phases[-1]
+
+    def rate(self, phase: Phase, detector_steps: int) -> float:
+        """Factor on the learning rate; ``detector_steps`` counts the steps that trained the detector, for the warm-up."""
+        if phase.trains == "classifier":
+            return phase.rate
+        return phase.rate * min(1.0, (detector_steps + 1) / max(1, self.warmup))

@@ -1,0 +1,114 @@
+"""Rendered scenes: as a folder that every reader of COCO JSON understands, and as clear pictures with their depth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from dmaskrcnn.dehazing.synthesis import SIZE, Clear
+from dmaskrcnn.demo.street import CLASSES, Scene, render_scene
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import atomic_write, write_text
+from dmaskrcnn.haze import add_haze, extinction, random_airlight
+
+
+def rendered_pictures(count: int, seed: int, progress: bool) -> list[Clear]:
+    """Street scenes of the project, with their true depth (0.2 s each)."""
+    pictures = []
+    for index in tqdm(range(count), desc="rendering", unit="scene", disable=None if progress else True, leave=False):
+        scene = render_scene(seed * 1_000_000 + 500_000 + index, *SIZE)
+        pictures.append(Clear(scene.image, scene.depth))
+    return pictures
+
+
+def write_scenes(
+    folder: Path,
+    count: int,
+    seed: int,
+    size: tuple[int, int] = (160, 224),
+    visibility: tuple[float, float] | None = None,
+    *,
+    labelled: bool = True,
+    progress: bool = False,
+) -> Path:
+    """Render scenes into ``folder``: ``images/000000.png`` and so on, and ``annotations.json`` beside them.
+
+    The same seed gives the same streets with and without haze; different seeds share no street.
+
+    Args:
+        folder: new or empty.
+        count: how many, at most a million.
+        seed: >= 0.
+        size: height and width in pixels.
+        visibility: lowest and highest meteorological visibility in metres, for haze; None for clear air.
+        labelled: write ``annotations.json`` (COCO, instance masks as RLE); without it, the folder holds images only.
+        progress: show a progress bar.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        UserError: the folder is not empty or cannot be written to.
+    """
+    pictures = folder / "images"
+    try:
+        pictures.mkdir(parents=True, exist_ok=True)
+        if any(pictures.iterdir()) or (folder / "annotations.json").exists():
+            raise UserError(f"{folder}: already holds files; name a new folder for the rendered scenes")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot hold the rendered scenes ({error.strerror}); choose another folder") from error
+    images, annotations = [], []
+    hidden = None if progress else True  # None: hidden where stderr is no terminal
+    for index in tqdm(range(count), desc=f"rendering {folder.name}", unit="image", disable=hidden, leave=False):
+        scene = render_scene(seed * 1_000_000 + index, *size)
+        picture = scene.image if visibility is None else _through_haze(scene, visibility, seed, index)
+        name = f"{index:06d}.png"
+        atomic_write(pictures / name, lambda path, p=picture: Image.fromarray(p).save(path, compress_level=1))
+        images.append({"id": index + 1, "file_name": name, "height": size[0], "width": size[1]})
+        for box, label, mask in zip(scene.boxes.tolist(), scene.labels.tolist(), scene.masks, strict=True):
+            x0, y0, x1, y1 = box
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index + 1,
+                    "category_id": label + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": int(mask.sum()),
+                    "segmentation": {"size": list(size), "counts": run_lengths(mask)},
+                    "iscrowd": 0,
+                }
+            )
+    if labelled:
+        categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+        coco = {"images": images, "annotations": annotations, "categories": categories}
+        write_text(folder / "annotations.json", json.dumps(coco, separators=(",", ":")))
+    return folder
+
+
+def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
+    """COCO's uncompressed RLE of a mask ``(H, W)``: lengths of runs down the columns, the first one of background."""
+    pixels = np.concatenate([[False], mask.ravel(order="F"), [False]])
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
+    counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
+    return counts[: -1 if counts[-1] == 0 else None].tolist()
+
+
+def _through_haze(scene: Scene, visibility: tuple[float, float], seed: int, index: int) -> NDArray[np.uint8]:
+    """The scene in fog: a visibility even in its logarithm, drifting patches, the glow and the noise of a foggy photograph."""
+    rng = np.random.default_rng([seed, index, 1])
+    metres = float(np.exp(rng.uniform(*np.log(visibility))))
+    return add_haze(
+        scene.image,
+        scene.depth,
+        extinction(metres),
+        random_airlight(rng),
+        inhomogeneity=0.25,
+        blur=0.003 * scene.image.shape[1],
+        noise=0.015,
+        rng=rng,
+    )

@@ -1,0 +1,298 @@
+"""A random street: where everything stands, and the picture of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
+
+from dmaskrcnn.demo.actors import BUILDERS, Model
+from dmaskrcnn.demo.background import Street, furniture, ground, skyline
+from dmaskrcnn.demo.raster import BACKGROUND, SUPERSAMPLING, Array, Camera, Canvas, Face, Light
+from dmaskrcnn.demo.shading import Sky, shade
+
+CLASSES = ("person", "car", "bus", "motorcycle")
+CLASS_SHARES = (0.36, 0.28, 0.16, 0.20)
+# Nearest and farthest place of each class [m]: beyond it, the class would be lower than about 16 px in a picture 224 px wide.
+RANGES = {"person": (6.0, 19.0), "car": (7.5, 24.0), "bus": (13.0, 38.0), "motorcycle": (5.5, 14.0)}
+MIN_PIXELS = 24
+MIN_VISIBLE = 0.25  # share of an object that neither another object nor the border may hide
+
+
+@dataclass
+class Scene:
+    """One rendered picture and everything that is true of it.
+
+    Attributes:
+        image: uint8 ``(H, W, 3)``, RGB, clear air.
+        depth: float32 ``(H, W)``, metres along the line of sight; the sky is at ``SKY_DEPTH``.
+        masks: bool ``(N, H, W)``, the visible part of each object; disjoint.
+        boxes: float32 ``(N, 4)``, xyxy, tight around the masks (right and lower edge exclusive).
+        labels: int64 ``(N,)``, indices into ``CLASSES``.
+        distances: float32 ``(N,)``, metres from the camera to the middle of each object, along the road.
+        airlight: RGB in [0, 1], the colour of the horizon.
+    """
+
+    image: NDArray[np.uint8]
+    depth: Array
+    masks: NDArray[np.bool_]
+    boxes: Array
+    labels: NDArray[np.int64]
+    distances: Array
+    airlight: tuple[float, float, float]
+
+
+@dataclass
+class Thing:
+    """A model at its place in the world.
+
+    Attributes:
+        model: what it is.
+        x: metres right of the middle of the road.
+        z: metres ahead of the camera.
+        yaw: radians; 0 heads away from the camera, positive turns to the right.
+        label: index into ``CLASSES``; -1 for street furniture.
+    """
+
+    model: Model
+    x: float
+    z: float
+    yaw: float
+    label: int
+
+    def corners(self) -> Array:
+        """``(4, 2)`` corners of the footprint, X and Z."""
+        w, _, length = self.model.size
+        local = np.array([(-w, -length), (w, -length), (w, length), (-w, length)]) / 2
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        return local @ np.array([[c, -s], [s, c]]) + (self.x, self.z)
+
+    def faces(self, eye: tuple[float, float, float]) -> list[Face]:
+        """Its faces in the world, in drawing order."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+        faces = [f for part in self.model.parts for f in part]
+        points = np.concatenate([f.points for f in faces]) @ turn + (self.x, 0, self.z)
+        ends = np.cumsum([len(f.points) for f in faces])
+        starts = ends - [len(f.points) for f in faces]
+        moved = iter(Face(points[a:b], f.colour, f.material, f.two_sided) for f, a, b in zip(faces, starts, ends, strict=True))
+        parts = [[next(moved) for _ in part] for part in self.model.parts]
+        if not self.model.in_order:
+            parts.sort(key=lambda part: -float(np.linalg.norm(np.mean([f.points.mean(0) for f in part], axis=0) - eye)))
+        return [f for part in parts for f in part]
+
+
+def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
+    """A street on a clear day.
+
+    Args:
+        seed: >= 0; the same seed and size give the same scene in every process.
+        height: rows, at least 32.
+        width: columns, at least 32.
+
+    Returns:
+        The picture with its depth and its 2 to 6 annotated objects (fewer where a small frame leaves no room).
+    """
+    if height < 32 or width < 32:
+        raise ValueError(f"a scene needs at least 32 x 32 pixels, not {height} x {width}")
+    rng = np.random.default_rng(seed)
+    street = Street.random(rng)
+    focal = width * rng.uniform(0.92, 1.15)
+    eye = (float(rng.choice([1.7, 0.3, -1.0]) + rng.normal(0, 0.4)), float(rng.uniform(1.7, 2.6)), 0.0)
+    camera = Camera(height, width, focal, height * rng.uniform(0.36, 0.46), eye)
+    light, sky = _weather(rng)
+    backdrop = ground(street, rng) + skyline(street, rng)
+    static = [Thing(m, x, z, 0.0, BACKGROUND) for m, x, z in furniture(street, rng)]
+    static = [t for t in static if abs(t.x - eye[0]) < t.z * 0.5 * width / focal + 3]  # the rest is out of the picture
+    things = _place(street, camera, rng)
+    texture_seed = rng.integers(2**32)
+    while True:
+        canvas, areas = _draw(camera, light, backdrop, static + things)
+        shown = _shadows(camera, light, static + things)
+        picture, depth, owners = shade(canvas, sky, street.visibility, shown, np.random.default_rng(texture_seed))
+        visible = np.array([(owners == i).sum() for i in range(len(things))])
+        kept = [t for i, t in enumerate(things) if visible[i] >= MIN_PIXELS and visible[i] >= MIN_VISIBLE * areas[i]]
+        if len(kept) == len(things):
+            break
+        things = kept  # what is hardly seen leaves the street, so that nothing visible is without annotation
+
+    picture += 0.008 * np.random.default_rng(texture_seed + 1).standard_normal(picture.shape, dtype=np.float32)
+    masks = owners == np.arange(len(things))[:, None, None]
+    return Scene(
+        image=(picture.clip(0, 1) * 255 + 0.5).astype(np.uint8),
+        depth=depth.astype(np.float32),
+        masks=masks,
+        boxes=tight_boxes(masks),
+        labels=np.array([t.label for t in things], dtype=np.int64),
+        distances=np.array([t.z for t in things], dtype=np.float32),
+        airlight=sky.horizon,
+    )
+
+
+def tight_boxes(masks: NDArray[np.bool_]) -> Array:
+    """Boxes ``(N, 4)`` xyxy around non-empty masks ``(N, H, W)``; right and lower edge exclusive."""
+    boxes = np.zeros((len(masks), 4), dtype=np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box[:] = xs[0], ys[0], xs[-1] + 1, ys[-1] + 1
+    return boxes
+
+
+def _weather(rng: np.random.Generator) -> tuple[Light, Sky]:
+    """Blue noon, low golden sun or an overcast day."""
+    kind = rng.choice(3, p=(0.5, 0.25, 0.25))
+    azimuth = rng.uniform(0.3, 1.2) * rng.choice([-1, 1])  # away from straight behind the camera
+    elevation = (rng.uniform(0.7, 1.05), rng.uniform(0.38, 0.6), 1.0)[kind]
+    towards = (
+        float(np.cos(elevation) * np.sin(azimuth)),
+        float(np.sin(elevation)),
+        float(-np.cos(elevation) * np.cos(azimuth)),
+    )
+    light = (
+        Light(towards, 0.62, 0.56, (1.0, 0.97, 0.92)),
+        Light(towards, 0.66, 0.54, (1.0, 0.86, 0.68)),
+        Light(towards, 0.10, 0.80, (1.0, 1.0, 1.0)),
+    )[kind]
+    sky = (
+        Sky((0.20, 0.43, 0.78), (0.76, 0.86, 0.94), float(rng.uniform(0.3, 0.65))),
+        Sky((0.36, 0.50, 0.74), (0.97, 0.83, 0.66), float(rng.uniform(0.3, 0.6))),
+        Sky((0.60, 0.65, 0.72), (0.84, 0.86, 0.88), float(rng.uniform(0.7, 1.0))),
+    )[kind]
+    return light, sky
+
+
+def _place(street: Street, camera: Camera, rng: np.random.Generator) -> list[Thing]:
+    """Two to six objects that overlap neither on the ground nor, much, in the picture."""
+    wanted = rng.integers(2, 7)
+    things: list[Thing] = []
+    frames: list[Array] = []
+    for _ in range(60):
+        if len(things) == wanted:
+            break
+        label = int(rng.choice(len(CLASSES), p=CLASS_SHARES))
+        name = CLASSES[label]
+        near, far = RANGES[name]
+        z = 1 / rng.uniform(1 / far, 1 / near)  # even in the picture rather than in the world
+        x, z, yaw = _stand(name, z, street, rng)
+        if not near <= z <= far:
+            continue
+        thing = Thing(BUILDERS[name](rng), x, z, yaw, label)
+        frame = _frame(thing, camera)
+        if frame is not None and _has_room(thing, frame, things, frames):
+            things.append(thing)
+            frames.append(frame)
+    return things
+
+
+def _stand(name: str, z: float, street: Street, rng: np.random.Generator) -> tuple[float, float, float]:
+    """A place [m] and a heading [rad] that make sense for this class on this street (traffic keeps to the right)."""
+    half, wobble = street.half_width, float(rng.normal(0, 0.05))
+    side = float(rng.choice([-1, 1]))
+    if name == "person":
+        if rng.random() < 0.5:
+            return side * (half + rng.uniform(0.5, 2.2)), z, 0.0
+        return float(rng.uniform(-half, half)), z, 0.0
+    if street.crossing and name != "motorcycle" and rng.random() < 0.5:
+        return float(rng.uniform(-9, 9)), street.crossing + (-1.75 if side > 0 else 1.75), side * np.pi / 2 + wobble
+    if name == "motorcycle" and rng.random() < 0.75:
+        return float(rng.uniform(-half, half)), z, float(rng.uniform(0, 2 * np.pi))
+    if name == "car" and rng.random() < 0.35:
+        return side * (half - 1.05), z, (0.0 if side > 0 else np.pi) + wobble
+    lane = 1.75 + float(rng.normal(0, 0.12))
+    return side * lane, z, (0.0 if side > 0 else np.pi) + wobble
+
+
+def _frame(thing: Thing, camera: Camera) -> Array | None:
+    """Its box in the picture (xyxy, cut at the borders), or None where too little or too much of it would be seen."""
+    feet = thing.corners()
+    if feet[:, 1].min() < 3.5:
+        return None
+    top = thing.model.size[1]
+    points = np.array([(x, y, z) for x, z in feet for y in (0.0, top)])
+    pixels = camera.project(points)
+    box = np.concatenate([pixels.min(0), pixels.max(0)])
+    cut = np.concatenate([box[:2].clip(0), np.minimum(box[2:], (camera.width, camera.height))])
+    (w, h), (full_w, full_h) = cut[2:] - cut[:2], box[2:] - box[:2]
+    # Sixteen pixels high and seven wide at a width of 224, and not so large that it is all one sees.
+    fits = 0.03 * camera.width < w < 0.72 * camera.width and h > 0.07 * camera.width and full_h < 1.1 * camera.height
+    return cut if fits and w * h > 0.5 * full_w * full_h else None
+
+
+def _has_room(thing: Thing, frame: Array, others: list[Thing], frames: list[Array]) -> bool:
+    corners = thing.corners()
+    for other, theirs in zip(others, frames, strict=True):
+        feet = other.corners()
+        gap = np.maximum(corners.min(0) - feet.max(0), feet.min(0) - corners.max(0)).max()
+        overlap = np.prod(np.clip(np.minimum(frame[2:], theirs[2:]) - np.maximum(frame[:2], theirs[:2]), 0, None))
+        smaller = min(np.prod(frame[2:] - frame[:2]), np.prod(theirs[2:] - theirs[:2]))
+        if gap < 0.35 or overlap > 0.55 * smaller:
+            return False
+    return True
+
+
+def _draw(camera: Camera, light: Light, backdrop: list[Face], things: list[Thing]) -> tuple[Canvas, list[float]]:
+    """Everything, far before near; with the pixels each annotated object would show were nothing before it."""
+    canvas = Canvas(camera, light)
+    canvas.draw(backdrop)
+    # The annotated objects come last in the list; they are instances 0, 1, …
+    first_object = next((i for i, t in enumerate(things) if t.label >= 0), len(things))
+    areas = [0.0] * (len(things) - first_object)
+    for i in _far_to_near(things, camera.eye[0]):
+        first = len(canvas.planes)
+        canvas.draw(things[i].faces(camera.eye), max(i - first_object, BACKGROUND))
+        if i >= first_object:
+            areas[i - first_object] = float((np.asarray(canvas.numbers) >= first).sum()) / SUPERSAMPLING**2
+    return canvas, areas
+
+
+def _far_to_near(things: list[Thing], eye_x: float) -> list[int]:
+    """An order in which nothing is drawn over something that hides it."""
+    boxes = []
+    for t in things:
+        corners = t.corners() - (eye_x, 0)
+        boxes.append((*corners.min(0).tolist(), *corners.max(0).tolist()))
+
+    def hides(a: int, b: int) -> bool:
+        """Whether a can hide b: no axis-parallel wall between them has b on the camera's side."""
+        ax0, az0, ax1, az1 = boxes[a]
+        bx0, bz0, bx1, bz1 = boxes[b]
+        if az0 >= bz1 or (ax0 >= bx1 and ax0 > 0) or (ax1 <= bx0 and ax1 < 0):
+            return False
+        if bz0 >= az1 or (bx0 >= ax1 and bx0 > 0) or (bx1 <= ax0 and bx1 < 0):
+            return True
+        return things[a].z < things[b].z
+
+    left = sorted(range(len(things)), key=lambda i: -things[i].z)
+    order = []
+    while left:
+        pick = next((i for i in left if not any(j != i and hides(i, j) for j in left)), left[0])
+        left.remove(pick)
+        order.append(pick)
+    return order
+
+
+def _shadows(camera: Camera, light: Light, things: list[Thing]) -> Array:
+    """Where the ground gets less light: ``(H, W)`` in [0, 1]. A footprint swept away from the sun, and the dark right below."""
+    picture = Image.new("L", (camera.width, camera.height), 0)
+    pen = ImageDraw.Draw(picture)
+    lx, ly, lz = light.direction
+
+    def fill(outline: Array, value: int) -> None:
+        points = np.stack([outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], 1.0)], axis=1)
+        pen.polygon(camera.project(points).ravel().tolist(), fill=value)
+
+    cast = int(255 * light.sun / (light.sun + light.sky))
+    if light.sun > 0.3:
+        for thing in things:
+            feet = thing.corners()
+            shift = -np.array([lx, lz]) / ly * thing.model.size[1] * 0.92
+            fill(feet + shift, cast)
+            for a, b in zip(feet, np.roll(feet, -1, axis=0), strict=True):
+                fill(np.array([a, b, b + shift, a + shift]), cast)
+    for thing in things:
+        if thing.label >= 0:
+            fill((thing.corners() - (thing.x, thing.z)) * 1.06 + (thing.x, thing.z), 200)
+    return gaussian_filter(np.asarray(picture, dtype=np.float32) / 255, camera.width / 260)

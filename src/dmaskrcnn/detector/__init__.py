@@ -1,0 +1,1 @@
+"""Mask R-CNN and nothing else: built from torchvision's parts, loaded, saved, run on images."""

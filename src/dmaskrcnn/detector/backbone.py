@@ -1,0 +1,44 @@
+"""Feature pyramid networks on the backbones of torchvision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
+from dmaskrcnn.detector.pyramid import LEVELS
+
+# Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which child on to train, top first.
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+MOBILENET_STAGES = {"mobilenet_v2": ("2", "4", "7", "18"), "mobilenet_v3_large": ("2", "4", "7", "16")}
+
+
+def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
+    """The untrained network below the heads, with the stages frozen that the configuration does not train."""
+    norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
+    network: Any = models.get_model(config.backbone, weights=None, norm_layer=norm)
+    stages = RESNET_STAGES
+    if config.backbone in MOBILENET_STAGES:
+        network, stages = network.features, MOBILENET_STAGES[config.backbone]
+        order = [str(i) for i in range(len(network))]
+        borders = [0, *(int(s) for s in stages)]
+        groups = [order[a:b] for a, b in zip(borders, [*borders[1:], len(order)], strict=True)]
+    else:
+        groups = [["conv1", "bn1"], *([s] for s in stages)]
+    frozen = [name for group in groups[: max(0, 5 - config.trainable_layers)] for name in group]
+    for name, child in network.named_children():
+        if name in frozen:
+            child.requires_grad_(False)
+    levels: dict[str, str] = dict(zip(stages, LEVELS, strict=True))
+    with torch.no_grad():  # one tiny pass tells the channels of any network
+        channels = [f.shape[1] for f in IntermediateLayerGetter(network, levels).eval()(torch.zeros(1, 3, 32, 32)).values()]
+    network.train()
+    return fold_frozen_batchnorm(BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool()))

@@ -1,0 +1,126 @@
+"""Weights on disk and from torchvision, and how they get into a detector: by name, every mismatch told. Never unpickles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.errors import UserError, first_line
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` or ``.pth``/``.pt`` file as float32. Never unpickles code.
+
+    Raises:
+        UserError: naming the file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such weights file; give a run folder, a .safetensors or a .pth file, coco, imagenet or scratch"
+        )
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
+    except Exception as error:  # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
+        raise UserError(f"{path}: holds more than tensors and is not unpickled; save its state dict as .safetensors") from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    if isinstance(state, dict) and any(str(k).startswith("detector.") for k in state):
+        raise UserError(f"{path}: is a checkpoint for --resume; give its run folder instead")
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path}: not a state dict (names to tensors); save it as .safetensors")
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def download(weights: WeightsEnum) -> dict[str, Tensor]:
+    """A state dict of torchvision's. Raises UserError where there is no network."""
+    from urllib.error import URLError
+
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"--weights: torchvision could not download them ({error}); give a local .safetensors or .pth file, or scratch"
+        ) from error
+
+
+def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
+    """Classes and architecture from a run folder's ``model.json``, or from the one beside a weights file. Raises UserError."""
+    file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        classes = tuple(description["classes"])
+        if not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes are not names")
+        return classes, DetectorConfig.from_dict(dict(description["detector"]))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{file}: not found; give the folder of a training run (it holds model.json and model.safetensors)"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
+        raise UserError(f"{file}: not a detector's description ({reason}); train again or restore the file") from error
+
+
+def load_backbone(body: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Load a classification network's weights into the backbone, without its head. Raises UserError for another network's."""
+    state = {k.removeprefix("features."): v for k, v in state.items()}
+    wanted = body.state_dict()
+    check_and_load(body, {k: v for k, v in state.items() if k in wanted}, name)
+
+
+def load_whole(
+    detector: nn.Module, classes: Sequence[str], state: dict[str, Tensor], names: Sequence[str], weights: str
+) -> None:
+    """Load a whole Mask R-CNN, copying the predictors' rows by class name."""
+    current = detector.state_dict()
+    known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
+    rows = [(0, 0)] + [(i + 1, known[canonical(n)]) for i, n in enumerate(classes) if canonical(n) in known]
+    new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
+    merged = dict(state)
+    for key, per_class in (
+        ("roi_heads.box_predictor.cls_score", 1),
+        ("roi_heads.box_predictor.bbox_pred", 4),
+        ("roi_heads.mask_predictor.mask_fcn_logits", 1),
+    ):
+        for part in ("weight", "bias"):
+            full = f"{key}.{part}"
+            if full not in state:
+                continue
+            source = state[full].unflatten(0, (-1, per_class))
+            if source.shape[0] < int(old.max()) + 1 or source.shape[2:] != current[full].shape[1:]:
+                continue  # another width: reported with the other mismatches below
+            target = current[full].clone().unflatten(0, (-1, per_class))
+            target[new] = source[old]
+            merged[full] = target.flatten(0, 1)
+    check_and_load(detector, merged, weights)
+
+
+def check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """``load_state_dict`` whose UserError names the first tensor that is missing, extra or of another shape."""
+    wanted = module.state_dict()
+    state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
+    for key, value in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, value)
+        elif key not in state:
+            raise UserError(f"{name}: does not fit the architecture: {key} is missing; check --backbone and --preset")
+        elif state[key].shape != value.shape:
+            raise UserError(
+                f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}; "
+                "check --backbone, --fpn-channels and --preset"
+            )
+    if extra := sorted(set(state) - set(wanted)):
+        raise UserError(f"{name}: does not fit the architecture: {extra[0]} is not part of it; check --backbone and --preset")
+    module.load_state_dict(state)

@@ -1,0 +1,1 @@
+"""From detections to scores: matching, average precision, and intervals over images and seeds."""

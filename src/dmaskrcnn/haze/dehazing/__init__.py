@@ -1,6 +1,0 @@
-"""Dehazing: dark channel prior, MSCNN and AOD-Net behind one function."""
-
-from dmaskrcnn.haze.dehazing.dehazer import METHODS, Dehazer, dehaze
-from dmaskrcnn.haze.dehazing.maps import draw_maps
-
-__all__ = ["METHODS", "Dehazer", "dehaze", "draw_maps"]

@@ -1,0 +1,1 @@
+"""Folders of pictures in, folders of pictures out: predict, dehaze, haze."""

@@ -1,1 +1,0 @@
-"""The arithmetic of detection metrics: matching, average precision and bootstrap intervals, on plain arrays."""

@@ -1,7 +1,0 @@
-"""Street scenes drawn from nothing: pictures with instance masks and true depth, clear or hazy, for the demo and the tests."""
-
-from dmaskrcnn.scenes.folder import write_scenes
-from dmaskrcnn.scenes.shading import SKY_DEPTH
-from dmaskrcnn.scenes.street import CLASSES, Scene, render_scene
-
-__all__ = ["CLASSES", "SKY_DEPTH", "Scene", "render_scene", "write_scenes"]

@@ -1,0 +1,59 @@
+"""What a training run looks like: its curves, from ``metrics.csv``, and a few pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dmaskrcnn.data import Dataset
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.draw import contact_sheet
+from dmaskrcnn.files import atomic_write
+from dmaskrcnn.methods.parts.guard import LN2
+from dmaskrcnn.methods.parts.losses import metric_value
+from dmaskrcnn.training.log import read_metrics
+
+
+def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
+    """Draw loss, learning rate and domain accuracy of one or several runs against the iteration.
+
+    Args:
+        metrics: ``metrics.csv`` per name of the run, for the legend.
+        out: the ``.png`` to write.
+    """
+    from matplotlib.figure import Figure  # no pyplot: it looks for a display and keeps figures alive
+
+    runs = {name: read_metrics(path) for name, path in metrics.items()}
+    domain = any("loss_domain" in row for rows in runs.values() for row in rows)
+    panels = [("loss", "detection loss"), ("lr", "learning rate")]
+    if domain:
+        panels += [("loss_domain", "domain loss"), ("domain_accuracy", "domain accuracy")]
+    figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
+    for axes, (column, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for index, (name, rows) in enumerate(runs.items()):  # a run has its colour in all panels
+            points = [(row["iteration"], metric_value(row, column)) for row in rows if metric_value(row, column) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name, color=f"C{index}", linewidth=1.5)
+        axes.set_title(title)
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.01)
+        chance = {"loss_domain": (LN2, "ln 2: domains cannot be told apart"), "domain_accuracy": (0.5, "chance")}.get(column)
+        if chance:
+            axes.axhline(chance[0], color="grey", linestyle="--", linewidth=1, label=chance[1])
+        if column == "domain_accuracy":
+            axes.set_ylim(0, 1.02)
+        elif column != "lr":
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize="small")
+    atomic_write(out, lambda path: figure.savefig(path, dpi=110, format="png"))
+
+
+def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) -> None:
+    """Draw what the detector finds in ``count`` images, evenly spread over the data set, on one sheet (a ``.jpg``)."""
+    images = [data.load(i).image for i in range(0, len(data), max(1, len(data) // count))][:count]
+    sheet = contact_sheet(
+        [f.draw(i) for f, i in zip(detector.predict(images), images, strict=True)], columns=min(3, len(images))
+    )
+    atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))

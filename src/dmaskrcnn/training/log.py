@@ -1,0 +1,99 @@
+"""``metrics.csv``: named numbers of a training, written row by row and read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import write_text
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is missing or not such a one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a training run"
+        ) from error
+    if any("iteration" not in row for row in rows):
+        raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
+    return rows
+
+
+class Metrics:
+    """``metrics.csv``: rows of named numbers. A new column starts empty in the rows before it.
+
+    Args:
+        path: the file.
+        keep_until: on resume, rows of this iteration and later are dropped: they will be made again.
+        tensorboard: also write TensorBoard events beside it.
+    """
+
+    def __init__(self, path: Path, keep_until: int = 0, tensorboard: bool = False) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.is_file():
+            try:
+                with path.open(newline="", encoding="utf-8") as file:
+                    rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit()]
+            except (OSError, ValueError, csv.Error) as error:
+                raise UserError(f"{path}: cannot be read ({first_line(error)}); move it away to go on without it") from error
+            # A row that was cut short by a kill has empty (None) fields at its end.
+            self.rows = [r for r in rows if int(r["iteration"]) <= keep_until and None not in r.values() and None not in r]
+        self.columns = list(self.rows[0]) if self.rows else []
+        self._rewrite()
+        self.events = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise UserError("--tensorboard: not installed; run: pip install 'dmaskrcnn[tensorboard]'") from error
+            self.events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=keep_until)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row (it has ``iteration``)."""
+        values = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+        self.rows.append(values)
+        if new := [k for k in row if k not in self.columns]:
+            self.columns += new
+            self._rewrite()
+        else:
+            line = io.StringIO()
+            csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(values)
+            self._append(line.getvalue().encode())
+        if self.events:
+            for key, value in row.items():
+                if isinstance(value, float):
+                    self.events.add_scalar(key, value, int(row["iteration"]))
+
+    def close(self) -> None:
+        """Flush the TensorBoard events."""
+        if self.events:
+            self.events.close()
+
+    def _append(self, line: bytes) -> None:
+        """All of the line or nothing."""
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, before)
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume") from error
+
+    def _rewrite(self) -> None:
+        if not self.columns:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())

@@ -1,0 +1,242 @@
+"""`dmaskrcnn reproduce`: the paper's table in small, and that it goes on wherever it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from disk import contents
+
+from dmaskrcnn.cli.main import main
+from dmaskrcnn.compare import reproduce as room
+from dmaskrcnn.compare.comparison import FORMAT, load_comparison
+from dmaskrcnn.compare.reproduce import reproduce
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.run import create_run_folder
+from dmaskrcnn.training.checkpoint import load_checkpoint
+from dmaskrcnn.training.loop import Trainer
+
+TWO = 2 / 75_000  # of the paper's budget: two iterations
+NAMES = (
+    "Mask R-CNN",
+    "DMask1",
+    "DMask2",
+    "AOD-Net + DMask1",
+    "AOD-Net + DMask2",
+    "MSCNN + Mask R-CNN",
+    "MSCNN + DMask1",
+    "MSCNN + DMask2",
+)
+
+
+@pytest.fixture
+def arguments(clear: Path, hazy: Path, tmp_path: Path) -> dict[str, Any]:
+    sets = {"source": [clear], "target": [hazy], "test": [clear]}
+    return {**sets, "budget": TWO, "seeds": (0,), "preset": "demo", "out": tmp_path / "out", "bootstrap": 5, "device": "cpu"}
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is trained (by name) and resumed (by folder). Nothing is compared after it."""
+    seen: list[tuple[str, str]] = []
+    train, resume = room.train, room.resume
+
+    def note_train(config: TrainConfig) -> Path:
+        seen.append(("train", str(config.name)))
+        return train(config)
+
+    def note_resume(folder: Path) -> Path:
+        seen.append(("resume", folder.name))
+        return resume(folder)
+
+    monkeypatch.setattr(room, "train", note_train)
+    monkeypatch.setattr(room, "resume", note_resume)
+    monkeypatch.setattr(room, "compare_rows", lambda plans, *_, **__: plans)
+    return seen
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of trainings that do not take place but leave behind what a finished one does. Nothing is compared after it."""
+    seen: list[str] = []
+
+    def pretend(config: TrainConfig) -> Path:
+        seen.append(str(config.name))
+        folder = create_run_folder(config)
+        (folder / "model.json").write_text('{"finished": true}')
+        (folder / "last.pt").touch()
+        return folder
+
+    monkeypatch.setattr(room, "train", pretend)
+    monkeypatch.setattr(room, "resume", lambda _: pytest.fail("resumed what is finished"))
+    monkeypatch.setattr(room, "compare_rows", lambda plans, *_, **__: plans)
+    return seen
+
+
+def test_the_whole_table_in_small(
+    arguments: dict[str, Any], hazy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch())
+    out, arguments["budget"] = arguments["out"], TWO / 2
+    flags = [
+        word
+        for name, value in arguments.items()
+        for word in (f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value]))
+    ]
+    main(["reproduce", *flags])
+    text = capsys.readouterr().out
+    rows = load_comparison(out).rows
+    assert tuple(row.name for row in rows) == NAMES
+    assert [row.published for row in rows] == [0.6101, 0.6121, 0.6172, 0.6021, 0.6047, 0.6272, 0.6271, 0.6336]
+    assert [row.dehaze for row in rows] == ["none"] * 3 + ["aod-net"] * 2 + ["mscnn"] * 3
+    assert [row.runs[0].name.split("-s0")[0] for row in rows[:3]] == ["mask-rcnn", "dmask1", "dmask2"]
+    assert rows[7].runs == rows[4].runs == rows[2].runs
+    for said in ("paper, RTTS", "Other test images and another training", "Iterations here: 1 of 8 source images", "75,000;"):
+        assert said in " ".join(text.split())
+        assert said in (out / "comparison.md").read_text()
+    assert "the paper's network is larger: ResNet-101 FPN" in text
+    assert text.splitlines()[-1] == str(out)
+
+    configs = [yaml.safe_load((row.runs[0] / "config.yaml").read_text()) for row in rows[:3]]
+    assert [c.pop("method") for c in configs] == ["source", "grl", "grl"]
+    assert [c.pop("target") for c in configs] == [[], [str(hazy)], [str(out / "target-mscnn")]]
+    for config in configs:
+        del config["name"]
+    assert configs[0] == configs[1] == configs[2]
+    assert len(list((out / "target-mscnn").glob("*.png"))) == 6
+
+
+def test_once_finished_nothing_is_trained_again(arguments: dict[str, Any], pretended: list[str]):
+    arguments["seeds"] = (0, 4)
+    reproduce(**arguments)
+    before = contents(arguments["out"])
+    assert pretended == [f"{name}-s{seed}" for seed in (0, 4) for name in ("mask-rcnn", "dmask1", "dmask2")]
+    pretended.clear()
+    plans: Any = reproduce(**arguments)
+    assert pretended == []
+    assert [run.name for run in plans[3].runs] == ["dmask1-s0-1", "dmask1-s4-1"]
+    assert contents(arguments["out"]) == before
+    assert tuple(plan.name for plan in plans) == NAMES
+
+
+def test_other_arguments_are_refused(arguments: dict[str, Any], hazy: Path, clear: Path, pretended: list[str]):
+    reproduce(**arguments)
+    pretended.clear()
+    for change, said in (
+        ({"budget": 1.0}, "was begun with --budget 2.66.*e-05, not 1.0; repeat it, or choose another --out"),
+        ({"seeds": (0, 1)}, "was begun with --seeds 0, not 0 1"),
+        ({"preset": "cpu"}, "was begun with --preset demo, not cpu"),
+        ({"weights": "scratch"}, "was begun with --weights None, not scratch"),
+        ({"target": [hazy, clear]}, "was begun with --target .*hazy"),
+    ):
+        with pytest.raises(UserError, match=said):
+            reproduce(**arguments | change)
+    (arguments["out"] / "reproduce.json").write_text("[]")
+    with pytest.raises(UserError, match=r"reproduce\.json: not of `dmaskrcnn reproduce`"):
+        reproduce(**arguments)
+    assert pretended == []
+
+
+def test_goes_on_within_a_training(
+    arguments: dict[str, Any],
+    trained: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    step, steps = Trainer._step, []
+
+    def step_and_terminate(self: Trainer, *others: Any) -> dict[str, float]:
+        steps.append(self.config.name)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *others)
+
+    monkeypatch.setattr(Trainer, "_step", step_and_terminate)
+    with pytest.raises(SystemExit) as stop:
+        reproduce(**arguments)
+    assert stop.value.code == 143
+    assert "`dmaskrcnn reproduce` goes on from there" in capsys.readouterr().err
+    folder = arguments["out"] / "runs" / "dmask1-s0-1"
+    assert load_checkpoint(folder)["iteration"] == 1
+    trained.clear()
+    plans: Any = reproduce(**arguments)
+    assert trained == [("resume", "dmask1-s0-1"), ("train", "dmask2-s0")]
+    assert plans[1].runs == (folder,)
+    assert steps == ["mask-rcnn-s0"] * 2 + ["dmask1-s0"] * 2 + ["dmask2-s0"] * 2
+
+
+def test_training_that_left_no_checkpoint_begins_again(arguments: dict[str, Any], pretended: list[str]):
+    reproduce(**arguments)
+    runs = arguments["out"] / "runs"
+    for name in ("last.pt", "model.json"):
+        (runs / "dmask2-s0-1" / name).unlink()
+    config = runs / "mask-rcnn-s0-1" / "config.yaml"  # not the run that is wanted: it stays as it is
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"lr": 0.5}))
+    pretended.clear()
+    plans: Any = reproduce(**arguments)
+    assert pretended == ["mask-rcnn-s0", "dmask2-s0"]
+    assert [plan.runs[0].name for plan in plans[:3]] == ["mask-rcnn-s0-2", "dmask1-s0-1", "dmask2-s0-2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"budget": 0.0}, "--budget must be above 0"),
+        ({"budget": float("nan")}, "--budget must be above 0"),
+        ({"seeds": ()}, "--seeds is empty"),
+        ({"seeds": (1, 1)}, "--seeds 1 1: give at least one, and each once"),
+        ({"seeds": (-1,)}, "--seed must not be negative"),
+        ({"bootstrap": -1}, "--bootstrap must not be negative"),
+        ({"source": [Path("gone")]}, "gone: no such file or folder"),
+        ({"target": [Path("gone")]}, "gone: no such file or folder"),
+        ({"test": [Path("gone")]}, "gone: no such file or folder"),
+        ({"weights": "gone.pth"}, r"gone\.pth: no such weights file"),
+        ({"aod_net_weights": Path("gone.pth")}, r"gone\.pth: no such weights file"),
+        ({"device": "gpu"}, "--device gpu: not available here"),
+    ],
+)
+def test_bad_input_leaves_nothing(arguments: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str):
+    with pytest.raises(UserError, match=said):
+        reproduce(**arguments | change)
+    assert not (tmp_path / "out").exists()
+
+
+def test_comparison_keeps_its_table(arguments: dict[str, Any], pretended: list[str]):
+    arguments["out"].mkdir()
+    (arguments["out"] / "comparison.json").write_text(json.dumps({"format": FORMAT}))
+    with pytest.raises(UserError, match="out: holds a comparison, whose table would be replaced"):
+        reproduce(**arguments)
+    assert pretended == []
+    assert len(contents(arguments["out"])) == 1
+
+
+def test_data_without_labels(arguments: dict[str, Any], hazy: Path, tmp_path: Path):
+    with pytest.raises(UserError, match=r"--source .*: holds images but no labels"):
+        reproduce(**arguments | {"source": [hazy]})
+    with pytest.raises(UserError, match=r"--data .*: holds images but no labels"):
+        reproduce(**arguments | {"test": [hazy]})
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_command_says_so_in_one_line(
+    arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Ctrl-C between the trainings."""
+
+    def interrupted(*_: object, **__: object) -> Callable[..., Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "dehaze_dataset", interrupted)
+    sets = [w for name in ("source", "target", "test") for w in (f"--{name}", str(arguments[name][0]))]
+    with pytest.raises(SystemExit) as stop:
+        main(["reproduce", *sets, "--preset", "demo", "--out", str(arguments["out"]), "--device", "cpu"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "dmaskrcnn: interrupted"
+    assert json.loads((arguments["out"] / "reproduce.json").read_text())["arguments"]["seeds"] == [0, 1]

@@ -1,0 +1,296 @@
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
+from torchvision.ops import FrozenBatchNorm2d
+
+from dmaskrcnn.config.presets import PRESETS
+from dmaskrcnn.data import Annotations
+from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.heads import inside_crowd, sample_balanced
+from dmaskrcnn.detector.precision import has_fast_bfloat16
+from dmaskrcnn.detector.weights import read_state
+from dmaskrcnn.errors import UserError
+
+TINY = DetectorConfig(
+    backbone="resnet18", fpn_channels=16, box_head_width=32, mask_head_layers=1, image_size=64, max_size=96,
+    anchor_sizes=(8, 16, 32, 64, 128), pre_nms=(50, 50), post_nms=(20, 20),
+)  # fmt: skip
+
+
+@pytest.fixture
+def detector() -> Detector:
+    torch.manual_seed(0)
+    return Detector(("car", "person"), TINY).eval()
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def objects(height: int = 64, width: int = 96) -> Annotations:
+    masks = torch.zeros(2, height, width, dtype=torch.bool)
+    masks[0, 8:40, 8:40] = masks[1, 20:60, 50:90] = True
+    flags = torch.zeros(2, dtype=torch.bool)
+    boxes = torch.tensor([[8.0, 8, 40, 40], [50, 20, 90, 60]])
+    return Annotations(boxes, torch.tensor([0, 1]), masks, ~flags, flags, flags.clone())
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple:
+    torch.manual_seed(0)
+    reference = maskrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=3,
+        min_size=128,
+        max_size=192,
+        box_score_thresh=0.05,
+        rpn_pre_nms_top_n_train=200,
+        rpn_post_nms_top_n_train=100,
+        rpn_pre_nms_top_n_test=200,
+        rpn_post_nms_top_n_test=100,
+    )
+    for name, module in list(reference.named_modules()):  # torchvision freezes the norms only of pretrained backbones
+        if isinstance(module, torch.nn.BatchNorm2d):
+            parent = reference.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], FrozenBatchNorm2d(module.num_features))
+    config = DetectorConfig(image_size=128, max_size=192, pre_nms=(200, 200), post_nms=(100, 100), trainable_layers=5)
+    ours = Detector(("car", "person"), config)
+    ours.load_state_dict(reference.state_dict())  # the very same keys
+    return reference, ours
+
+
+class TestAgainstTorchvision:
+    """The same weights in torchvision's Mask R-CNN are an independent reference for everything we changed."""
+
+    @pytest.fixture
+    def picture(self) -> Tensor:
+        return torch.randint(0, 256, (3, 128, 192), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+
+    def test_predictions(self, pair, picture):
+        reference, ours = pair
+        with torch.no_grad():
+            expected = reference.eval()([picture / 255])[0]
+        found = ours.eval().predict(picture, threshold=0.05)
+        assert len(found) == len(expected["boxes"]) > 0
+        torch.testing.assert_close(found.boxes, expected["boxes"], atol=1e-2, rtol=1e-4)
+        torch.testing.assert_close(found.scores, expected["scores"], atol=1e-4, rtol=1e-4)
+        assert torch.equal(found.labels, expected["labels"] - 1)
+        assert torch.equal(found.masks, expected["masks"][:, 0] >= 0.5)
+
+    def test_losses(self, pair, picture):
+        """Everything is sampled, so that there is nothing random to differ in."""
+        reference, ours = pair
+        truth = objects(128, 192)
+        for model in pair:
+            model.train()
+            for sampler in (model.rpn.fg_bg_sampler, model.roi_heads.fg_bg_sampler):
+                sampler.batch_size_per_image, sampler.positive_fraction = 10**6, 0.5
+        target = {"boxes": truth.boxes, "labels": truth.labels + 1, "masks": truth.masks.byte()}
+        expected = reference([picture / 255], [target])
+        images = ours.normalise([picture])
+        found = ours.losses(images, ours.features(images), [truth], [0])
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"])
+def test_backbones_give_the_strides_of_the_fpn(backbone):
+    config = DetectorConfig(**{**vars(TINY), "backbone": backbone})
+    detector = Detector(("car",), config)
+    features = detector.features(detector.normalise([torch.zeros(3, 64, 96, dtype=torch.uint8)]))
+    assert [tuple(f.shape) for f in features.values()] == [(1, 16, 64 // s, 96 // s) for s in (4, 8, 16, 32)] + [(1, 16, 1, 2)]
+    trainable = [p.requires_grad for p in detector.backbone.body.parameters()]
+    assert any(trainable)
+    assert not all(trainable)
+
+
+def test_predict_gives_pixels_of_the_original(detector, image):
+    large = image.repeat_interleave(3, 1).repeat_interleave(3, 2)
+    found = detector.predict(large, threshold=0.0)
+    assert found.masks.shape[1:] == (192, 288)
+    assert found.boxes.dtype == torch.float32
+    assert (found.boxes >= 0).all()
+    assert (found.boxes[:, 2] <= 288 + 1e-3).all()
+    assert (found.boxes[:, 3] <= 192 + 1e-3).all()
+    assert found.boxes[:, 2].max() > 96  # really scaled up
+    assert (found.scores.diff() <= 0).all()
+
+
+def test_predict_takes_one_many_or_none(detector, image, tmp_path):
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
+    alone = detector.predict(tmp_path / "a.png", threshold=0.0)
+    many = detector.predict([image, str(tmp_path / "a.png"), image[:, :20, :30]], threshold=0.0)
+    assert len(many) == 3
+    torch.testing.assert_close(alone.boxes, many[1].boxes, atol=0.05, rtol=1e-3)
+    assert detector.predict([]) == []
+    assert len(detector.predict(image, threshold=1.0)) == 0
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.uint8), torch.zeros(3, 0, 8, dtype=torch.uint8)]
+)
+def test_predict_refuses_other_tensors(detector, bad):
+    with pytest.raises(UserError, match="uint8 tensor"):
+        detector.predict(bad)
+
+
+def test_predict_leaves_training_mode_as_it_was(detector, image):
+    detector.train()
+    detector.predict(image)
+    assert detector.training
+
+
+@pytest.mark.skipif(not has_fast_bfloat16(torch.device("cpu")), reason="this CPU does not multiply bfloat16")
+def test_bf16_keeps_box_arithmetic_in_float32(detector, image):
+    """torchvision under autocast would give boxes on bfloat16's grid: whole pixels from 128 on."""
+    exact = detector.predict(image, threshold=0.0)
+    fast = detector.set_precision("bf16").predict(image, threshold=0.0)
+    assert fast.boxes.dtype == torch.float32
+    assert not torch.equal(fast.boxes, fast.boxes.bfloat16().float())
+    assert float(fast.scores.mean()) == pytest.approx(float(exact.scores.mean()), abs=0.05)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_sampling_is_balanced_and_seeded(present):
+    labels = torch.zeros(100, dtype=torch.int64)
+    labels[:40] = 1 if present else -1
+    draw = [sample_balanced(labels, 20, 0.25, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert len(draw[0][0]) == (5 if present else 0)
+    assert len(draw[0][0]) + len(draw[0][1]) == 20
+    assert (labels[draw[0][1]] == 0).all()
+    assert all(torch.equal(a, b) for a, b in zip(draw[0], draw[1], strict=True))
+    assert not torch.equal(draw[0][1], draw[2][1])
+
+
+def test_crowds_are_neither_positive_nor_negative(detector):
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 100, 10], [50, 50, 60, 60]])
+    assert inside_crowd(boxes, torch.tensor([[0.0, 0, 40, 40]])).tolist() == [True, False, False]
+    crowd = objects()
+    crowd.crowd[0] = True
+    rois, labels, index = detector.roi_heads.select(torch.tensor([[9.0, 9, 39, 39], [0, 0, 5, 5]]), crowd, seed=0)
+    assert (index[labels > 0] == 1).all()
+    assert [9.0, 9, 39, 39] not in rois.tolist()
+
+
+class TestWeights:
+    def test_round_trip(self, detector, image, tmp_path):
+        detector.save(tmp_path, weights="ema")
+        again = Detector.load(tmp_path)
+        assert again.classes == detector.classes
+        assert again.config == detector.config
+        for a, b in zip(detector.predict(image, 0.0).to_coco(1, {"car": 1, "person": 2}),
+                        again.predict(image, 0.0).to_coco(1, {"car": 1, "person": 2}), strict=True):  # fmt: skip
+            assert a == b
+        assert json.loads((tmp_path / "model.json").read_text())["weights"] == "ema"
+
+    def test_shared_classes_keep_their_rows(self, detector, tmp_path):
+        detector.save(tmp_path)
+        other = Detector.create(("bus", "person"), TINY, str(tmp_path))
+        for name, per_class in (
+            ("box_predictor.cls_score", 1),
+            ("box_predictor.bbox_pred", 4),
+            ("mask_predictor.mask_fcn_logits", 1),
+        ):
+            old, new = (d.roi_heads.get_submodule(name).weight.unflatten(0, (-1, per_class)) for d in (detector, other))
+            assert torch.equal(old[[0, 2]], new[[0, 2]])
+            assert not torch.equal(old[1], new[1])
+
+    def test_coco_by_name(self, monkeypatch):
+        """torchvision's downloader is replaced by weights made here: the names and rows are real."""
+        torch.manual_seed(0)
+        state = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
+        monkeypatch.setattr(MaskRCNN_ResNet50_FPN_Weights, "get_state_dict", lambda self, **_: dict(state))
+        detector = Detector.create(("motorbike", "wombat"), DetectorConfig(image_size=64), "coco")
+        row = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"].index("motorcycle")
+        key = "roi_heads.box_predictor.cls_score.weight"
+        assert torch.equal(detector.state_dict()[key][1], state[key][row])
+        with pytest.raises(UserError, match="resnet50"):
+            Detector.create(("car",), TINY, "coco")
+
+    def test_backbone_file(self, tmp_path):
+        from safetensors.torch import save_file
+        from torchvision.models import resnet18
+
+        torch.manual_seed(0)
+        state = resnet18().state_dict()
+        save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, tmp_path / "r18.safetensors")
+        torch.save(state, tmp_path / "r18.pth")
+        for file in ("r18.safetensors", "r18.pth"):
+            detector = Detector.create(("car",), TINY, str(tmp_path / file))
+            torch.testing.assert_close(detector.backbone.body.conv1.weight, state["conv1.weight"], atol=1e-3, rtol=1e-3)
+
+    def test_download_failure_is_one_line(self, monkeypatch):
+        def fail(*_: object, **__: object) -> Mapping[str, Tensor]:
+            raise OSError("no route to host")
+
+        from torchvision.models import ResNet18_Weights
+
+        monkeypatch.setattr(ResNet18_Weights, "get_state_dict", fail)
+        with pytest.raises(UserError, match=r"could not download.*local"):
+            Detector.create(("car",), TINY, "imagenet")
+
+    @pytest.mark.parametrize("change", [{"backbone": "resnet34"}, {"fpn_channels": 32}, {"mask_head_layers": 2}])
+    def test_another_architecture_is_named(self, detector, tmp_path, change):
+        detector.save(tmp_path)
+        with pytest.raises(UserError, match="does not fit the architecture"):
+            Detector.create(("car",), DetectorConfig(**{**vars(TINY), **change}), str(tmp_path))
+
+    def test_pickle_is_never_run(self, tmp_path):
+        import pickle
+
+        class Bomb:
+            def __reduce__(self):
+                return (Path.touch, (tmp_path / "boom",))
+
+        (tmp_path / "bomb.pth").write_bytes(pickle.dumps(Bomb()))
+        torch.save({"x": Bomb()}, tmp_path / "zip.pth")
+        for file in ("bomb.pth", "zip.pth"):
+            with pytest.raises(UserError, match=file):
+                read_state(tmp_path / file)
+        assert not (tmp_path / "boom").exists()
+
+    @pytest.mark.parametrize(("name", "content"), [("a.safetensors", b"nonsense"), ("a.pth", b""), ("a.pth", b"nonsense")])
+    def test_damaged_files(self, tmp_path, name, content):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name):
+            read_state(tmp_path / name)
+
+    def test_missing_and_damaged_folders(self, detector, tmp_path):
+        with pytest.raises(UserError, match="not found"):
+            Detector.load(tmp_path)
+        detector.save(tmp_path)
+        (tmp_path / "model.json").write_text('{"classes": ["car"]}')
+        with pytest.raises(UserError, match="not a detector's description"):
+            Detector.load(tmp_path)
+        with pytest.raises(UserError, match="no such weights"):
+            read_state(tmp_path / "nothing.pth")
+
+
+def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():
+    """The target half of a batch may be much smaller than the padding it shares with the source half."""
+    torch.manual_seed(0)
+    detector = Detector(("car",), PRESETS["demo"].detector).eval()
+    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
+    boxes = [torch.tensor([[8.0, 8, 40, 40]])]
+    with torch.no_grad():
+        wide = detector.normalise([image], (192, 192))
+        padded = detector.roi_heads.box_outputs(detector.features(wide), boxes, wide.image_sizes)[0]
+        fresh = copy.deepcopy(detector)
+        fresh.roi_heads.box_roi_pool.scales = None  # what torchvision would infer from a batch that is not padded
+        features = {
+            name: maps[..., : 64 // s, : 96 // s]
+            for (name, maps), s in zip(detector.features(wide).items(), (4, 8, 16, 32, 64), strict=True)
+        }
+        expected = fresh.roi_heads.box_outputs(features, boxes, wide.image_sizes)[0]
+    torch.testing.assert_close(padded, expected)

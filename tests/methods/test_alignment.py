@@ -1,0 +1,104 @@
+import math
+
+import pytest
+import torch
+from test_methods import sample
+
+from dmaskrcnn.data import Batch
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.methods import build_method
+from dmaskrcnn.methods.parts.alignment import PATIENCE, Alignment
+from dmaskrcnn.methods.parts.classifiers import consistency
+from dmaskrcnn.methods.parts.losses import detection_loss
+
+
+def aligned(tiny, **overrides):
+    torch.manual_seed(0)
+    config = tiny(preset="cpu", weights=None, fpn_channels=16, **overrides)
+    return build_method(config, Detector(("car", "person"), config.detector)).train()
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return Batch([sample(1, True)], [sample(3, False)])
+
+
+@pytest.mark.parametrize(
+    ("on", "losses"),
+    [
+        ("image", {"loss_domain"}),
+        ("instance", {"loss_domain_instance"}),
+        ("both", {"loss_domain", "loss_domain_instance", "loss_consistency"}),
+    ],
+)
+def test_losses_of_each_kind(tiny, batch, on, losses):
+    found, logs = aligned(tiny, grl_on=on)(batch, 0.0)
+    assert losses == {name for name in found if name.startswith(("loss_domain", "loss_consistency"))}
+    assert all(torch.isfinite(v) for v in found.values())
+    assert ("instance_accuracy" in logs) == (on != "image")
+
+
+def test_instances_push_the_features_against_the_classifier(tiny, batch):
+    """A step along the features' gradient makes the instance classifier worse; along the classifier's own, better."""
+    method = aligned(tiny, grl_on="instance", grl_reverse="always", grl_lambda=1.0)
+    method.eval()  # the same proposals before and after
+
+    def loss() -> torch.Tensor:
+        return method(batch, 0.0)[0]["loss_domain_instance"]
+
+    before = loss()
+    before.backward()
+    head, classifier = method.detector.roi_heads.box_head.fc7, method.alignment.instance
+    for module, worse in ((head, True), (classifier, False)):
+        parameters = list(module.parameters())
+        saved = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            for p in parameters:
+                p -= 0.02 * p.grad / p.grad.norm()
+        after = loss()
+        assert (after > before) == worse
+        with torch.no_grad():
+            for p, old in zip(parameters, saved, strict=True):
+                p.copy_(old)
+
+
+def test_every_level_of_the_image_classifier_learns(tiny, batch):
+    method = aligned(tiny, grl_on="both")
+    losses, _ = method(batch, 0.0)
+    (losses["loss_domain"] + losses["loss_domain_instance"]).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.alignment.image.parameters())
+
+
+def test_consistency_is_the_distance_to_the_images_mean_verdict():
+    dense = torch.zeros(2, 2, 2, 3)
+    dense[0, 1] = math.log(3)  # the first image: "target" with 0.75 where the picture is ...
+    dense[0, 1, :, 1:] = 50  # ... and a padding that must not count
+    proposals = torch.tensor([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(9)]])  # 0.5, 0.75, 0.9
+    distance = consistency([dense], [(8, 4), (8, 12)], proposals, [2, 1])
+    torch.testing.assert_close(distance, torch.tensor([0.25, 0.0, 0.4]))
+    joint = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])  # a classifier that decides once per image
+    torch.testing.assert_close(consistency([joint], [(8, 4), (8, 12)], proposals, [2, 1]), torch.tensor([0.25, 0.0, 0.4]))
+
+
+def test_only_mask_rcnns_own_losses_count_as_detection():
+    values = {"loss_classifier": 1.0, "loss_mask": 2.0, "loss_domain": 4.0, "loss_consistency": 8.0, "loss_target_mask": 16.0}
+    assert detection_loss(values | {"lr": 32.0}) == 3
+
+
+def watch(tiny, *series: dict[str, float]) -> list[str | None]:
+    config = tiny()
+    alignment = Alignment(config, Detector(("car",), config.detector))
+    return [alignment.watch({"loss_objectness": 0.1, **values}) for values in series]
+
+
+def test_warns_once_when_the_classifier_has_won(tiny):
+    said = watch(tiny, *[{"loss_domain": 1e-4}] * (3 * PATIENCE))
+    assert [line for line in said if line] == [said[PATIENCE - 1]]
+    assert "--grl-lambda" in str(said[PATIENCE - 1])
+    assert not any(watch(tiny, *[{"loss_domain": 0.69}] * (3 * PATIENCE)))
+
+
+def test_divergence_of_the_instances_stops_the_run(tiny):
+    with pytest.raises(UserError, match="diverges"):
+        watch(tiny, *[{"loss_domain": 0.7, "loss_domain_instance": 400.0}] * 100)

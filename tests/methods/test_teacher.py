@@ -1,0 +1,197 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dmaskrcnn.config.schedule import teacher_phases
+from dmaskrcnn.data import Augmentation, Batch, Sample
+from dmaskrcnn.data.augment import hide_blocks
+from dmaskrcnn.dehazing import Dehazer, dehaze
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.methods.teacher import SETTLED, Teacher
+from dmaskrcnn.training.checkpoint import load_checkpoint
+from dmaskrcnn.training.loop import Trainer, train
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def teaching(tiny, hazy):
+    """A tiny configuration of `teacher`."""
+    return lambda **overrides: tiny(method="teacher", target=(hazy,), **overrides)
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_burn_in_then_teaching(teaching, boxes):
+    run = train(teaching(iterations=40, distil_boxes=boxes))
+    first, second = rows(run)
+    assert first["phase"] == "burn-in"
+    assert not first.get("pseudo_labels")
+    assert {k for k in second if k.startswith("loss_target_") and second[k]} == {
+        f"loss_target_{name}" for name in ("objectness", "classifier", "mask", *(("rpn_box_reg", "box_reg") if boxes else ()))
+    }
+    assert second["pseudo_labels"] != ""
+    assert json.loads((run / "model.json").read_text())["weights"] == "ema"
+
+
+def test_student_goes_on_from_the_average_after_the_burn_in(teaching, monkeypatch):
+    compared = []
+    restart = Trainer._restart
+
+    def watch(trainer: Trainer) -> None:
+        restart(trainer)
+        pairs = zip(trainer.method.detector.parameters(), trainer.ema.parameters(), strict=True)
+        compared.append(all(torch.equal(a, b) for a, b in pairs))
+
+    monkeypatch.setattr(Trainer, "_restart", watch)
+    run = train(teaching(iterations=10))
+    assert compared[0]
+    assert load_checkpoint(run)["restarted"]
+
+
+def test_phases_share_the_schedule():
+    assert sum(p.share for p in teacher_phases(0.3)) == pytest.approx(1)
+    assert [p.name for p in teacher_phases(0.3)] == ["burn-in", "adapt", "fine"]
+    assert [p.target for p in teacher_phases(0.3)] == [False, True, True]
+    assert [p.name for p in teacher_phases(0)] == ["adapt", "fine"]
+    assert not any(p.from_average for p in teacher_phases(0))
+
+
+def test_burn_in_follows_from_the_start(teaching, tmp_path):
+    assert teaching().burn_in == 0.5
+    assert teaching(weights=str(tmp_path)).burn_in == 0  # a run folder: a trained detector
+    assert teaching(weights=str(tmp_path), haze_augment=0.5).burn_in == 0.25  # haze is new to it
+    assert teaching(weights=str(tmp_path), burn_in=0.2).burn_in == 0.2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"ema": 0.0}, "--ema 0 leaves --method teacher without a teacher"),
+        ({"burn_in": 1.0}, "--burn-in must be in"),
+        ({"pseudo_threshold": 0.0}, "--pseudo-threshold must be in"),
+        ({"method": "source", "target": (), "burn_in": 0.5}, "--burn-in has no use with --method source"),
+        ({"method": "grl", "align": True}, "--align has no use with --method grl"),
+        ({"method": "oracle", "distil_boxes": True}, "--distil-boxes has no use with --method oracle"),
+        ({"method": "grl", "teacher_dehaze": "mscnn"}, "--teacher-dehaze has no use with --method grl"),
+        ({"target": ()}, "--method teacher needs --target"),
+    ],
+)
+def test_options_that_do_not_fit_are_told(tiny, hazy, overrides, message):
+    with pytest.raises(UserError, match=message):
+        tiny(**({"method": "teacher", "target": (hazy,)} | overrides))
+
+
+def test_teacher_is_neither_trained_nor_part_of_the_method(teaching):
+    run = train(teaching(iterations=3, burn_in=0.0))
+    assert not any(k.startswith("teacher") for k in load_checkpoint(run)["model"])
+
+
+def test_aligns_too(teaching):
+    run = train(teaching(iterations=20, burn_in=0.0, align=True, grl_on="both"))
+    (row,) = rows(run)
+    for name in ("loss_domain", "loss_domain_instance", "loss_consistency", "loss_target_mask"):
+        assert float(row[name]) >= 0
+    assert 0 <= float(row["instance_accuracy"]) <= 1
+
+
+def weak_and_strong(image: torch.Tensor, dehazer: Dehazer | None = None) -> Sample:
+    sample = Sample(image, Path("x.png"), 1)
+    return Augmentation(64, 96, strong=True, weak=True, dehaze=dehazer, hide=0.5)(sample, seed=3)
+
+
+def test_teacher_sees_the_picture_the_student_a_harder_one():
+    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    sample = weak_and_strong(image)
+    assert sample.weak is not None
+    assert sample.weak.shape == sample.image.shape
+    assert torch.equal(sample.weak, image) or torch.equal(sample.weak, image.flip(-1))
+    assert not torch.equal(sample.image, sample.weak)
+
+
+@pytest.mark.parametrize("method", ["dark-channel", "aod-net"])
+def test_dehazing_is_for_the_teacher_alone(method: str):
+    image = torch.randint(90, 200, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain, dehazed = weak_and_strong(image), weak_and_strong(image, Dehazer(method))
+    assert plain.weak is not None
+    assert dehazed.weak is not None
+    assert torch.equal(dehazed.image, plain.image)
+    assert torch.equal(dehazed.weak, dehaze(plain.weak, method))
+    assert not torch.equal(dehazed.weak, plain.weak)
+
+
+def test_a_run_with_a_dehazing_teacher_does_not_hang_on_the_workers(teaching):
+    runs = [train(teaching(iterations=3, burn_in=0.0, teacher_dehaze="dark-channel", workers=n)) for n in (0, 1)]
+    one, two = (load_checkpoint(run)["model"] for run in runs)
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_hidden_blocks():
+    image = torch.full((3, 100, 200), 200, dtype=torch.uint8)
+    hidden = hide_blocks(image, 0.5, torch.Generator().manual_seed(1))
+    blocks = hidden[0, ::32, ::32] != 200
+    assert 0.2 < blocks.float().mean() < 0.8
+    assert (hidden[0, :32, :32] == hidden[0, 0, 0]).all()
+    assert (image == 200).all()
+    assert torch.equal(hide_blocks(image, 0.0, torch.Generator()), image)
+
+
+def watched(teaching) -> Teacher:
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.methods import build_method
+
+    config = teaching()
+    method = build_method(config, Detector(("car",), config.detector))
+    assert isinstance(method, Teacher)
+    return method
+
+
+@pytest.mark.parametrize(("later", "sign"), [(0.0, "almost nothing"), (60.0, "multiply"), (3.0, None)])
+def test_warns_once_when_pseudo_labels_vanish_or_explode(teaching, later, sign):
+    method = watched(teaching)
+    said = [method.watch({"pseudo_labels": 3.0}) for _ in range(SETTLED)]
+    said += [method.watch({"pseudo_labels": later}) for _ in range(600)]
+    spoken = [line for line in said if line]
+    assert len(spoken) == (sign is not None)
+    if sign:
+        assert sign in spoken[0]
+
+
+def test_warning_reaches_the_user(teaching, monkeypatch, capfd):
+    monkeypatch.setattr(Teacher, "watch", lambda self, values: "something to know")
+    train(teaching(iterations=2))
+    assert "warning: something to know" in capfd.readouterr().err
+
+
+def test_thresholds_follow_the_teachers_confidence(teaching):
+    method = watched(teaching)
+    for _ in range(2000):
+        method._adapt_thresholds(torch.tensor([0, 0]), torch.tensor([0.3, 0.5]))
+    assert method.thresholds.item() == pytest.approx(0.4, abs=1e-3)
+    for _ in range(2000):
+        method._adapt_thresholds(torch.tensor([0]), torch.tensor([0.95]))
+    assert method.thresholds.item() == pytest.approx(0.8, abs=1e-3)
+    before = method.thresholds.clone()
+    method._adapt_thresholds(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+    assert torch.equal(method.thresholds, before)
+
+
+def test_source_losses_do_not_depend_on_the_target(teaching):
+    """With frozen statistics."""
+    method = watched(lambda: teaching(preset="cpu", weights=None))
+    method.follow(method.detector)
+    from test_methods import DETECTION, sample
+
+    method.detector.eval()
+    source = [sample(1, True)]
+    for s in source:
+        s.objects.labels[:] = 0
+    one, two = (method(Batch(source, [sample(seed, False)]), 0.0)[0] for seed in (3, 9))
+    for name in DETECTION:
+        torch.testing.assert_close(one[name], two[name], msg=name)
+    assert not torch.equal(one["loss_target_classifier"], two["loss_target_classifier"])

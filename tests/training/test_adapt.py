@@ -1,0 +1,59 @@
+import json
+
+import pytest
+import yaml
+
+from dmaskrcnn import adapt
+from dmaskrcnn.cli.main import main
+from dmaskrcnn.config.presets import BEST
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data.loader import Batches
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.training.loop import train
+
+
+def test_adapt_trains_the_favoured_method(clear, hazy, tmp_path, capsys):
+    main(["adapt", "--source", str(clear), "--target", str(hazy), "--preset", "demo", "--iterations", "2", "--device", "cpu",
+          "--out", str(tmp_path)])  # fmt: skip
+    out, err = capsys.readouterr()
+    run = tmp_path / "adapt-1"
+    assert out.strip().endswith(str(run))
+    assert "burn-in: iteration 1" in err
+    values = yaml.safe_load((run / "config.yaml").read_text())
+    assert {name: values[name] for name in BEST} == BEST
+    assert json.loads((run / "model.json").read_text())["weights"] == "ema"
+
+
+def test_preset_follows_the_hardware(clear, hazy, tmp_path, monkeypatch):
+    seen: list[TrainConfig] = []
+    monkeypatch.setattr("dmaskrcnn.training.loop.train", lambda config: seen.append(config))
+    adapt([clear], [hazy], device="cpu", out=tmp_path)
+    assert seen[0].preset == "cpu"
+
+
+def test_bad_input_is_told_in_one_line(tmp_path, hazy, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["adapt", "--source", str(tmp_path / "none.json"), "--target", str(hazy), "--preset", "demo", "--device", "cpu"])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "none.json" in line
+
+
+def test_oracle_reads_the_targets_labels_and_no_other_method_does(tiny, clear, hazy, monkeypatch):
+    seen: dict[str, list[bool]] = {}
+    get = Batches.__getitem__
+
+    def look(self: Batches, index: int):
+        batch = get(self, index)
+        seen[method] += [sample.objects is not None for sample in batch.target]
+        return batch
+
+    monkeypatch.setattr(Batches, "__getitem__", look)
+    for method in ("oracle", "teacher", "grl"):
+        seen[method] = []
+        train(tiny(method=method, target=(clear,), iterations=2, **({"burn_in": 0.0} if method == "teacher" else {})))
+    assert all(seen["oracle"])
+    assert seen["oracle"]
+    assert not any(seen["teacher"] + seen["grl"])
+    with pytest.raises(UserError, match="holds no labels, which --method oracle needs"):
+        train(tiny(method="oracle", target=(hazy,)))
