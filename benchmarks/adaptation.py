@@ -1,15 +1,18 @@
-"""How much of the gap between clear and hazy each method closes, from one start, with equal schedule and averaging.
+"""How much of the gap between clear and hazy each method closes, from one start, with equal
+schedule and averaging.
 
     D=../shared/data
     S="--source $D/coco_mini/instances_train.json $D/highway/instances_train.json"
     W="--weights $D/weights/resnet18-imagenet1k-fp16.safetensors"
-    python benchmarks/adaptation.py train $S $W --target $D/dawn_fog/target --oracle oracle/ --out runs/real --seeds 0 1 2
-    python benchmarks/adaptation.py score --test $D/dawn_fog/test --out runs/real
+    python benchmarks/adaptation.py train $S $W --target $D/dawn_fog/target --oracle oracle/ --out
+    runs/real --seeds 0 1 2 python benchmarks/adaptation.py score --test $D/dawn_fog/test --out
+    runs/real
 
-``train`` makes what is missing and prints one line per finished run: stop it at any time and start it again. Processes that
-share a folder must have different ``--seeds``, and the start must be there. It never sees the test set. ``score`` scores all
-finished runs and writes the table to ``OUT/results.md``; ``OUT/scored.log`` says how often that was done. ``oracle/`` is the
-target as a labelled data set, which only the methods called oracle are given.
+``train`` makes what is missing and prints one line per finished run: stop it at any time and start
+it again. Processes that share a folder must have different ``--seeds``, and the start must be
+there. It never sees the test set. ``score`` scores all finished runs and writes the table to
+``OUT/results.md``; ``OUT/scored.log`` says how often that was done. ``oracle/`` is the target as a
+labelled data set, which only the methods called oracle are given.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.run import output_folders
 
 HAZE = ["--haze-augment", "0.5"]
-ADABN = "-adabn"  # after a method's name: its finished run, whose norms are adapted; nothing more is trained
+# after a method's name: its finished run, whose norms are adapted; nothing more is trained
+ADABN = "-adabn"
 NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
@@ -49,7 +53,8 @@ METHODS: dict[str, list[str]] = {
     "teacher-haze": ["--method", "teacher", *HAZE],
     "teacher-haze-adabn": NORMS,
     "teacher-haze-boxes": ["--method", "teacher", "--distil-boxes", *HAZE],
-    "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],  # `dmaskrcnn adapt`
+    # `dmaskrcnn adapt`
+    "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],
     "teacher-haze-dehaze-adabn": NORMS,
     "teacher-haze-grl": ["--method", "teacher", "--align", *HAZE],
     "oracle": ["--method", "oracle"],
@@ -60,7 +65,9 @@ LEAST_OBJECTS = 30  # of a class that is shown by itself
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     training = verbs.add_parser("train")
     training.add_argument("--source", nargs="+", required=True, help="labelled clear images")
@@ -68,36 +75,76 @@ def main() -> None:
     training.add_argument("--oracle", help="the same images with labels")
     training.add_argument("--weights", default="imagenet", help="start of the start")
     training.add_argument("--preset", default="cpu")
-    training.add_argument("--burn-in", type=int, default=2000, help="iterations of the start on the source")
-    training.add_argument("--iterations", type=int, default=450, help="of every method, from the start")
-    training.add_argument("--methods", nargs="+", default=["source", "haze", "teacher-haze", "oracle"], choices=METHODS)
-    training.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the start alone")
-    training.add_argument("--minutes", type=float, default=float("inf"), help="begin no run that would end later")
+    training.add_argument(
+        "--burn-in", type=int, default=2000, help="iterations of the start on the source"
+    )
+    training.add_argument(
+        "--iterations", type=int, default=450, help="of every method, from the start"
+    )
+    training.add_argument(
+        "--methods",
+        nargs="+",
+        default=["source", "haze", "teacher-haze", "oracle"],
+        choices=METHODS,
+    )
+    training.add_argument(
+        "--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the start alone"
+    )
+    training.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no run that would end later"
+    )
     scoring = verbs.add_parser("score")
     scoring.add_argument("--test", type=Path, nargs="+", required=True, help="labelled hazy images")
-    scoring.add_argument("--against", default=FIRST, choices=METHODS, help="what the differences are to")
+    scoring.add_argument(
+        "--against", default=FIRST, choices=METHODS, help="what the differences are to"
+    )
     for verb in (training, scoring):
         verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     train(args) if args.verb == "train" else score(args)
 
 
-# --- training -------------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def train(args: argparse.Namespace) -> None:
     began = time.monotonic()
     common = ["--preset", args.preset, "--source", *args.source, "--out", str(args.out)]
     start = args.out / "start-1"
-    run(args.out, "start", [*common, "--method", "source", "--weights", args.weights, "--iterations", str(args.burn_in)])
+    run(
+        args.out,
+        "start",
+        [
+            *common,
+            "--method",
+            "source",
+            "--weights",
+            args.weights,
+            "--iterations",
+            str(args.burn_in),
+        ],
+    )
     for seed in args.seeds:
         for method in args.methods:
             base = method.removesuffix(ADABN)
             left = args.minutes - (time.monotonic() - began) / 60
-            if not finished(args.out / f"{base}-seed{seed}-1") and expected_minutes(args.out, base) > left:
-                print(f"{method} {seed}: left for another time, {left:.0f} minutes are not enough", flush=True)
+            if (
+                not finished(args.out / f"{base}-seed{seed}-1")
+                and expected_minutes(args.out, base) > left
+            ):
+                print(
+                    f"{method} {seed}: left for another time, {left:.0f} minutes are not enough",
+                    flush=True,
+                )
                 continue
-            options = [*common, *METHODS[base], "--weights", str(start), "--iterations", str(args.iterations)]
+            options = [
+                *common,
+                *METHODS[base],
+                "--weights",
+                str(start),
+                "--iterations",
+                str(args.iterations),
+            ]
             if base.startswith(LAST):
                 if args.oracle is None:
                     sys.exit(f"{method} needs --oracle: the target as a labelled data set")
@@ -107,7 +154,14 @@ def train(args: argparse.Namespace) -> None:
             run(args.out, f"{base}-seed{seed}", [*options, "--seed", str(seed)])
             if method != base:
                 trained = args.out / f"{base}-seed{seed}-1"
-                options = [*common, *METHODS[method], "--weights", str(trained), "--target", args.target]
+                options = [
+                    *common,
+                    *METHODS[method],
+                    "--weights",
+                    str(trained),
+                    "--target",
+                    args.target,
+                ]
                 run(args.out, f"{method}-seed{seed}", [*options, "--seed", str(seed)])
 
 
@@ -156,7 +210,11 @@ def timings(out: Path, method: str) -> list[float]:
     if not (out / "runs.csv").exists():
         return []
     with (out / "runs.csv").open() as file:
-        return [float(row["seconds"]) for row in csv.DictReader(file) if row["run"].rpartition("-seed")[0] == method]
+        return [
+            float(row["seconds"])
+            for row in csv.DictReader(file)
+            if row["run"].rpartition("-seed")[0] == method
+        ]
 
 
 def cost(out: Path, method: str) -> float:
@@ -169,7 +227,7 @@ def expected_minutes(out: Path, method: str) -> float:
     return max(timings(out, method), default=0.0) / 60
 
 
-# --- scoring --------------------------------------------------------------------------------------------------------------
+# --- scoring --------------------------------------------------------------------------------------
 
 
 def score(args: argparse.Namespace) -> None:
@@ -179,24 +237,38 @@ def score(args: argparse.Namespace) -> None:
             (kept,) = output_folders([folder], args.test, None)
             assert kept is not None
             found = kept / "predictions.json"
-            known = found.exists() and found.stat().st_mtime > (folder / "model.safetensors").stat().st_mtime
-            scores = evaluate(found, args.test) if known else evaluate(folder, args.test, results=found)
+            known = (
+                found.exists()
+                and found.stat().st_mtime > (folder / "model.safetensors").stat().st_mtime
+            )
+            scores = (
+                evaluate(found, args.test) if known else evaluate(folder, args.test, results=found)
+            )
             names = counted(scores)
             for metric in per_class(scores) if names else ():
-                scores.metrics[f"{metric} mean"] = mean_of([scores[f"{metric}/{name}"] for name in names])
+                scores.metrics[f"{metric} mean"] = mean_of(
+                    [scores[f"{metric}/{name}"] for name in names]
+                )
             rows.setdefault(method, {})[int(folder.name.split("-seed")[1].split("-")[0])] = scores
     for method in (FIRST, args.against):
         if method not in rows:
             sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
     with (args.out / "scored.log").open("a") as log:
-        log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(map(str, args.test))}: {', '.join(rows)}\n")
+        log.write(
+            f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(map(str, args.test))}: "
+            f"{', '.join(rows)}\n"
+        )
     scores = next(iter(rows[FIRST].values()))
     names, titles = counted(scores), {}
     for metric, title in per_class(scores).items():
-        titles |= {f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in names.items()}
+        titles |= {
+            f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in names.items()
+        }
         if len(names) > 1:
             titles[f"{metric} mean"] = f"mean {title} of these classes"
-    text = "\n\n".join(table(args.out, rows, metric, title, args.against) for metric, title in titles.items())
+    text = "\n\n".join(
+        table(args.out, rows, metric, title, args.against) for metric, title in titles.items()
+    )
     (args.out / "results.md").write_text(text + "\n")
     print(text)
 
@@ -209,16 +281,23 @@ def counted(scores: Scores) -> dict[str, int]:
 def per_class(scores: Scores) -> dict[str, str]:
     """The metrics that are shown class by class."""
     boxes = {"voc/AP50": "AP50", "box/AP": "box AP", "box/AP75": "box AP75"}
-    return boxes | ({"mask/AP50": "mask AP50", "mask/AP": "mask AP"} if "mask/AP" in scores.metrics else {})
+    return boxes | (
+        {"mask/AP50": "mask AP50", "mask/AP": "mask AP"} if "mask/AP" in scores.metrics else {}
+    )
 
 
 def mean_of(parts: list[Metric]) -> Metric:
     """The mean over classes, resample by resample."""
-    return with_interval(float(np.mean([p.value for p in parts])), np.mean([p.replicates for p in parts], axis=0))
+    return with_interval(
+        float(np.mean([p.value for p in parts])), np.mean([p.replicates for p in parts], axis=0)
+    )
 
 
-def table(out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str, against: str = FIRST) -> str:
-    """One metric of all methods, in percent: value, paired difference ``against`` one, share of the gap closed, time.
+def table(
+    out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str, against: str = FIRST
+) -> str:
+    """One metric of all methods, in percent: value, paired difference ``against`` one, share of the
+    gap closed, time.
 
     What is compared is averaged over the seeds that both sides have.
     """
@@ -227,12 +306,22 @@ def table(out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str
         "|---|---|---|---|---|---|",
     ]
     for method, by_seed in rows.items():
-        cells = [f"`{method}`", ", ".join(map(str, sorted(by_seed))), show(over(rows, method, by_seed)[metric]), "", ""]
+        cells = [
+            f"`{method}`",
+            ", ".join(map(str, sorted(by_seed))),
+            show(over(rows, method, by_seed)[metric]),
+            "",
+            "",
+        ]
         if method != against and (seeds := by_seed.keys() & rows[against].keys()):
-            cells[3] = show(paired_difference(*(over(rows, m, seeds) for m in (against, method)))[metric], "+")
+            cells[3] = show(
+                paired_difference(*(over(rows, m, seeds) for m in (against, method)))[metric], "+"
+            )
         seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(LAST, {}).keys()
         if seeds and method != FIRST and not method.startswith(LAST):
-            cells[4] = show(gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0)
+            cells[4] = show(
+                gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0
+            )
         cells.append(f"{cost(out, method) / cost(out, FIRST):.2f}×")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -248,7 +337,9 @@ def gap_closed(low: Metric, value: Metric, high: Metric) -> Metric:
         high.replicates > low.replicates, high.replicates - low.replicates, np.nan
     )
     ends = np.nanpercentile(replicates, [2.5, 97.5])
-    return Metric((value.value - low.value) / (high.value - low.value), float(ends[0]), float(ends[1]))
+    return Metric(
+        (value.value - low.value) / (high.value - low.value), float(ends[0]), float(ends[1])
+    )
 
 
 def show(metric: Metric, sign: str = "", digits: int = 1) -> str:

@@ -1,13 +1,16 @@
-"""Images per second of each dehazing method against a straightforward peer of it, in one run; PSNR and SSIM on pairs.
+"""Images per second of each dehazing method against a straightforward peer of it, in one run; PSNR
+and SSIM on pairs.
 
     uv run python benchmarks/dehaze.py                                     # 640 x 480, about 20 s
     uv run python benchmarks/dehaze.py --size 96 128 --rounds 2            # a tiny run
-    uv run python benchmarks/dehaze.py --rounds 0 --pairs SOTS/ --mscnn MSCNNDehazing_CL.mat --aod-net aodnet_dehazer.pth
+    uv run python benchmarks/dehaze.py --rounds 0 --pairs SOTS/ --mscnn MSCNNDehazing_CL.mat
+    --aod-net aodnet_dehazer.pth
 
-Each timing is of a uint8 picture to a uint8 picture, our method and its peer in turn, so that whatever else the machine does
-hits both. Peers have the same weights: for the networks, their layers as published, one after the other, in float32 PyTorch;
-for the dark channel the usual script of erode, sort and guided filter, with OpenCV where it is installed and SciPy otherwise.
-``--pairs`` names a folder with ``hazy/`` and ``clear/`` (same file names).
+Each timing is of a uint8 picture to a uint8 picture, our method and its peer in turn, so that
+whatever else the machine does hits both. Peers have the same weights: for the networks, their
+layers as published, one after the other, in float32 PyTorch; for the dark channel the usual script
+of erode, sort and guided filter, with OpenCV where it is installed and SciPy otherwise. ``--pairs``
+names a folder with ``hazy/`` and ``clear/`` (same file names).
 """
 
 import argparse
@@ -37,14 +40,24 @@ METHODS = ("aod-net", "dark-channel", "mscnn")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--rounds", type=int, default=15, help="timed calls of each, after two to warm up")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(480, 640), metavar=("HEIGHT", "WIDTH")
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="timed calls of each, after two to warm up"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--mscnn", type=Path, help="weights of MSCNN; default: the project's own")
-    parser.add_argument("--aod-net", type=Path, help="weights of AOD-Net; default: the project's own")
+    parser.add_argument(
+        "--aod-net", type=Path, help="weights of AOD-Net; default: the project's own"
+    )
     parser.add_argument("--pairs", type=Path, help="folder with hazy/ and clear/, to score")
-    parser.add_argument("--sheet", type=Path, help="draw what each method makes of rendered scenes, into this .jpg")
+    parser.add_argument(
+        "--sheet", type=Path, help="draw what each method makes of rendered scenes, into this .jpg"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     weights = {"mscnn": args.mscnn, "mscnn-released": args.mscnn, "aod-net": args.aod_net}
@@ -58,13 +71,22 @@ def main() -> None:
 
 def speed(args: argparse.Namespace, weights: dict[str, Path | None]) -> None:
     image = hazy_scene(*args.size)
-    print(f"{args.size[1]} x {args.size[0]}, {args.threads} threads, torch {torch.__version__}, medians of {args.rounds}\n")
-    print("| method | images/s | peer | images/s of peer | ratio, call by call | processor time, ratio | largest difference |")
+    print(
+        f"{args.size[1]} x {args.size[0]}, {args.threads} threads, torch {torch.__version__}, "
+        f"medians of {args.rounds}\n"
+    )
+    print(
+        "| method | images/s | peer | images/s of peer | ratio, call by call | processor time, "
+        "ratio | largest difference |"
+    )
     print("|---|---|---|---|---|---|---|")
     for method in METHODS:
         ours = Dehazer(method, weights.get(method))
         peer, name = peer_of(ours)
-        calls: dict[str, Callable[[], Tensor]] = {"ours": lambda d=ours: d(image)[0], "peer": lambda p=peer: p(image)}
+        calls: dict[str, Callable[[], Tensor]] = {
+            "ours": lambda d=ours: d(image)[0],
+            "peer": lambda p=peer: p(image),
+        }
         times: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
         with torch.inference_mode():
             for turn in range(-2, args.rounds):
@@ -72,10 +94,17 @@ def speed(args: argparse.Namespace, weights: dict[str, Path | None]) -> None:
                     wall, processor = time.perf_counter(), time.process_time()
                     call()
                     if turn >= 0:
-                        times[who].append((time.perf_counter() - wall, time.process_time() - processor))
+                        times[who].append(
+                            (time.perf_counter() - wall, time.process_time() - processor)
+                        )
             difference = int((calls["ours"]().int() - calls["peer"]().int()).abs().max())
         wall = {who: statistics.median(t[0] for t in ts) for who, ts in times.items()}
-        ratios = [statistics.median(b[i] / a[i] for a, b in zip(times["ours"], times["peer"], strict=True)) for i in (0, 1)]
+        ratios = [
+            statistics.median(
+                b[i] / a[i] for a, b in zip(times["ours"], times["peer"], strict=True)
+            )
+            for i in (0, 1)
+        ]
         rates = f"{1 / wall['ours']:.1f} | {name} | {1 / wall['peer']:.1f}"
         print(f"| {method} | {rates} | {ratios[0]:.2f} | {ratios[1]:.2f} | {difference}/255 |")
 
@@ -86,8 +115,12 @@ def sheet(out: Path, weights: dict[str, Path | None]) -> None:
     for seed in (3, 8):
         hazy = hazy_scene(216, 320, seed)
         pictures += [Image.fromarray(render_scene(seed, 216, 320).image), to_pil_image(hazy)]
-        pictures += [to_pil_image(Dehazer(method, weights.get(method))(hazy)[0]) for method in METHODS]
-    contact_sheet(pictures, 2 + len(METHODS), ["clear air", "haze", *METHODS], cell_width=320).save(out, quality=88)
+        pictures += [
+            to_pil_image(Dehazer(method, weights.get(method))(hazy)[0]) for method in METHODS
+        ]
+    contact_sheet(pictures, 2 + len(METHODS), ["clear air", "haze", *METHODS], cell_width=320).save(
+        out, quality=88
+    )
 
 
 def hazy_scene(height: int, width: int, seed: int = 3) -> Tensor:
@@ -102,21 +135,29 @@ def quality(folder: Path, weights: dict[str, Path | None]) -> None:
     files = sorted((folder / "hazy").iterdir())
     pairs = [(decode_image(path), decode_image(folder / "clear" / path.name)) for path in files]
     print(
-        f"\n{folder.name}, {len(pairs)} pairs\n\n| method | weights | PSNR, dB | SSIM | least gain, dB |\n|---|---|---|---|---|"
+        f"\n{folder.name}, {len(pairs)} pairs\n\n| method | weights | PSNR, dB | SSIM | least "
+        "gain, dB |\n|---|---|---|---|---|"
     )
     before = [psnr(hazy, clear) for hazy, clear in pairs]
-    print(f"| hazy | – | {statistics.mean(before):.2f} | {statistics.mean(ssim(*pair) for pair in pairs):.3f} | – |")
+    print(
+        f"| hazy | – | {statistics.mean(before):.2f} | "
+        f"{statistics.mean(ssim(*pair) for pair in pairs):.3f} | – |"
+    )
     for method in ("dark-channel", "mscnn", "mscnn-released", "aod-net"):
         dehazer = Dehazer(method, weights.get(method))
         results = [(dehazer(hazy)[0], clear) for hazy, clear in pairs]
         after = [psnr(*pair) for pair in results]
         least = min(a - b for a, b in zip(after, before, strict=True))
-        name = "–" if dehazer.weights is None else dehazer.weights.name if weights[method] else "own"
-        scores = f"{statistics.mean(after):.2f} | {statistics.mean(ssim(*pair) for pair in results):.3f}"
+        name = (
+            "–" if dehazer.weights is None else dehazer.weights.name if weights[method] else "own"
+        )
+        scores = (
+            f"{statistics.mean(after):.2f} | {statistics.mean(ssim(*pair) for pair in results):.3f}"
+        )
         print(f"| {method} | {name} | {scores} | {least:+.2f} |")
 
 
-# --- the peers ----------------------------------------------------------------------------------------------------------------
+# --- the peers ------------------------------------------------------------------------------------
 
 
 def peer_of(dehazer: Dehazer) -> tuple[Callable[[Tensor], Tensor], str]:
@@ -157,9 +198,13 @@ def plain_scale_network(network: ScaleNetwork, x: Tensor, guess: Tensor | None) 
 def plain_mscnn(network: MSCNN, image: Tensor, guided: Callable[..., np.ndarray]) -> Tensor:
     hazy = image[None].float() / 255
     pixels = hazy[0].numpy()
-    airlight = np.array([scipy_minimum(channel, 15).max() for channel in pixels], np.float32)[:, None, None]
+    airlight = np.array([scipy_minimum(channel, 15).max() for channel in pixels], np.float32)[
+        :, None, None
+    ]
     balanced = hazy / torch.from_numpy(airlight)
-    coarse = mscnn.enlarge(F.max_pool2d(plain_scale_network(network.coarse, balanced, None), 2), hazy.shape[-2:])
+    coarse = mscnn.enlarge(
+        F.max_pool2d(plain_scale_network(network.coarse, balanced, None), 2), hazy.shape[-2:]
+    )
     fine = plain_scale_network(network.fine, balanced, None if network.released else coarse)
     t = mscnn.enlarge(F.max_pool2d(fine, 2), hazy.shape[-2:])[0, 0].numpy()
     luma = np.tensordot(np.array([0.2989, 0.5870, 0.1140]), pixels, 1)
@@ -168,7 +213,9 @@ def plain_mscnn(network: MSCNN, image: Tensor, guided: Callable[..., np.ndarray]
     return to_uint8((pixels - airlight) / np.clip(1 / s, 0.1, 0.9) + airlight)
 
 
-def plain_dark_channel(image: Tensor, minimum: Callable[..., np.ndarray], mean: Callable[..., np.ndarray]) -> Tensor:
+def plain_dark_channel(
+    image: Tensor, minimum: Callable[..., np.ndarray], mean: Callable[..., np.ndarray]
+) -> Tensor:
     hazy = image.numpy().astype(np.float32) / 255
     dark = minimum(hazy.min(axis=0), dark_channel.PATCH)
     count = max(1, round(dark_channel.AIRLIGHT_SHARE * dark.size))
@@ -185,7 +232,11 @@ def to_uint8(image: np.ndarray) -> Tensor:
 
 
 def scipy_guided_filter(
-    guide: np.ndarray, image: np.ndarray, radius: int, epsilon: float, mean: Callable[..., np.ndarray]
+    guide: np.ndarray,
+    image: np.ndarray,
+    radius: int,
+    epsilon: float,
+    mean: Callable[..., np.ndarray],
 ) -> np.ndarray:
     share = mean(np.ones_like(guide, dtype=np.float64), radius)  # windows are cut at the border
 
@@ -193,7 +244,9 @@ def scipy_guided_filter(
         return mean(values.astype(np.float64), radius) / share
 
     guide_mean, image_mean = window(guide), window(image)
-    slope = (window(guide * image) - guide_mean * image_mean) / (window(guide * guide) - guide_mean**2 + epsilon)
+    slope = (window(guide * image) - guide_mean * image_mean) / (
+        window(guide * guide) - guide_mean**2 + epsilon
+    )
     return window(slope) * guide + window(image_mean - slope * guide_mean)
 
 

@@ -1,22 +1,27 @@
-"""Time a training step of this project against stock torchvision, of the same architecture, weights and sampling, in one run.
+"""Time a training step of this project against stock torchvision, of the same architecture, weights
+and sampling, in one run.
 
-    uv run python benchmarks/train_step.py                                  # R50-FPN, 512 px, 2 images: about 3 minutes
-    uv run python benchmarks/train_step.py --size 128 --batch 1 --steps 2   # a tiny run
-    uv run python benchmarks/train_step.py --device cuda --batch 8 --size 800 --markdown step.md
+    uv run python benchmarks/train_step.py                                  # R50-FPN, 512 px, 2
+    images: about 3 minutes uv run python benchmarks/train_step.py --size 128 --batch 1 --steps 2
+    # a tiny run uv run python benchmarks/train_step.py --device cuda --batch 8 --size 800
+    --markdown step.md
 
-Every variant lives in a process of its own, which gives its peak memory; the parent lets them take one step each in turn, so
-that whatever else the machine does hits all alike. Variants:
+Every variant lives in a process of its own, which gives its peak memory; the parent lets them take
+one step each in turn, so that whatever else the machine does hits all alike. Variants:
 
-- ``torchvision``: ``torchvision.models.detection.MaskRCNN`` in float32, frozen batch norm, its default three trainable stages
+- ``torchvision``: ``torchvision.models.detection.MaskRCNN`` in float32, frozen batch norm, its
+  default three trainable stages
 - ``source``: our step, in mixed precision where the hardware has bfloat16
 - ``source-float32``: our step in float32: what is left without the hardware
-- ``floor``: ``source``, then forward and backward of backbone and FPN on as many target images: the least ``grl`` can cost
+- ``floor``: ``source``, then forward and backward of backbone and FPN on as many target images: the
+  least ``grl`` can cost
 - ``grl``: our DMask R-CNN step on as many source as target images
 - ``teacher``: our mean-teacher step on as many source as target images, the teacher's part included
 
-The optimiser (SGD with momentum) is the same for all; loading, augmentation, gradient clipping and EMA take no part. The images
-are noise and the weights random (the same for all), so fewer RoIs are positive than late in training: about 25 of 512 per
-image. On a machine that others use too, compare processor seconds with OMP_NUM_THREADS=1: waiting does not count there.
+The optimiser (SGD with momentum) is the same for all; loading, augmentation, gradient clipping and
+EMA take no part. The images are noise and the weights random (the same for all), so fewer RoIs are
+positive than late in training: about 25 of 512 per image. On a machine that others use too, compare
+processor seconds with OMP_NUM_THREADS=1: waiting does not count there.
 """
 
 import argparse
@@ -40,17 +45,26 @@ RATIOS = (
     ("grl", "floor", "grl step over its floor"),
     ("teacher", "source", "teacher step over source"),
 )
-CLASSES = tuple(f"class {i}" for i in range(90))  # with background 91, as in torchvision's COCO models
+# with background 91, as in torchvision's COCO models
+CLASSES = tuple(f"class {i}" for i in range(90))
 OBJECTS = 8  # per image; COCO has 7.3 on average
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=512, help="side of the square images in pixels")
-    parser.add_argument("--batch", type=int, default=2, help="source images per step, and as many target images")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each variant, after two to warm up")
+    parser.add_argument(
+        "--batch", type=int, default=2, help="source images per step, and as many target images"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=5, help="timed steps of each variant, after two to warm up"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="which to run")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="which to run"
+    )
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     parser.add_argument("--json", type=Path, help="also write all measurements to this file")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
@@ -67,15 +81,19 @@ def main() -> None:
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-# --- the parent ---------------------------------------------------------------------------------------------------------------
+# --- the parent -----------------------------------------------------------------------------------
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of every timed step per variant (of the clock, and of all cores), peak memory in bytes, and what it ran on."""
+    """Seconds of every timed step per variant (of the clock, and of all cores), peak memory in
+    bytes, and what it ran on."""
     shared = [f"--size={args.size}", f"--batch={args.batch}", f"--device={args.device}"]
     workers = {
         name: subprocess.Popen(
-            [sys.executable, __file__, f"--worker={name}", *shared], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, f"--worker={name}", *shared],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for name in args.variants
     }
@@ -115,27 +133,41 @@ def tables(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     seconds, cpu_seconds, batch = results["seconds"], results["cpu_seconds"], results["batch"]
     lines = [
-        f"Mask R-CNN R50-FPN, {results['size']} px, {batch} source images per step; {results['machine']}",
+        f"Mask R-CNN R50-FPN, {results['size']} px, {batch} source images per step; "
+        f"{results['machine']}",
         "",
-        "| variant | s/step (median) | min to max | source images/s | processor s/step (median) | peak memory, GiB |",
+        "| variant | s/step (median) | min to max | source images/s | processor s/step (median) | "
+        "peak memory, GiB |",
         "|---|---|---|---|---|---|",
     ]
     for name, times in seconds.items():
         median = statistics.median(times)
         lines.append(
-            f"| {name} | {median:.3f} | {min(times):.3f} to {max(times):.3f} | {batch / median:.2f} "
-            f"| {statistics.median(cpu_seconds[name]):.3f} | {results['peak_memory'][name] / 2**30:.2f} |"
+            f"| {name} | {median:.3f} | {min(times):.3f} to {max(times):.3f} | "
+            f"{batch / median:.2f} "
+            f"| {statistics.median(cpu_seconds[name]):.3f} | "
+            f"{results['peak_memory'][name] / 2**30:.2f} |"
         )
-    lines += ["", "| ratio, step by step | median | min to max | of processor seconds |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "| ratio, step by step | median | min to max | of processor seconds |",
+        "|---|---|---|---|",
+    ]
     for above, below, meaning in RATIOS:
         if above in seconds and below in seconds:
-            wall, processor = ([a / b for a, b in zip(s[above], s[below], strict=True)] for s in (seconds, cpu_seconds))
+            wall, processor = (
+                [a / b for a, b in zip(s[above], s[below], strict=True)]
+                for s in (seconds, cpu_seconds)
+            )
             spread = f"{min(wall):.2f} to {max(wall):.2f}"
-            lines.append(f"| {meaning} | {statistics.median(wall):.2f} | {spread} | {statistics.median(processor):.2f} |")
+            lines.append(
+                f"| {meaning} | {statistics.median(wall):.2f} | {spread} | "
+                f"{statistics.median(processor):.2f} |"
+            )
     return "\n".join(lines)
 
 
-# --- the workers --------------------------------------------------------------------------------------------------------------
+# --- the workers ----------------------------------------------------------------------------------
 
 
 def work(args: argparse.Namespace) -> None:
@@ -182,7 +214,10 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
         optimizer = optimizer_of(stock)
         images = [(s.image / 255).to(device) for s in source]
         objects = [s.objects.to(device) for s in source if s.objects is not None]
-        truth = [{"boxes": o.boxes, "labels": o.labels + 1, "masks": o.masks.to(torch.uint8)} for o in objects]
+        truth = [
+            {"boxes": o.boxes, "labels": o.labels + 1, "masks": o.masks.to(torch.uint8)}
+            for o in objects
+        ]
 
         def stock_step() -> None:
             optimizer.zero_grad(set_to_none=True)
@@ -192,7 +227,9 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
         return stock_step
 
     name = variant if variant in ("grl", "teacher") else "source"
-    config = TrainConfig(method=name, target=(Path(),) if name != "source" else (), image_size=size, max_size=size)
+    config = TrainConfig(
+        method=name, target=(Path(),) if name != "source" else (), image_size=size, max_size=size
+    )
     detector = Detector(CLASSES, config.detector)
     detector.load_state_dict(stock_model(size).state_dict())
     method = build_method(config, detector).to(device).train()
@@ -215,7 +252,8 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
 
 
 def stock_model(size: int) -> Any:
-    """torchvision's Mask R-CNN R50-FPN with random weights that keep the activations in a sane range."""
+    """torchvision's Mask R-CNN R50-FPN with random weights that keep the activations in a sane
+    range."""
     import torch
     from torchvision.models import resnet50
     from torchvision.models.detection import MaskRCNN
@@ -226,7 +264,9 @@ def stock_model(size: int) -> Any:
     network = resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
     for name, scale in network.named_buffers():
         if name.endswith("bn3.weight"):
-            scale.fill_(0.2)  # as small as in a trained network: at 1 the residual blocks double the variance 16 times
+            # as small as in a trained network: at 1 the residual blocks double the variance 16
+            # times
+            scale.fill_(0.2)
     backbone = _resnet_fpn_extractor(network, trainable_layers=3)
     return MaskRCNN(backbone, len(CLASSES) + 1, min_size=size, max_size=size).train()
 
@@ -248,7 +288,13 @@ def synthetic_sample(size: int, seed: int) -> Any:
     labels = torch.randint(len(CLASSES), (OBJECTS,), generator=generator)
     yes, no = torch.ones(OBJECTS, dtype=torch.bool), torch.zeros(OBJECTS, dtype=torch.bool)
     image = torch.randint(256, (3, size, size), dtype=torch.uint8, generator=generator)
-    return Sample(image, Path(f"{seed}.png"), seed, Annotations(boxes, labels, masks, yes, no, no.clone()), seed)
+    return Sample(
+        image,
+        Path(f"{seed}.png"),
+        seed,
+        Annotations(boxes, labels, masks, yes, no, no.clone()),
+        seed,
+    )
 
 
 def peak_memory(device: Any) -> int:
@@ -272,9 +318,16 @@ def describe(device: Any) -> str:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     elif (cpu := Path("/proc/cpuinfo")).exists():
-        models = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line.split(":")[1].strip()
+            for line in cpu.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         name = models[0] if models else name
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, torchvision {torchvision.__version__}"
+    return (
+        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}"
+    )
 
 
 if __name__ == "__main__":

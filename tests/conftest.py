@@ -1,4 +1,5 @@
-"""Fixtures shared by the tests: a handful of rendered scenes, and a configuration that trains in seconds."""
+"""Fixtures shared by the tests: a handful of rendered scenes, and a configuration that trains in
+seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from dmaskrcnn.detector.config import DetectorConfig
 
 SIZE = (64, 96)
 UNTRAINED = DetectorConfig(
-    backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8
+    backbone="resnet18",
+    fpn_channels=16,
+    box_head_width=16,
+    mask_head_layers=1,
+    image_size=64,
+    max_size=96,
+    max_detections=8,
 )
 
 
@@ -30,7 +37,9 @@ def clear(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hazy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six unlabelled hazy scenes."""
-    return write_scenes(tmp_path_factory.mktemp("hazy"), 6, seed=2, size=SIZE, visibility=(40, 80), labelled=False)
+    return write_scenes(
+        tmp_path_factory.mktemp("hazy"), 6, seed=2, size=SIZE, visibility=(40, 80), labelled=False
+    )
 
 
 @pytest.fixture

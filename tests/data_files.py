@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 
-def write_image(path: Path, height: int = 20, width: int = 30, seed: int = 0, orientation: int | None = None) -> np.ndarray:
+def write_image(
+    path: Path, height: int = 20, width: int = 30, seed: int = 0, orientation: int | None = None
+) -> np.ndarray:
     """A random picture; returns its pixels as stored (lossless for PNG)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -22,15 +24,29 @@ def write_image(path: Path, height: int = 20, width: int = 30, seed: int = 0, or
     return pixels
 
 
-def coco_object(number: int, image: int = 1, category: int = 3, bbox: Any = (2, 3, 10, 8), **fields: Any) -> dict[str, Any]:
+def coco_object(
+    number: int, image: int = 1, category: int = 3, bbox: Any = (2, 3, 10, 8), **fields: Any
+) -> dict[str, Any]:
     """One COCO annotation."""
-    return {"id": number, "image_id": image, "category_id": category, "bbox": list(bbox), "iscrowd": 0, **fields}
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": list(bbox),
+        "iscrowd": 0,
+        **fields,
+    }
 
 
 def write_coco(
-    folder: Path, objects: list[dict[str, Any]], images: int = 2, name: str = "instances.json", **overrides: Any
+    folder: Path,
+    objects: list[dict[str, Any]],
+    images: int = 2,
+    name: str = "instances.json",
+    **overrides: Any,
 ) -> Path:
-    """``images`` PNG files of 20 x 30 in ``images/`` with ids from 1, categories car (3) and motorbike (7)."""
+    """``images`` PNG files of 20 x 30 in ``images/`` with ids from 1, categories car (3) and
+    motorbike (7)."""
     entries = []
     for i in range(1, images + 1):
         write_image(folder / "images" / f"{i:03}.png", seed=i)
@@ -46,14 +62,18 @@ def write_coco(
     return path
 
 
-def voc_xml(objects: str, size: str = "<size><width>30</width><height>20</height><depth>3</depth></size>") -> str:
+def voc_xml(
+    objects: str, size: str = "<size><width>30</width><height>20</height><depth>3</depth></size>"
+) -> str:
     """A Pascal VOC annotation."""
     return f"<annotation><filename>x</filename>{size}{objects}</annotation>"
 
 
 def voc_object(name: str, box: tuple[object, ...] = (3, 4, 12, 11), extra: str = "") -> str:
     """One ``<object>``."""
-    tags = "".join(f"<{t}>{v}</{t}>" for t, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    tags = "".join(
+        f"<{t}>{v}</{t}>" for t, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
     return f"<object><name>{name}</name>{extra}<bndbox>{tags}</bndbox></object>"
 
 
@@ -74,7 +94,8 @@ def counts_of(mask: np.ndarray) -> list[int]:
 
 
 def compressed(counts: list[int]) -> str:
-    """COCO's compressed text of run lengths, written from its description (maskApi.c, ``rleToString``)."""
+    """COCO's compressed text of run lengths, written from its description (maskApi.c,
+    ``rleToString``)."""
     text = ""
     for i, count in enumerate(counts):
         x = count - counts[i - 2] if i > 2 else count

@@ -33,11 +33,16 @@ def boxes_and_masks(boxes, size):
 
 def random_boxes(generator, n, size):
     low = torch.rand(n, 2, generator=generator) * size * 0.6
-    return torch.cat([low, low + 6 + torch.rand(n, 2, generator=generator) * size * 0.35], 1).clamp(max=size)
+    return torch.cat([low, low + 6 + torch.rand(n, 2, generator=generator) * size * 0.35], 1).clamp(
+        max=size
+    )
 
 
-def random_case(seed, images=12, *, crowd=0.0, difficult=0.0, boxes_only=0.0, size=64, classes=CLASSES):
-    """Objects, and detections that are jittered objects, duplicates, false alarms and wrong classes."""
+def random_case(
+    seed, images=12, *, crowd=0.0, difficult=0.0, boxes_only=0.0, size=64, classes=CLASSES
+):
+    """Objects, and detections that are jittered objects, duplicates, false alarms and wrong
+    classes."""
     g = torch.Generator().manual_seed(seed)
 
     def chance(n, p):
@@ -50,7 +55,14 @@ def random_case(seed, images=12, *, crowd=0.0, difficult=0.0, boxes_only=0.0, si
         labels = torch.randint(0, 2, (n,), generator=g)  # no bus
         has_mask = ~chance(n, boxes_only)
         truth.append(
-            Annotations(boxes, labels, masks & has_mask[:, None, None], has_mask, chance(n, crowd), chance(n, difficult))
+            Annotations(
+                boxes,
+                labels,
+                masks & has_mask[:, None, None],
+                has_mask,
+                chance(n, crowd),
+                chance(n, difficult),
+            )
         )
         source = torch.randint(0, max(n, 1), (2 * n,), generator=g)
         jitter = boxes[source] + torch.randn(2 * n, 4, generator=g) * 2
@@ -67,10 +79,18 @@ def random_case(seed, images=12, *, crowd=0.0, difficult=0.0, boxes_only=0.0, si
 def make_objects(boxes, labels, size=40, **flags):
     boxes, masks = boxes_and_masks(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), size)
     false = torch.zeros(len(boxes), dtype=torch.bool)
-    given = {"has_mask": ~false, "crowd": false, "difficult": false} | {k: torch.tensor(v) for k, v in flags.items()}
+    given = {"has_mask": ~false, "crowd": false, "difficult": false} | {
+        k: torch.tensor(v) for k, v in flags.items()
+    }
     return Annotations(boxes, torch.tensor(labels, dtype=torch.int64), masks, **given)
 
 
 def make_found(boxes, labels, scores, classes=CLASSES, size=40):
     boxes, masks = boxes_and_masks(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), size)
-    return Detections(boxes, torch.tensor(labels, dtype=torch.int64), torch.tensor(scores, dtype=torch.float32), masks, classes)
+    return Detections(
+        boxes,
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(scores, dtype=torch.float32),
+        masks,
+        classes,
+    )

@@ -22,24 +22,42 @@ from dmaskrcnn.images.dehazed_set import dehazed_paths
 
 CLASSES = ("person", "car", "bus", "motorcycle")
 CONFIG = DetectorConfig(
-    backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8
+    backbone="resnet18",
+    fpn_channels=16,
+    box_head_width=16,
+    mask_head_layers=1,
+    image_size=64,
+    max_size=96,
+    max_detections=8,
 )
 
 
-def write_run(folder: Path, source: Path, target: Path | None, seed: int = 0, **columns: float) -> Path:
-    """What a training leaves behind, with an untrained detector, which finds something everywhere."""
+def write_run(
+    folder: Path, source: Path, target: Path | None, seed: int = 0, **columns: float
+) -> Path:
+    """What a training leaves behind, with an untrained detector, which finds something
+    everywhere."""
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     Detector(CLASSES, CONFIG).save(folder, weights="ema", method="grl", iteration=60, finished=True)
     method, targets = ("source", ()) if target is None else ("grl", (target,))
-    config = TrainConfig(method=method, preset="demo", source=(source,), target=targets, seed=seed, name=folder.name)
+    config = TrainConfig(
+        method=method, preset="demo", source=(source,), target=targets, seed=seed, name=folder.name
+    )
     (folder / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
     values = {"loss_mask": 0.9, "lr": 0.001, **columns}
     with (folder / "metrics.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, ["iteration", "seconds", "phase", *values])
         rows.writeheader()
         for k in (20, 40, 60):
-            rows.writerow({"iteration": k, "seconds": k / 10, "phase": "adapt", **{n: v / k for n, v in values.items()}})
+            rows.writerow(
+                {
+                    "iteration": k,
+                    "seconds": k / 10,
+                    "phase": "adapt",
+                    **{n: v / k for n, v in values.items()},
+                }
+            )
     return folder
 
 
@@ -54,12 +72,24 @@ def write_predictions(path: Path, data: Path, seed: int, found: float) -> Path:
         scores = torch.rand(len(objects), generator=generator) * 0.8 + 0.2
         order = scores.argsort(descending=True)
         boxes = objects.boxes + torch.randn(objects.boxes.shape, generator=generator).sort(1)[0]
-        detections.append(Detections(boxes[order], objects.labels[order], scores[order], objects.masks[order], truth.classes))
-    save_results(path, truth.image_ids, detections, dict(zip(truth.classes, truth.category_ids, strict=True)))
+        detections.append(
+            Detections(
+                boxes[order],
+                objects.labels[order],
+                scores[order],
+                objects.masks[order],
+                truth.classes,
+            )
+        )
+    save_results(
+        path, truth.image_ids, detections, dict(zip(truth.classes, truth.category_ids, strict=True))
+    )
     return path
 
 
-def make_comparison(out: Path, data: Path, runs: list[tuple[str, tuple[Path, ...]]], published: bool = False) -> Comparison:
+def make_comparison(
+    out: Path, data: Path, runs: list[tuple[str, tuple[Path, ...]]], published: bool = False
+) -> Comparison:
     """Each of the runs on the images as they are, and on "dehazed" (here: inverted) ones."""
     truth = open_dataset(data)
     ids = dict(zip(truth.classes, truth.category_ids, strict=True))
@@ -71,13 +101,22 @@ def make_comparison(out: Path, data: Path, runs: list[tuple[str, tuple[Path, ...
         for name, group in runs:
             number = len(rows)
             files = tuple(
-                write_predictions(out / f"{number}-{seed}.json", data, 10 * number + seed, 0.3 + 0.15 * number)
+                write_predictions(
+                    out / f"{number}-{seed}.json", data, 10 * number + seed, 0.3 + 0.15 * number
+                )
                 for seed in range(len(group))
             )
-            scores = over_seeds([score(truth, load_results(file, truth.image_ids, ids), bootstrap=100) for file in files])
+            scores = over_seeds(
+                [
+                    score(truth, load_results(file, truth.image_ids, ids), bootstrap=100)
+                    for file in files
+                ]
+            )
             paper = 0.6101 + 0.01 * number if published else None
             rows.append(Row(label + name, group, dehaze, files, scores, 0.05 * (number + 1), paper))
-    return Comparison(tuple(rows), (data,), {"mscnn": out / "dehazed"}, out, ("A note with < in it.",))
+    return Comparison(
+        tuple(rows), (data,), {"mscnn": out / "dehazed"}, out, ("A note with < in it.",)
+    )
 
 
 def polygon_mask(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:

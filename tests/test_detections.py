@@ -20,7 +20,9 @@ def make(n: int = 3, height: int = 12, width: int = 20) -> Detections:
     masks = torch.zeros(n, height, width, dtype=torch.bool)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
         mask[y1:y2, x1:x2] = True
-    return Detections(boxes, torch.tensor([1, 0, 1])[:n], torch.tensor([0.9, 0.5, 0.2])[:n], masks, CLASSES)
+    return Detections(
+        boxes, torch.tensor([1, 0, 1])[:n], torch.tensor([0.9, 0.5, 0.2])[:n], masks, CLASSES
+    )
 
 
 def test_a_good_one_knows_its_size_and_names():
@@ -50,17 +52,25 @@ def test_a_good_one_knows_its_size_and_names():
 )
 def test_wrong_fields_are_named(field, value):
     good = make()
-    fields = {name: getattr(good, name) for name in ("boxes", "labels", "scores", "masks", "classes")} | {field: value}
+    fields = {
+        name: getattr(good, name) for name in ("boxes", "labels", "scores", "masks", "classes")
+    } | {field: value}
     with pytest.raises(ValueError, match=r"boxes|labels|scores|masks") as caught:
         Detections(**fields)
-    assert field in str(caught.value) or field == "boxes"  # the number of boxes sets what the others must have
+    # the number of boxes sets what the others must have
+    assert field in str(caught.value) or field == "boxes"
 
 
 def test_empty_goes_through_everything():
     empty = Detections.empty(7, 9, CLASSES)
     assert (len(empty), empty.height, empty.width, empty.names) == (0, 7, 9, [])
     assert empty.boxes.shape == (0, 4)
-    assert len(empty.above(0.5)) == len(empty[torch.zeros(0, dtype=torch.bool)]) == len(empty.to("cpu")) == 0
+    assert (
+        len(empty.above(0.5))
+        == len(empty[torch.zeros(0, dtype=torch.bool)])
+        == len(empty.to("cpu"))
+        == 0
+    )
     assert empty.to_coco(1, {}) == []
     assert empty.to_dict() == {"width": 9, "height": 7, "detections": []}
     assert empty.draw(torch.zeros(3, 7, 9, dtype=torch.uint8)).size == (9, 7)
@@ -74,7 +84,9 @@ def test_above_keeps_the_threshold_itself():
     assert len(make().above(0.95)) == 0
 
 
-@pytest.mark.parametrize("keep", [torch.tensor([True, False, True]), torch.tensor([0, 2]), slice(0, None, 2)])
+@pytest.mark.parametrize(
+    "keep", [torch.tensor([True, False, True]), torch.tensor([0, 2]), slice(0, None, 2)]
+)
 def test_selection(keep):
     part = make()[keep]
     assert part.boxes.tolist() == make().boxes[[0, 2]].tolist()
@@ -92,9 +104,12 @@ def test_an_int_gives_one_object_and_iteration_ends():
 
 
 def test_to_moves_every_tensor(monkeypatch):
-    monkeypatch.setattr(Detections, "__post_init__", lambda self: None)  # the meta device has no values to validate
+    # the meta device has no values to validate
+    monkeypatch.setattr(Detections, "__post_init__", lambda self: None)
     moved = make().to("meta")
-    assert {t.device.type for t in (moved.boxes, moved.labels, moved.scores, moved.masks)} == {"meta"}
+    assert {t.device.type for t in (moved.boxes, moved.labels, moved.scores, moved.masks)} == {
+        "meta"
+    }
 
 
 def test_coco_results():
@@ -108,14 +123,19 @@ def test_coco_results():
     for result, mask in zip(results, found.masks, strict=True):
         assert isinstance(result["segmentation"]["counts"], str)
         assert result["segmentation"]["size"] == [12, 20]
-        np.testing.assert_array_equal(coco_mask.decode(result["segmentation"]).astype(bool), mask.numpy())
+        np.testing.assert_array_equal(
+            coco_mask.decode(result["segmentation"]).astype(bool), mask.numpy()
+        )
 
 
 def test_run_lengths_are_column_by_column():
-    # One True pixel at row 1, column 2 of a 4 × 5 image: 9 zeros, 1 one, 10 zeros; COCO packs 6-bit characters from "0".
+    # One True pixel at row 1, column 2 of a 4 × 5 image: 9 zeros, 1 one, 10 zeros; COCO packs 6-bit
+    # characters from "0".
     mask = torch.zeros(1, 4, 5, dtype=torch.bool)
     mask[0, 1, 2] = True
-    one = Detections(torch.tensor([[2.0, 1, 3, 2]]), torch.tensor([0]), torch.tensor([1.0]), mask, ("dot",))
+    one = Detections(
+        torch.tensor([[2.0, 1, 3, 2]]), torch.tensor([0]), torch.tensor([1.0]), mask, ("dot",)
+    )
     assert one.to_coco(1, {"dot": 7})[0]["segmentation"] == {"size": [4, 5], "counts": "91:"}
 
 
@@ -149,6 +169,7 @@ def test_supervision_gets_the_fields(monkeypatch):
 
 
 def test_supervision_missing_is_a_user_error(monkeypatch):
-    monkeypatch.setitem(sys.modules, "supervision", None)  # importing it now raises ModuleNotFoundError
+    # importing it now raises ModuleNotFoundError
+    monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(UserError, match="pip install supervision"):
         make().to_supervision()

@@ -17,7 +17,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    return [(p.name, b) for p in PAGES for b in re.findall(rf"```{language}\n(.*?)```", p.read_text(encoding="utf-8"), re.S)]
+    return [
+        (p.name, b)
+        for p in PAGES
+        for b in re.findall(rf"```{language}\n(.*?)```", p.read_text(encoding="utf-8"), re.S)
+    ]
 
 
 def commands() -> list[tuple[str, list[str]]]:
@@ -37,7 +41,9 @@ def test_there_are_commands():
     assert len(commands()) >= 8
 
 
-@pytest.mark.parametrize(("page", "arguments"), commands(), ids=lambda v: v if isinstance(v, str) else " ".join(v))
+@pytest.mark.parametrize(
+    ("page", "arguments"), commands(), ids=lambda v: v if isinstance(v, str) else " ".join(v)
+)
 def test_command_parses(page: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch):
     if arguments in (["--help"], ["--version"]):
         return
@@ -55,21 +61,29 @@ def test_links_lead_somewhere():
 
 def test_preset_table_is_true():
     table = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    rows = {r.split("|")[1].strip(): [c.strip() for c in r.split("|")[2:-1]] for r in table.splitlines() if r.startswith("| ")}
+    rows = {
+        r.split("|")[1].strip(): [c.strip() for c in r.split("|")[2:-1]]
+        for r in table.splitlines()
+        if r.startswith("| ")
+    }
     for column, name in enumerate(("cpu", "default", "paper")):
         preset = PRESETS[name]
         d = preset.detector
         expected = {
             "backbone, FPN channels": f"{d.backbone}, {d.fpn_channels}",
             "short side, at most": f"{d.image_size}, {d.max_size} px",
-            "RoIs sampled, proposals (train, test)": f"{d.rois_sampled}; {d.post_nms[0]}, {d.post_nms[1]}",
+            "RoIs sampled, proposals (train, test)": f"{d.rois_sampled}; {d.post_nms[0]}, "
+            f"{d.post_nms[1]}",
             "start (`--weights`)": f"`{preset.weights}`",
             "iterations, source images each": f"{preset.iterations:,}, {preset.batch}",
             "classifier, reversal": f"`{preset.classifier}`, {preset.grl_reverse}",
             "averaged weights (`--ema`)": f"{preset.ema}" if preset.ema else "off",
         }
         for row, value in expected.items():
-            assert rows[row][column].lower().replace("-", "") == value.lower().replace("-", ""), (row, name)
+            assert rows[row][column].lower().replace("-", "") == value.lower().replace("-", ""), (
+                row,
+                name,
+            )
         optimizer, rate = rows["optimiser, rate"][column].split(", ")
         assert (optimizer.lower(), float(rate)) == (preset.optimizer, preset.lr)
 
@@ -87,5 +101,7 @@ def test_python_snippets_run(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Image.open(next((scenes / "images").iterdir())).save(tmp_path / "street.jpg")
     monkeypatch.chdir(tmp_path)
     for page, code in snippets:
-        code = code.replace('preset="cpu"', 'preset="demo", iterations=1, workers=0, image_size=64, max_size=96')
+        code = code.replace(
+            'preset="cpu"', 'preset="demo", iterations=1, workers=0, image_size=64, max_size=96'
+        )
         exec(compile(code, page, "exec"), {})

@@ -1,4 +1,5 @@
-"""Pictures: exact pixels of boxes and masks, tags inside the image, all sizes and kinds of image."""
+"""Pictures: exact pixels of boxes and masks, tags inside the image, all sizes and kinds of
+image."""
 
 import numpy as np
 import pytest
@@ -25,14 +26,18 @@ from dmaskrcnn.draw import (
 CLASSES = ("person", "car")
 
 
-def detections(boxes: list[list[float]], height: int, width: int, masked: bool = False) -> Detections:
+def detections(
+    boxes: list[list[float]], height: int, width: int, masked: bool = False
+) -> Detections:
     n = len(boxes)
     corners = torch.tensor(boxes, dtype=torch.float32).reshape(n, 4)
     masks = torch.zeros(n, height, width, dtype=torch.bool)
     if masked:
         for mask, (x1, y1, x2, y2) in zip(masks, corners.int().tolist(), strict=True):
             mask[max(y1, 0) : y2, max(x1, 0) : x2] = True
-    return Detections(corners, torch.zeros(n, dtype=torch.int64), torch.linspace(1, 0.5, n), masks, CLASSES)
+    return Detections(
+        corners, torch.zeros(n, dtype=torch.int64), torch.linspace(1, 0.5, n), masks, CLASSES
+    )
 
 
 def changed(picture: Image.Image, before: int = 0) -> np.ndarray:
@@ -75,7 +80,13 @@ def test_a_box_over_the_whole_image_is_visible_on_all_sides(monkeypatch):
 
 def test_corners_of_odd_boxes_lie_in_the_image():
     boxes = torch.tensor(
-        [[-5.0, -5, 900, 900], [3, 3, 3, 3], [50, 60, 70, 80], [9, 9, 2, 2], [float("nan"), 0, float("inf"), 4]]
+        [
+            [-5.0, -5, 900, 900],
+            [3, 3, 3, 3],
+            [50, 60, 70, 80],
+            [9, 9, 2, 2],
+            [float("nan"), 0, float("inf"), 4],
+        ]
     )
     for left, top, right, bottom in pixel_corners(boxes, 30, 40):
         assert 0 <= left <= right < 40
@@ -118,7 +129,10 @@ def test_small_objects_are_drawn_over_large_ones(monkeypatch):
     for boxes in ([[0, 0, 40, 30], [10, 10, 20, 20]], [[10, 10, 20, 20], [0, 0, 40, 30]]):
         found = detections(boxes, 30, 40, masked=True)
         picture = draw_detections(torch.zeros(3, 30, 40), found)
-        assert picture.getpixel((10, 15)) == instance_colours(found.labels)[boxes.index([10, 10, 20, 20])]
+        assert (
+            picture.getpixel((10, 15))
+            == instance_colours(found.labels)[boxes.index([10, 10, 20, 20])]
+        )
 
 
 def test_hue_is_the_class_and_instances_differ():
@@ -128,17 +142,23 @@ def test_hue_is_the_class_and_instances_differ():
     assert colours[1] == PALETTE[1]
     assert len(set(colours)) == 5
     assert len({instance_colours(torch.tensor([label]))[0] for label in range(20)}) == 20
-    assert all(0 <= value <= 255 for colour in instance_colours(torch.arange(91)) for value in colour)
+    assert all(
+        0 <= value <= 255 for colour in instance_colours(torch.arange(91)) for value in colour
+    )
 
 
-@pytest.mark.parametrize(("height", "width"), [(240, 320), (480, 640), (3000, 4000), (60, 600), (600, 60)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(240, 320), (480, 640), (3000, 4000), (60, 600), (600, 60)]
+)
 def test_tags_stay_inside_the_image(height, width):
     generator = torch.Generator().manual_seed(3)
     points = torch.rand(25, 2, 2, generator=generator) * torch.tensor([width, height]) * 1.2 - 5
     boxes = torch.cat([points.amin(1), points.amax(1)], dim=1)
     corners = pixel_corners(boxes, height, width)
     font = load_font(max(11, height // 46))
-    tags = place_tags(corners, [("person 0.99", "person")] * 25, [(0, 0, 0)] * 25, font, height, width)
+    tags = place_tags(
+        corners, [("person 0.99", "person")] * 25, [(0, 0, 0)] * 25, font, height, width
+    )
     assert len(tags) == 25
     for tag in tags:
         assert 0 <= tag.left < tag.right <= width
@@ -147,7 +167,13 @@ def test_tags_stay_inside_the_image(height, width):
 
 def test_tags_avoid_each_other_where_there_is_room():
     font = load_font(12)
-    corners = [(100, 100, 200, 200), (102, 101, 198, 205), (100, 98, 210, 199), (90, 100, 190, 190), (101, 104, 200, 200)]
+    corners = [
+        (100, 100, 200, 200),
+        (102, 101, 198, 205),
+        (100, 98, 210, 199),
+        (90, 100, 190, 190),
+        (101, 104, 200, 200),
+    ]
     tags = place_tags(corners, [("car 0.50",)] * 5, [(0, 0, 0)] * 5, font, 400, 400)
     assert tags[0].bottom == 100  # directly above its box
     assert tags[0].left == 100
@@ -162,12 +188,19 @@ def test_a_tag_too_wide_loses_its_score_and_then_gives_way():
     short, high = tag_size("person", font)
     (tag,) = place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high, short)
     assert tag.text == "person"
-    assert place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high, short - 1) == []
-    assert place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high - 1, 500) == []
+    assert (
+        place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high, short - 1)
+        == []
+    )
+    assert (
+        place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high - 1, 500)
+        == []
+    )
 
 
 def test_the_text_lies_on_its_tag_and_is_readable():
-    """The tag sits on its box; ink and ground have a contrast of about WCAG's 4.5 for every colour of the palette."""
+    """The tag sits on its box; ink and ground have a contrast of about WCAG's 4.5 for every colour
+    of the palette."""
     for label in range(7):
         found = detections([[20, 60, 60, 90]], 200, 300)
         found.labels[:] = label
@@ -176,7 +209,12 @@ def test_the_text_lies_on_its_tag_and_is_readable():
         rows, columns = np.nonzero(changed(draw_detections(before, found), 128))
         width, height = tag_size(f"{found.classes[label]} 1.00", load_font(11))
         assert (columns.min(), rows.min()) == (20, 60 - height)
-        picture = np.asarray(draw_detections(before, found))[60 - height : 60, 20 : 20 + width].reshape(-1, 3) / 255
+        picture = (
+            np.asarray(draw_detections(before, found))[60 - height : 60, 20 : 20 + width].reshape(
+                -1, 3
+            )
+            / 255
+        )
         luminance = ((picture + 0.055) / 1.055) ** 2.4 @ [0.2126, 0.7152, 0.0722]
         assert (luminance.max() + 0.05) / (luminance.min() + 0.05) > 4.4
 
@@ -184,7 +222,8 @@ def test_the_text_lies_on_its_tag_and_is_readable():
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (1, 300), (300, 1)])
 def test_images_of_a_few_pixels(height, width):
     picture = draw_detections(
-        torch.zeros(3, height, width), detections([[0, 0, width, height]] * 3, height, width, masked=True)
+        torch.zeros(3, height, width),
+        detections([[0, 0, width, height]] * 3, height, width, masked=True),
     )
     assert picture.size == (width, height)
     assert changed(picture).any()
@@ -196,7 +235,11 @@ def test_lines_and_letters_grow_with_the_image(monkeypatch):
     for scale in (1, 12):
         height, width = 240 * scale, 320 * scale
         box = [width * 0.25, height * 0.25, width * 0.75, height * 0.75]
-        row = changed(draw_detections(np.zeros((height, width, 3), np.uint8), detections([box], height, width)))[height // 2]
+        row = changed(
+            draw_detections(
+                np.zeros((height, width, 3), np.uint8), detections([box], height, width)
+            )
+        )[height // 2]
         widths.append(row.sum() / 2)
     assert widths[0] == 1
     assert 4 <= widths[1] <= 8
@@ -227,7 +270,13 @@ def test_every_form_of_image_gives_the_same_picture():
 
 
 @pytest.mark.parametrize(
-    "image", [torch.zeros(4, 5, 5), torch.zeros(2, 3, 5, 5), torch.zeros(3, 0, 5), torch.zeros(3, 5, 5).long()]
+    "image",
+    [
+        torch.zeros(4, 5, 5),
+        torch.zeros(2, 3, 5, 5),
+        torch.zeros(3, 0, 5),
+        torch.zeros(3, 5, 5).long(),
+    ],
 )
 def test_other_forms_are_refused(image):
     with pytest.raises(ValueError, match="image: expected"):
@@ -241,7 +290,9 @@ def test_masks_of_another_size_are_refused():
 
 def test_pillow_without_freetype(monkeypatch):
     monkeypatch.setattr(draw.features, "check", lambda feature: False)
-    bitmap = ImageFont.load_default_imagefont() if hasattr(ImageFont, "load_default_imagefont") else None
+    bitmap = (
+        ImageFont.load_default_imagefont() if hasattr(ImageFont, "load_default_imagefont") else None
+    )
     if bitmap is None:
         pytest.skip("this Pillow has no separate bitmap font")
     monkeypatch.setattr(ImageFont, "load_default", lambda: bitmap)
@@ -257,7 +308,14 @@ def test_truth_is_drawn_with_and_without_masks(monkeypatch):
     masks[0, 10:40, 10:40] = True
     flags = torch.tensor([True, False])
     boxes = torch.tensor([[10.0, 10, 40, 40], [60, 60, 90, 90]])
-    objects = Annotations(boxes, torch.tensor([1, 0]), masks, flags, torch.tensor([False, True]), torch.tensor([True, False]))
+    objects = Annotations(
+        boxes,
+        torch.tensor([1, 0]),
+        masks,
+        flags,
+        torch.tensor([False, True]),
+        torch.tensor([True, False]),
+    )
     drawn = changed(draw_truth(torch.zeros(3, 100, 300), objects, CLASSES))
     assert drawn[10:40, 10:40].all()
     assert not drawn[61:89, 61:89].any()
@@ -290,6 +348,10 @@ def test_contact_sheet_captions_and_title_add_room_and_stay_in_their_cell():
 
 def test_contact_sheet_refuses_wrong_numbers():
     picture = Image.new("RGB", (6, 4))
-    for pictures, columns, captions in (([], 1, ()), ([picture], 0, ()), ([picture] * 4, 2, ("a", "b", "c"))):
+    for pictures, columns, captions in (
+        ([], 1, ()),
+        ([picture], 0, ()),
+        ([picture] * 4, 2, ("a", "b", "c")),
+    ):
         with pytest.raises(ValueError, match="expected"):
             contact_sheet(pictures, columns, captions)

@@ -28,7 +28,10 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 def test_full_disk_keeps_the_old_file(tmp_path: Path, kind: str, room: int):
     path = tmp_path / "file"
     path.write_text("old")
-    with full_disk(room), pytest.raises(UserError, match=r"file: cannot be written \(.+\); free some space") as error:
+    with (
+        full_disk(room),
+        pytest.raises(UserError, match=r"file: cannot be written \(.+\); free some space") as error,
+    ):
         atomic_write(path, WRITERS[kind])
     assert "\n" not in str(error.value)
     assert list(contents(tmp_path)) == ["file"]
@@ -41,7 +44,9 @@ def test_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"a\.txt: cannot be written"):
         write_text(tmp_path / "file" / "folder" / "a.txt", "new")
-    with pytest.raises(UserError, match=r"folder: cannot be written \(Not a directory\); choose another folder"):
+    with pytest.raises(
+        UserError, match=r"folder: cannot be written \(Not a directory\); choose another folder"
+    ):
         check_writable(tmp_path / "file" / "folder")
     with pytest.raises(UserError, match="file: cannot be written"):
         check_writable(tmp_path / "file")
@@ -52,7 +57,9 @@ def test_check_writable_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes"), ValueError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mat1 and mat2 shapes"), ValueError("x"), KeyboardInterrupt()]
+)
 def test_other_errors_pass_unchanged(tmp_path: Path, error: BaseException):
     def broken(path: Path) -> None:
         path.write_text("half")

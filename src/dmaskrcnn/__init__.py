@@ -1,4 +1,5 @@
-"""DMask R-CNN: adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and measure what it gains.
+"""DMask R-CNN: adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and measure
+what it gains.
 
 Names are imported when they are first used, so that ``dmaskrcnn --help`` does not wait for PyTorch.
 """

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from dmaskrcnn.draw import ImageLike
 
 
-@dataclass(eq=False, repr=False)  # == on tensors has no single truth value; masks make no readable repr
+# == on tensors has no single truth value; masks make no readable repr
+@dataclass(eq=False, repr=False)
 class Detections:
     """The N objects found in one image, by falling score. N may be 0.
 
-    ``len(d)`` is N; ``d[keep]`` takes a bool or int64 index tensor, a slice or an int (an int gives one object, still a
-    ``Detections``), so iterating yields the objects one by one.
+    ``len(d)`` is N; ``d[keep]`` takes a bool or int64 index tensor, a slice or an int (an int gives
+    one object, still a ``Detections``), so iterating yields the objects one by one.
 
     Attributes:
         boxes: float32 ``(N, 4)``, xyxy in pixels of the image; x in [0, W], y in [0, H].
@@ -47,24 +48,41 @@ class Detections:
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
-        expected = {"boxes": (n, 4), "labels": (n,), "scores": (n,), "masks": (n, *self.masks.shape[1:])}
-        dtypes = {"boxes": torch.float32, "labels": torch.int64, "scores": torch.float32, "masks": torch.bool}
+        expected = {
+            "boxes": (n, 4),
+            "labels": (n,),
+            "scores": (n,),
+            "masks": (n, *self.masks.shape[1:]),
+        }
+        dtypes = {
+            "boxes": torch.float32,
+            "labels": torch.int64,
+            "scores": torch.float32,
+            "masks": torch.bool,
+        }
         for name, shape in expected.items():
             value: Tensor = getattr(self, name)
             if tuple(value.shape) != shape or value.dtype != dtypes[name]:
-                raise ValueError(f"{name}: expected {dtypes[name]} {shape}, got {value.dtype} {tuple(value.shape)}")
+                raise ValueError(
+                    f"{name}: expected {dtypes[name]} {shape}, got {value.dtype} "
+                    f"{tuple(value.shape)}"
+                )
         if self.masks.ndim != 3:
             raise ValueError(f"masks: expected (N, H, W), got {tuple(self.masks.shape)}")
         self.classes = tuple(self.classes)
         if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             raise ValueError(
-                f"labels: expected indices into the {len(self.classes)} classes, got {sorted(set(self.labels.tolist()))}"
+                f"labels: expected indices into the {len(self.classes)} classes, got "
+                f"{sorted(set(self.labels.tolist()))}"
             )
 
     @classmethod
     def empty(cls, height: int, width: int, classes: tuple[str, ...]) -> Detections:
         """Nothing found in an image of ``height`` × ``width`` pixels."""
-        labels, masks = torch.zeros(0, dtype=torch.int64), torch.zeros(0, height, width, dtype=torch.bool)
+        labels, masks = (
+            torch.zeros(0, dtype=torch.int64),
+            torch.zeros(0, height, width, dtype=torch.bool),
+        )
         return cls(torch.zeros(0, 4), labels, torch.zeros(0), masks, classes)
 
     def __len__(self) -> int:
@@ -75,11 +93,15 @@ class Detections:
             if not -len(self) <= keep < len(self):  # IndexError also ends `for one in detections`
                 raise IndexError(f"object {keep} of {len(self)}")
             keep = slice(keep, keep + 1 or None)
-        return Detections(self.boxes[keep], self.labels[keep], self.scores[keep], self.masks[keep], self.classes)
+        return Detections(
+            self.boxes[keep], self.labels[keep], self.scores[keep], self.masks[keep], self.classes
+        )
 
     def __repr__(self) -> str:
         found = ", ".join(f"{count} {name}" for name, count in Counter(self.names).most_common())
-        return f"Detections({len(self)} in {self.width}×{self.height}{': ' if found else ''}{found})"
+        return (
+            f"Detections({len(self)} in {self.width}×{self.height}{': ' if found else ''}{found})"
+        )
 
     @property
     def height(self) -> int:
@@ -102,12 +124,16 @@ class Detections:
 
     def to(self, device: torch.device | str) -> Detections:
         """The same detections with all tensors on ``device``."""
-        boxes, labels, scores, masks = (t.to(device) for t in (self.boxes, self.labels, self.scores, self.masks))
+        boxes, labels, scores, masks = (
+            t.to(device) for t in (self.boxes, self.labels, self.scores, self.masks)
+        )
         return Detections(boxes, labels, scores, masks, self.classes)
 
     def draw(self, image: ImageLike) -> Image.Image:
-        """A picture of ``image`` with masks, boxes, names and scores: ``dmaskrcnn.draw.draw_detections``."""
-        from dmaskrcnn.draw import draw_detections  # here: evaluation and training need no drawing library
+        """A picture of ``image`` with masks, boxes, names and scores:
+        ``dmaskrcnn.draw.draw_detections``."""
+        # here: evaluation and training need no drawing library
+        from dmaskrcnn.draw import draw_detections
 
         return draw_detections(image, self)
 
@@ -119,8 +145,8 @@ class Detections:
             category_ids: the data set's category id of each class name.
 
         Returns:
-            One dict per object: ``image_id``, ``category_id``, ``bbox`` (xywh, pixels), ``score``, and ``segmentation``,
-            a compressed RLE ``{"size": [H, W], "counts": str}``.
+            One dict per object: ``image_id``, ``category_id``, ``bbox`` (xywh, pixels), ``score``,
+            and ``segmentation``, a compressed RLE ``{"size": [H, W], "counts": str}``.
 
         Raises:
             UserError: if a detected class has no category id.
@@ -129,31 +155,44 @@ class Detections:
         if missing:
             known = ", ".join(category_ids)
             raise UserError(
-                f"category_ids: no id for the class {', '.join(missing)} (known: {known}); select the classes both share"
+                f"category_ids: no id for the class {', '.join(missing)} (known: {known}); select "
+                "the classes both share"
             )
         boxes = self.boxes.detach().cpu().double()  # x + width is then x2 to the last bit
         xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
         return [
-            {"image_id": image_id, "category_id": category_ids[name], "bbox": box, "score": score, "segmentation": mask}
-            for name, box, score, mask in zip(self.names, xywh, self.scores.tolist(), self._rle(), strict=True)
+            {
+                "image_id": image_id,
+                "category_id": category_ids[name],
+                "bbox": box,
+                "score": score,
+                "segmentation": mask,
+            }
+            for name, box, score, mask in zip(
+                self.names, xywh, self.scores.tolist(), self._rle(), strict=True
+            )
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-friendly form that explains itself.
 
         Returns:
-            ``{"width", "height", "detections": [{"class", "score", "box", "mask"}]}``: the box is xyxy in pixels (to a
-            thousandth), the score is rounded to 6 digits, the mask is a compressed COCO RLE.
+            ``{"width", "height", "detections": [{"class", "score", "box", "mask"}]}``: the box is
+            xyxy in pixels (to a thousandth), the score is rounded to 6 digits, the mask is a
+            compressed COCO RLE.
         """
         boxes = [[round(value, 3) for value in box] for box in self.boxes.tolist()]
         found = [
             {"class": name, "score": round(score, 6), "box": box, "mask": mask}
-            for name, score, box, mask in zip(self.names, self.scores.tolist(), boxes, self._rle(), strict=True)
+            for name, score, box, mask in zip(
+                self.names, self.scores.tolist(), boxes, self._rle(), strict=True
+            )
         ]
         return {"width": self.width, "height": self.height, "detections": found}
 
     def to_supervision(self) -> Any:
-        """The same objects as a ``supervision.Detections``, class names under ``data["class_name"]``.
+        """The same objects as a ``supervision.Detections``, class names under
+        ``data["class_name"]``.
 
         Raises:
             UserError: if the optional package ``supervision`` is not installed.
@@ -161,7 +200,9 @@ class Detections:
         try:
             supervision = importlib.import_module("supervision")
         except ModuleNotFoundError as error:
-            raise UserError("to_supervision() needs the package supervision: pip install supervision") from error
+            raise UserError(
+                "to_supervision() needs the package supervision: pip install supervision"
+            ) from error
         on_cpu = self.to("cpu")
         return supervision.Detections(
             xyxy=on_cpu.boxes.detach().numpy(),
@@ -174,10 +215,14 @@ class Detections:
     def _rle(self) -> list[dict[str, Any]]:
         """Each mask as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``."""
         encoded = []
-        for mask in self.masks.cpu().numpy():  # one at a time: a copy of all masks in column order may be gigabytes
+        # one at a time: a copy of all masks in column order may be gigabytes
+        for mask in self.masks.cpu().numpy():
             run_lengths = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
             counts = run_lengths["counts"]
             encoded.append(
-                {"size": [self.height, self.width], "counts": counts.decode() if isinstance(counts, bytes) else counts}
+                {
+                    "size": [self.height, self.width],
+                    "counts": counts.decode() if isinstance(counts, bytes) else counts,
+                }
             )
         return encoded

@@ -1,4 +1,5 @@
-"""The few things that one process must know of the others. Without torchrun everything here is a no-op."""
+"""The few things that one process must know of the others. Without torchrun everything here is a
+no-op."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ def world_size() -> int:
 
 @contextmanager
 def processes(device: str) -> Iterator[torch.device]:
-    """Join the processes that torchrun started (if it did) and yield the device of this one: ``auto`` takes a GPU if there is
-    one."""
+    """Join the processes that torchrun started (if it did) and yield the device of this one:
+    ``auto`` takes a GPU if there is one."""
     chosen = resolve_device(device)
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield chosen
@@ -49,7 +50,9 @@ def resolve_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device}: not available here ({first_line(error)}); use auto or cpu") from error
+        raise UserError(
+            f"--device {device}: not available here ({first_line(error)}); use auto or cpu"
+        ) from error
     return chosen
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad input. The message is one line that names the file, the field and the remedy; the CLI prints it and exits with 2."""
+    """Bad input. The message is one line that names the file, the field and the remedy; the CLI
+    prints it and exits with 2."""
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,5 @@
-"""The command line as a person meets it: above all with wrong input, which gives one line, exit code 2 and no harm."""
+"""The command line as a person meets it: above all with wrong input, which gives one line, exit
+code 2 and no harm."""
 
 from __future__ import annotations
 
@@ -21,10 +22,12 @@ from disk import contents, full_disk
 from dmaskrcnn import Detector, __version__
 from dmaskrcnn.cli.main import main
 
-# --- without PyTorch ------------------------------------------------------------------------------------------------------
+# --- without PyTorch ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["train", "--optimizer", "sgdd"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["--version"], ["train", "--optimizer", "sgdd"]]
+)
 def test_answers_without_pytorch(arguments: list[str]):
     code = f"""
 import sys
@@ -42,16 +45,25 @@ sys.exit(sum(name in sys.modules for name in ("torch", "numpy", "PIL", "matplotl
 
 
 def test_python_m_and_version():
-    done = subprocess.run([sys.executable, "-m", "dmaskrcnn", "--version"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dmaskrcnn", "--version"], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"dmaskrcnn {__version__}\n", "")
 
 
 def test_drawn_boxes_are_folded_too():
     command = [sys.executable, "-m", "dmaskrcnn", "trian"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
     verbs = "demo, adapt, train, evaluate, compare, reproduce, report, predict, inspect"
     assert done.returncode == 2
-    assert done.stderr.startswith(f"dmaskrcnn: Unrecognized options: trian (Available subcommands: {verbs}")
+    assert done.stderr.startswith(
+        f"dmaskrcnn: Unrecognized options: trian (Available subcommands: {verbs}"
+    )
     assert done.stderr.endswith("; see dmaskrcnn --help\n")
     assert done.stderr.count("\n") == 1
 
@@ -68,23 +80,39 @@ def test_help_says_where_defaults_come_from(capsys: pytest.CaptureFixture[str]):
         main([])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert [verb for verb in ("demo", "train", "evaluate", "predict", "inspect") if f"• {verb}" not in text] == []
+    assert [
+        verb
+        for verb in ("demo", "train", "evaluate", "predict", "inspect")
+        if f"• {verb}" not in text
+    ] == []
 
 
 USAGE: dict[str, tuple[list[str], str]] = {
     "verb": (["trian"], "Unrecognized options: trian (Available subcommands: demo, adapt, train"),
     "option": (["train", "--itertions", "5"], "--iterations INT"),
-    "choice": (["train", "--optimizer", "sgdd"], "invalid choice 'sgdd' for argument '--optimizer'"),
+    "choice": (
+        ["train", "--optimizer", "sgdd"],
+        "invalid choice 'sgdd' for argument '--optimizer'",
+    ),
     "number": (["train", "--batch", "many"], "Error parsing --batch: "),
     "no value": (["train", "--device"], "Missing value for argument '--device'"),
     "required": (["evaluate", "run"], "Missing from dmaskrcnn evaluate: --data"),
     "no run": (["evaluate", "--data", "x"], "evaluate: give at least one run folder"),
     "no path": (["inspect"], "inspect: give at least one path"),
-    "resume with more": (["train", "--resume", "x", "--minutes", "3"], "Unrecognized options: --minutes"),
+    "resume with more": (
+        ["train", "--resume", "x", "--minutes", "3"],
+        "Unrecognized options: --minutes",
+    ),
     "config without file": (["train", "--config"], "--config needs a file"),
     "no target": (["train", "--source", "x"], "--method grl needs --target"),
-    "both lengths": (["train", "--target", "x", "--minutes", "1", "--iterations", "2"], "--minutes and --iterations"),
-    "accumulate": (["train", "--target", "x", "--batch", "4", "--accumulate", "3"], "multiple of --accumulate 3"),
+    "both lengths": (
+        ["train", "--target", "x", "--minutes", "1", "--iterations", "2"],
+        "--minutes and --iterations",
+    ),
+    "accumulate": (
+        ["train", "--target", "x", "--batch", "4", "--accumulate", "3"],
+        "multiple of --accumulate 3",
+    ),
 }
 
 
@@ -94,29 +122,42 @@ def test_usage_errors(case: str, fails: Callable[..., str]):
     assert message in fails(*arguments)
 
 
-# --- evaluate, predict, inspect -------------------------------------------------------------------------------------------
+# --- evaluate, predict, inspect -------------------------------------------------------------------
 
 
 class TestEvaluate:
-    def test_output(self, run: Path, clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    def test_output(
+        self, run: Path, clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ):
         out = tmp_path / "out"
         main(["evaluate", str(run), "--data", str(clear), "--bootstrap", "10", "--out", str(out)])
         text = capsys.readouterr().out
         assert text.startswith(f"{run}\n6 images, mean over 2 classes")
         assert text.endswith(f"\npredictions and scores: {out}\n\n")
         before = contents(out)
-        arguments = [str(run), str(out / "predictions.json"), "--data", str(clear), "--bootstrap", "10"]
+        arguments = [
+            str(run),
+            str(out / "predictions.json"),
+            "--data",
+            str(clear),
+            "--bootstrap",
+            "10",
+        ]
         main(["evaluate", *arguments, "--out", str(tmp_path / "both")])
         text = capsys.readouterr().out
         assert f"{out / 'predictions.json'} against {run}\ndifference in points" in text
         assert {p.name for p in (tmp_path / "both").iterdir()} == {run.name, "predictions"}
         assert contents(out) == before
 
-    def test_bad_input(self, run: Path, clear: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]):
+    def test_bad_input(
+        self, run: Path, clear: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]
+    ):
         boats = tmp_path / "boats"
         Detector(("boat",), Detector.load(run).config).save(boats)
         other = tmp_path / "other.json"
-        other.write_text(json.dumps([{"image_id": 777, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}]))
+        other.write_text(
+            json.dumps([{"image_id": 777, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}])
+        )
         (tmp_path / "text.json").write_text("hello")
         (tmp_path / "file").write_text("in the way")
         before = contents(run)
@@ -134,11 +175,17 @@ class TestEvaluate:
         assert "has no class that the detector knows" in evaluate(boats, "--data", clear)
         assert "image_id 777 is not in the data set" in evaluate(other, "--data", clear)
         assert "text.json: is not JSON" in evaluate(tmp_path / "text.json", "--data", clear)
-        assert "file/out: cannot be written" in evaluate(run, "--data", clear, "--out", tmp_path / "file" / "out")
-        assert "--batch-size must be at least 1" in evaluate(run, "--data", clear, "--batch-size", 0)
+        assert "file/out: cannot be written" in evaluate(
+            run, "--data", clear, "--out", tmp_path / "file" / "out"
+        )
+        assert "--batch-size must be at least 1" in evaluate(
+            run, "--data", clear, "--batch-size", 0
+        )
         assert contents(run) == before
 
-    def test_truncated_picture(self, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]):
+    def test_truncated_picture(
+        self, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]
+    ):
         broken = Path(shutil.copytree(clear, tmp_path / "broken"))
         picture = sorted((broken / "images").iterdir())[3]
         truncate(picture)
@@ -147,9 +194,15 @@ class TestEvaluate:
         assert contents(tmp_path / "out") == {}
 
     def test_difference_of_other_ground_truth(
-        self, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+        self,
+        run: Path,
+        clear: Path,
+        tmp_path: Path,
+        fails: Callable[..., str],
+        monkeypatch: pytest.MonkeyPatch,
     ):
-        """Cannot be reached from the command line unless the data change between two runs: then it is told all the same."""
+        """Cannot be reached from the command line unless the data change between two runs: then it
+        is told all the same."""
 
         def refuse(*_: object) -> None:
             raise ValueError("the two runs were scored on different ground truth")
@@ -185,7 +238,8 @@ def damaged_run(run: Path, folder: Path, case: str) -> Path:
 RUNS = {
     "other architecture": "model.safetensors: does not fit the architecture",
     "other backbone": "model.safetensors: does not fit the architecture",
-    "unknown field": "model.json: not a detector's description (detector config: unknown field 'colour'",
+    "unknown field": "model.json: not a detector's description (detector config: unknown field "
+    "'colour'",
     "no classes": "model.json: not a detector's description ('classes' is missing)",
     "text": "model.json: not a detector's description",
     "pickle": "model.safetensors: not a readable weights file",
@@ -196,7 +250,9 @@ RUNS = {
 
 class TestPredict:
     @pytest.mark.parametrize("case", RUNS)
-    def test_damaged_run(self, case: str, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]):
+    def test_damaged_run(
+        self, case: str, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]
+    ):
         folder = damaged_run(run, tmp_path / "run", case)
         assert RUNS[case] in fails("predict", folder, clear, "--out", tmp_path / "out")
         assert not (tmp_path / "out").exists()
@@ -206,7 +262,9 @@ class TestPredict:
     ):
         pictures = Path(shutil.copytree(clear / "images", tmp_path / "pictures"))
         truncate(broken := sorted(pictures.iterdir())[2])
-        main(["predict", str(run), str(pictures), "--out", str(tmp_path / "out"), "--threshold", "0"])
+        main(
+            ["predict", str(run), str(pictures), "--out", str(tmp_path / "out"), "--threshold", "0"]
+        )
         said = capsys.readouterr()
         assert f"skipped {broken}: cannot read the picture" in said.err
         assert " objects in 5 images, 1 unreadable skipped, " in said.out
@@ -221,17 +279,33 @@ class TestPredict:
             return fails("predict", *arguments)
 
         assert "gone: no such run folder" in predict(tmp_path / "gone", clear, "--out", out)
-        assert "model.safetensors: no such run folder" in predict(run / "model.safetensors", clear, "--out", out)
+        assert "model.safetensors: no such run folder" in predict(
+            run / "model.safetensors", clear, "--out", out
+        )
         assert "no images given" in predict(run, "--out", out)
-        assert "gone.jpg: no such file or folder" in predict(run, tmp_path / "gone.jpg", "--out", out)
+        assert "gone.jpg: no such file or folder" in predict(
+            run, tmp_path / "gone.jpg", "--out", out
+        )
         assert "empty: no images in this folder" in predict(run, tmp_path / "empty", "--out", out)
         assert "threshold: 2.0 is no score" in predict(run, clear, "--out", out, "--threshold", 2)
         assert "file: cannot be made" in predict(run, clear, "--out", tmp_path / "file")
-        assert "--device gpu: not available here" in predict(run, clear, "--out", out, "--device", "gpu")
+        assert "--device gpu: not available here" in predict(
+            run, clear, "--out", out, "--device", "gpu"
+        )
         assert not out.exists()
 
-    def test_full_disk_keeps_earlier_pictures(self, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]):
-        arguments = ["predict", str(run), str(clear), "--out", str(tmp_path / "out"), "--threshold", "0"]
+    def test_full_disk_keeps_earlier_pictures(
+        self, run: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]
+    ):
+        arguments = [
+            "predict",
+            str(run),
+            str(clear),
+            "--out",
+            str(tmp_path / "out"),
+            "--threshold",
+            "0",
+        ]
         main(arguments)
         before = contents(tmp_path / "out")
         with full_disk(500):
@@ -240,7 +314,11 @@ class TestPredict:
         assert contents(tmp_path / "out") == before
 
     def test_sigterm_leaves_what_was_done(
-        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self,
+        run: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ):
         for i in range(6):
             write_image(tmp_path / "pictures" / f"{i}.png", 64, 96, seed=i)
@@ -256,7 +334,17 @@ class TestPredict:
 
         monkeypatch.setattr(Detector, "predict", predict_and_terminate)
         with pytest.raises(SystemExit) as stop:
-            main(["predict", str(run), str(tmp_path / "pictures"), "--out", str(tmp_path / "out"), "--batch-size", "2"])
+            main(
+                [
+                    "predict",
+                    str(run),
+                    str(tmp_path / "pictures"),
+                    "--out",
+                    str(tmp_path / "out"),
+                    "--batch-size",
+                    "2",
+                ]
+            )
         assert stop.value.code == 143
         assert capsys.readouterr().err.endswith("dmaskrcnn: interrupted\n")
         found = json.loads((tmp_path / "out" / "detections.json").read_text())
@@ -280,7 +368,7 @@ class TestInspect:
         assert "text.json: not valid JSON" in fails("inspect", tmp_path / "text.json")
 
 
-# --- where output goes ----------------------------------------------------------------------------------------------------
+# --- where output goes ----------------------------------------------------------------------------
 
 
 def test_reader_that_has_gone(clear: Path, capfd: pytest.CaptureFixture[str]):
@@ -288,7 +376,11 @@ def test_reader_that_has_gone(clear: Path, capfd: pytest.CaptureFixture[str]):
     for arguments in (["--version"], ["inspect", str(clear)], ["train", "--help"]):
         reading, writing = os.pipe()
         os.close(reading)
-        with os.fdopen(writing, "w") as pipe, redirect_stdout(pipe), pytest.raises(SystemExit) as stop:
+        with (
+            os.fdopen(writing, "w") as pipe,
+            redirect_stdout(pipe),
+            pytest.raises(SystemExit) as stop,
+        ):
             main(arguments)
         assert stop.value.code == 141
     assert capfd.readouterr().err == ""
@@ -300,7 +392,9 @@ def test_output_on_a_full_disk(fails: Callable[..., str]):
         assert fails("--version") == "output: No space left on device"
 
 
-def test_keyboard_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clear: Path):
+def test_keyboard_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clear: Path
+):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 

@@ -1,4 +1,5 @@
-"""`dmaskrcnn train` as a person meets it: above all with wrong input, which gives one line, exit code 2 and no harm."""
+"""`dmaskrcnn train` as a person meets it: above all with wrong input, which gives one line, exit
+code 2 and no harm."""
 
 from __future__ import annotations
 
@@ -34,7 +35,11 @@ def config_file(tiny: Make, tmp_path: Path) -> Path:
 
 class TestConfigFile:
     def test_of_a_run_is_accepted_as_it_is(
-        self, config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self,
+        config_file: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ):
         main(["train", "--config", str(config_file)])
         first = Path(capsys.readouterr().out.splitlines()[-1])
@@ -63,7 +68,12 @@ class TestConfigFile:
         ):
             main(["train", "--config", str(config_file), *arguments])
         plain, timed, buses, source, large = got
-        assert (plain.classes, plain.grl_ramp, plain.lr, plain.iterations) == (("traffic light", "car"), True, 1e-3, 2)
+        assert (plain.classes, plain.grl_ramp, plain.lr, plain.iterations) == (
+            ("traffic light", "car"),
+            True,
+            1e-3,
+            2,
+        )
         assert (timed.grl_ramp, timed.minutes, timed.iterations) == (False, 3.0, None)
         assert buses.classes == ("bus",)
         assert (source.method, source.target_batch) == ("source", 0)
@@ -115,7 +125,9 @@ def bad_source(tmp_path: Path, case: str, hazy: Path) -> object:
         case "nan":
             return write_coco(folder, [coco_object(1, bbox=(float("nan"), 3, 4, 4))])
         case "mask size":
-            return write_coco(folder, [coco_object(1, segmentation={"size": [9, 9], "counts": [81]})])
+            return write_coco(
+                folder, [coco_object(1, segmentation={"size": [9, 9], "counts": [81]})]
+            )
         case "missing picture":
             path = write_coco(folder, [coco_object(1)])
             (folder / "images" / "002.png").unlink()
@@ -145,7 +157,9 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("case", SOURCES)
-def test_train_on_bad_source(case: str, config_file: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]):
+def test_train_on_bad_source(
+    case: str, config_file: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]
+):
     path = bad_source(tmp_path, case, hazy)
     message = fails("train", "--config", config_file, "--source", path)
     assert SOURCES[case] in message
@@ -153,7 +167,9 @@ def test_train_on_bad_source(case: str, config_file: Path, hazy: Path, tmp_path:
     assert not (tmp_path / "runs").exists()
 
 
-def test_train_on_bad_target_classes_device_and_out(config_file: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]):
+def test_train_on_bad_target_classes_device_and_out(
+    config_file: Path, clear: Path, tmp_path: Path, fails: Callable[..., str]
+):
     def train(*arguments: object) -> str:
         return fails("train", "--config", config_file, *arguments)
 
@@ -179,16 +195,21 @@ def test_picture_truncated_after_the_start(
     for picture in (broken / "images").iterdir():
         truncate(picture)
     arguments = ("--source", broken, "--workers", workers, "--method", "source")
-    message = fails("train", "--config", config_file, *arguments, said_before=1)  # the line that announces the run
+    # the line that announces the run
+    message = fails("train", "--config", config_file, *arguments, said_before=1)
     assert ".png: cannot read the picture" in message
     assert str(broken) in message
 
 
-def test_loading_process_that_dies(config_file: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch):
+def test_loading_process_that_dies(
+    config_file: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
     """As the kernel kills one when memory runs out."""
     if multiprocessing.get_start_method() != "fork":
         pytest.skip("only a forked process inherits what the test changed")
-    monkeypatch.setattr("dmaskrcnn.data.loader.Batches.__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(
+        "dmaskrcnn.data.loader.Batches.__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    )
     arguments = ("--method", "source", "--workers", 1)
     message = fails("train", "--config", config_file, *arguments, said_before=1)
     assert "a process that loads images died" in message
@@ -197,7 +218,9 @@ def test_loading_process_that_dies(config_file: Path, fails: Callable[..., str],
 
 class TestWeights:
     @pytest.fixture
-    def train(self, config_file: Path, tmp_path: Path, fails: Callable[..., str]) -> Callable[..., str]:
+    def train(
+        self, config_file: Path, tmp_path: Path, fails: Callable[..., str]
+    ) -> Callable[..., str]:
         def run(*arguments: object) -> str:
             message = fails("train", "--config", config_file, *arguments)
             assert not (tmp_path / "runs").exists()
@@ -210,7 +233,9 @@ class TestWeights:
         torch.save({"a": Path("x")}, tmp_path / "objects.pth")
         (tmp_path / "text.safetensors").write_text("hello")
         torch.save({"model": {"detector.backbone.a": torch.zeros(1)}}, tmp_path / "last.pt")
-        assert f"{tmp_path / 'gone.pth'}: no such weights file" in train("--weights", tmp_path / "gone.pth")
+        assert f"{tmp_path / 'gone.pth'}: no such weights file" in train(
+            "--weights", tmp_path / "gone.pth"
+        )
         for name, message in (
             ("pickle.pth", "is not unpickled"),
             ("objects.pth", "is not unpickled"),
@@ -223,11 +248,15 @@ class TestWeights:
 
     def test_of_another_architecture(self, train: Callable[..., str], run: Path):
         assert "does not fit the architecture" in train("--weights", run, "--fpn-channels", 24)
-        assert "does not fit the architecture" in train("--weights", run / "model.safetensors", "--backbone", "mobilenet_v2")
+        assert "does not fit the architecture" in train(
+            "--weights", run / "model.safetensors", "--backbone", "mobilenet_v2"
+        )
         assert "torchvision has them for --backbone resnet50" in train("--weights", "coco")
 
     def test_folder_that_is_no_run(self, train: Callable[..., str], tmp_path: Path):
-        assert "model.json: not found; give the folder of a training run" in train("--weights", tmp_path)
+        assert "model.json: not found; give the folder of a training run" in train(
+            "--weights", tmp_path
+        )
 
 
 class TestFullDiskWhileTraining:
@@ -235,7 +264,12 @@ class TestFullDiskWhileTraining:
 
     @pytest.mark.parametrize("file", ["model.safetensors", "last.pt"])
     def test_first_checkpoint_stays(
-        self, file: str, config_file: Path, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+        self,
+        file: str,
+        config_file: Path,
+        tmp_path: Path,
+        fails: Callable[..., str],
+        monkeypatch: pytest.MonkeyPatch,
     ):
         folder, save, before = tmp_path / "runs" / "source-1", training.Trainer.save, {}
 
@@ -243,13 +277,16 @@ class TestFullDiskWhileTraining:
             if self.iteration == 1:
                 return save(self, finished)
             before.update(contents(folder))
-            sizes = sorted((folder / name).stat().st_size for name in ("model.safetensors", "last.pt"))
+            sizes = sorted(
+                (folder / name).stat().st_size for name in ("model.safetensors", "last.pt")
+            )
             with full_disk(sizes[0] // 2 if file == "model.safetensors" else sizes[0] + 10_000):
                 return save(self, finished)
 
         monkeypatch.setattr(training.Trainer, "save", save_on_full_disk)
         arguments = ("--method", "source", "--checkpoint-minutes", "1e-9", "--precision", "float32")
-        message = fails("train", "--config", config_file, *arguments, said_before=3)  # the announcement and two of progress
+        # the announcement and two of progress
+        message = fails("train", "--config", config_file, *arguments, said_before=3)
         assert f"{folder / file}: cannot be written" in message
         after = contents(folder)
         assert after.keys() == before.keys()
@@ -265,20 +302,48 @@ class TestResume:
         (tmp_path / "last.pt").write_bytes(pickle.dumps(Path))
         assert "last.pt: damaged or not a checkpoint" in fails("train", f"--resume={tmp_path}")
 
-    def test_checkpoint_of_another_architecture(self, config_file: Path, tmp_path: Path, fails: Callable[..., str]):
+    def test_checkpoint_of_another_architecture(
+        self, config_file: Path, tmp_path: Path, fails: Callable[..., str]
+    ):
         main(["train", "--config", str(config_file), "--method", "source", "--iterations", "1"])
         folder = tmp_path / "runs" / "source-1"
         state = load_checkpoint(folder)
         state["config"]["fpn_channels"] = 24
         torch.save(state, folder / "last.pt")
         before = contents(folder)
-        assert "last.pt: does not fit the detector and method of its configuration" in fails("train", "--resume", folder)
+        assert "last.pt: does not fit the detector and method of its configuration" in fails(
+            "train", "--resume", folder
+        )
         assert contents(folder) == before
 
     def test_does_not_need_the_first_weights(self, config_file: Path, tmp_path: Path):
-        main(["train", "--config", str(config_file), "--method", "source", "--iterations", "1", "--name", "first"])
+        main(
+            [
+                "train",
+                "--config",
+                str(config_file),
+                "--method",
+                "source",
+                "--iterations",
+                "1",
+                "--name",
+                "first",
+            ]
+        )
         first, second = tmp_path / "runs" / "first-1", tmp_path / "runs" / "second-1"
-        main(["train", "--config", str(config_file), "--method", "source", "--weights", str(first), "--name", "second"])
+        main(
+            [
+                "train",
+                "--config",
+                str(config_file),
+                "--method",
+                "source",
+                "--weights",
+                str(first),
+                "--name",
+                "second",
+            ]
+        )
         shutil.rmtree(first)
         main(["train", "--resume", str(second)])
         assert load_checkpoint(second)["iteration"] == 2

@@ -39,7 +39,11 @@ def test_only_what_differs_in_nothing_but_the_seed(make):
         make("grl-1", seed=3, out=Path("elsewhere"), test=(Path("fog"),)),
         make("grl-3", seed=4, grl_lambda=0.2),
     ]
-    assert names(runs) == {"grl-1, grl-2": ["grl-1", "grl-2"], "source": ["source-1"], "grl-3": ["grl-3"]}
+    assert names(runs) == {
+        "grl-1, grl-2": ["grl-1", "grl-2"],
+        "source": ["source-1"],
+        "grl-3": ["grl-3"],
+    }
     assert names(runs[:3]) == {"grl": ["grl-1", "grl-2"], "source": ["source-1"]}  # by seed
 
 
@@ -50,9 +54,13 @@ def test_the_same_seed_twice_is_not_two_seeds(make):
 
 def test_starts_may_be_seeds_too(make):
     first, second, longer = (
-        make(f"start-{i}", method="source", seed=i, iterations=n) for i, n in ((0, 100), (1, 100), (2, 200))
+        make(f"start-{i}", method="source", seed=i, iterations=n)
+        for i, n in ((0, 100), (1, 100), (2, 200))
     )
-    a, b, c = (make(f"grl-{i}", seed=i, weights=str(start)) for i, start in enumerate((first, second, longer)))
+    a, b, c = (
+        make(f"grl-{i}", seed=i, weights=str(start))
+        for i, start in enumerate((first, second, longer))
+    )
     assert names([a, b, c]) == {"grl-0, grl-1": ["grl-0", "grl-1"], "grl-2": ["grl-2"]}
     d, e = make("x-1", seed=0, weights="scratch"), make("x-2", seed=1, weights="imagenet")
     assert len(group_runs([d, e])) == 2
@@ -71,7 +79,9 @@ def test_starts_may_be_seeds_too(make):
     ],
 )
 def test_names(make, given: tuple[str, str], shown: str):
-    assert list(names([make(f"run-{i}", seed=i, name=name) for i, name in enumerate(given)])) == [shown]
+    assert list(names([make(f"run-{i}", seed=i, name=name) for i, name in enumerate(given)])) == [
+        shown
+    ]
 
 
 def test_detectors_without_a_configuration(make, tmp_path: Path):
@@ -88,5 +98,7 @@ def test_configurations_of_other_versions(make):
     runs = [make("grl-1", seed=0), make("grl-2", seed=1), make("grl-3", seed=2)]
     for run, change in zip(runs, ({"warmup": None}, {}, {"later_field": 3}), strict=True):
         values = yaml.safe_load((run / "config.yaml").read_text()) | change
-        (run / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in values.items() if v is not None}))
+        (run / "config.yaml").write_text(
+            yaml.safe_dump({k: v for k, v in values.items() if v is not None})
+        )
     assert names(runs) == {"grl-1, grl-2": ["grl-1", "grl-2"], "grl-3": ["grl-3"]}

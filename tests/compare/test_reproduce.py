@@ -1,4 +1,5 @@
-"""`dmaskrcnn reproduce`: the paper's table in small, and that it goes on wherever it was stopped."""
+"""`dmaskrcnn reproduce`: the paper's table in small, and that it goes on wherever it was
+stopped."""
 
 from __future__ import annotations
 
@@ -39,7 +40,15 @@ NAMES = (
 @pytest.fixture
 def arguments(clear: Path, hazy: Path, tmp_path: Path) -> dict[str, Any]:
     sets = {"source": [clear], "target": [hazy], "test": [clear]}
-    return {**sets, "budget": TWO, "seeds": (0,), "preset": "demo", "out": tmp_path / "out", "bootstrap": 5, "device": "cpu"}
+    return {
+        **sets,
+        "budget": TWO,
+        "seeds": (0,),
+        "preset": "demo",
+        "out": tmp_path / "out",
+        "bootstrap": 5,
+        "device": "cpu",
+    }
 
 
 @pytest.fixture
@@ -64,7 +73,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of trainings that do not take place but leave behind what a finished one does. Nothing is compared after it."""
+    """The names of trainings that do not take place but leave behind what a finished one does.
+    Nothing is compared after it."""
     seen: list[str] = []
 
     def pretend(config: TrainConfig) -> Path:
@@ -81,9 +91,14 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_whole_table_in_small(
-    arguments: dict[str, Any], hazy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: dict[str, Any],
+    hazy: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
-    monkeypatch.setattr("dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch())
+    monkeypatch.setattr(
+        "dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch()
+    )
     out, arguments["budget"] = arguments["out"], TWO / 2
     flags = [
         word
@@ -94,11 +109,29 @@ def test_the_whole_table_in_small(
     text = capsys.readouterr().out
     rows = load_comparison(out).rows
     assert tuple(row.name for row in rows) == NAMES
-    assert [row.published for row in rows] == [0.6101, 0.6121, 0.6172, 0.6021, 0.6047, 0.6272, 0.6271, 0.6336]
+    assert [row.published for row in rows] == [
+        0.6101,
+        0.6121,
+        0.6172,
+        0.6021,
+        0.6047,
+        0.6272,
+        0.6271,
+        0.6336,
+    ]
     assert [row.dehaze for row in rows] == ["none"] * 3 + ["aod-net"] * 2 + ["mscnn"] * 3
-    assert [row.runs[0].name.split("-s0")[0] for row in rows[:3]] == ["mask-rcnn", "dmask1", "dmask2"]
+    assert [row.runs[0].name.split("-s0")[0] for row in rows[:3]] == [
+        "mask-rcnn",
+        "dmask1",
+        "dmask2",
+    ]
     assert rows[7].runs == rows[4].runs == rows[2].runs
-    for said in ("paper, RTTS", "Other test images and another training", "Iterations here: 1 of 8 source images", "75,000;"):
+    for said in (
+        "paper, RTTS",
+        "Other test images and another training",
+        "Iterations here: 1 of 8 source images",
+        "75,000;",
+    ):
         assert said in " ".join(text.split())
         assert said in (out / "comparison.md").read_text()
     assert "the paper's network is larger: ResNet-101 FPN" in text
@@ -117,7 +150,9 @@ def test_once_finished_nothing_is_trained_again(arguments: dict[str, Any], prete
     arguments["seeds"] = (0, 4)
     reproduce(**arguments)
     before = contents(arguments["out"])
-    assert pretended == [f"{name}-s{seed}" for seed in (0, 4) for name in ("mask-rcnn", "dmask1", "dmask2")]
+    assert pretended == [
+        f"{name}-s{seed}" for seed in (0, 4) for name in ("mask-rcnn", "dmask1", "dmask2")
+    ]
     pretended.clear()
     plans: Any = reproduce(**arguments)
     assert pretended == []
@@ -126,11 +161,16 @@ def test_once_finished_nothing_is_trained_again(arguments: dict[str, Any], prete
     assert tuple(plan.name for plan in plans) == NAMES
 
 
-def test_other_arguments_are_refused(arguments: dict[str, Any], hazy: Path, clear: Path, pretended: list[str]):
+def test_other_arguments_are_refused(
+    arguments: dict[str, Any], hazy: Path, clear: Path, pretended: list[str]
+):
     reproduce(**arguments)
     pretended.clear()
     for change, said in (
-        ({"budget": 1.0}, "was begun with --budget 2.66.*e-05, not 1.0; repeat it, or choose another --out"),
+        (
+            {"budget": 1.0},
+            "was begun with --budget 2.66.*e-05, not 1.0; repeat it, or choose another --out",
+        ),
         ({"seeds": (0, 1)}, "was begun with --seeds 0, not 0 1"),
         ({"preset": "cpu"}, "was begun with --preset demo, not cpu"),
         ({"weights": "scratch"}, "was begun with --weights None, not scratch"),
@@ -172,17 +212,24 @@ def test_goes_on_within_a_training(
     assert steps == ["mask-rcnn-s0"] * 2 + ["dmask1-s0"] * 2 + ["dmask2-s0"] * 2
 
 
-def test_training_that_left_no_checkpoint_begins_again(arguments: dict[str, Any], pretended: list[str]):
+def test_training_that_left_no_checkpoint_begins_again(
+    arguments: dict[str, Any], pretended: list[str]
+):
     reproduce(**arguments)
     runs = arguments["out"] / "runs"
     for name in ("last.pt", "model.json"):
         (runs / "dmask2-s0-1" / name).unlink()
-    config = runs / "mask-rcnn-s0-1" / "config.yaml"  # not the run that is wanted: it stays as it is
+    # not the run that is wanted: it stays as it is
+    config = runs / "mask-rcnn-s0-1" / "config.yaml"
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"lr": 0.5}))
     pretended.clear()
     plans: Any = reproduce(**arguments)
     assert pretended == ["mask-rcnn-s0", "dmask2-s0"]
-    assert [plan.runs[0].name for plan in plans[:3]] == ["mask-rcnn-s0-2", "dmask1-s0-1", "dmask2-s0-2"]
+    assert [plan.runs[0].name for plan in plans[:3]] == [
+        "mask-rcnn-s0-2",
+        "dmask1-s0-1",
+        "dmask2-s0-2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +249,9 @@ def test_training_that_left_no_checkpoint_begins_again(arguments: dict[str, Any]
         ({"device": "gpu"}, "--device gpu: not available here"),
     ],
 )
-def test_bad_input_leaves_nothing(arguments: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str):
+def test_bad_input_leaves_nothing(
+    arguments: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str
+):
     with pytest.raises(UserError, match=said):
         reproduce(**arguments | change)
     assert not (tmp_path / "out").exists()
@@ -234,9 +283,25 @@ def test_interrupted_command_says_so_in_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(room, "dehaze_dataset", interrupted)
-    sets = [w for name in ("source", "target", "test") for w in (f"--{name}", str(arguments[name][0]))]
+    sets = [
+        w for name in ("source", "target", "test") for w in (f"--{name}", str(arguments[name][0]))
+    ]
     with pytest.raises(SystemExit) as stop:
-        main(["reproduce", *sets, "--preset", "demo", "--out", str(arguments["out"]), "--device", "cpu"])
+        main(
+            [
+                "reproduce",
+                *sets,
+                "--preset",
+                "demo",
+                "--out",
+                str(arguments["out"]),
+                "--device",
+                "cpu",
+            ]
+        )
     assert stop.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == "dmaskrcnn: interrupted"
-    assert json.loads((arguments["out"] / "reproduce.json").read_text())["arguments"]["seeds"] == [0, 1]
+    assert json.loads((arguments["out"] / "reproduce.json").read_text())["arguments"]["seeds"] == [
+        0,
+        1,
+    ]

@@ -28,7 +28,13 @@ from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.run import create_run_folder
 
 CONFIG = DetectorConfig(
-    backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8
+    backbone="resnet18",
+    fpn_channels=16,
+    box_head_width=16,
+    mask_head_layers=1,
+    image_size=64,
+    max_size=96,
+    max_detections=8,
 )
 ALL = ("none", "dark-channel", "mscnn", "mscnn-released", "aod-net")
 
@@ -56,7 +62,9 @@ def own(runs: list[Path], clear: Path, tmp_path: Path) -> tuple[list[Path], Path
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page takes longer than all else, and has tests of its own."""
-    monkeypatch.setattr("dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch())
+    monkeypatch.setattr(
+        "dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch()
+    )
 
 
 @pytest.fixture
@@ -85,9 +93,21 @@ def again(work: dict[str, int], *arguments: Any, **options: Any) -> tuple[int, i
     return work["dehazed"], work["detected"]
 
 
-def test_every_run_with_every_dehazing(runs: list[Path], clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_every_run_with_every_dehazing(
+    runs: list[Path], clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     out = tmp_path / "compare"
-    arguments = ["--runs", *map(str, runs), "--dehaze", "none", "mscnn", "--data", str(clear), "--out", str(out)]
+    arguments = [
+        "--runs",
+        *map(str, runs),
+        "--dehaze",
+        "none",
+        "mscnn",
+        "--data",
+        str(clear),
+        "--out",
+        str(out),
+    ]
     main(["compare", *arguments, "--bootstrap", "20", "--device", "cpu"])
     said = capsys.readouterr()
     assert said.out.splitlines()[-2:] == [f"report: {out / 'report.html'}", str(out)]
@@ -95,7 +115,12 @@ def test_every_run_with_every_dehazing(runs: list[Path], clear: Path, tmp_path: 
     assert "4/4 MSCNN + grl-1: VOC AP50 " in said.err
 
     comparison = load_comparison(out)
-    assert [row.name for row in comparison.rows] == ["source-1", "grl-1", "MSCNN + source-1", "MSCNN + grl-1"]
+    assert [row.name for row in comparison.rows] == [
+        "source-1",
+        "grl-1",
+        "MSCNN + source-1",
+        "MSCNN + grl-1",
+    ]
     assert [row.dehaze for row in comparison.rows] == ["none", "none", "mscnn", "mscnn"]
     assert all(row.seconds_per_image > 0 for row in comparison.rows)
     assert comparison.data == (clear.resolve(),)
@@ -138,10 +163,14 @@ class TestWhatIsFoundAgain:
         assert again(work, runs[:1], [data], **options) == (0, 0)
         assert contents(out) == before
         assert again(work, runs, [data], **options) == (0, 12)  # another run
-        assert again(work, runs, [data], **options | {"dehaze": ["aod-net", "none"], "bootstrap": 5}) == (6, 12)
+        assert again(
+            work, runs, [data], **options | {"dehaze": ["aod-net", "none"], "bootstrap": 5}
+        ) == (6, 12)
         assert again(work, runs, [data], **options | {"classes": ["car"]}) == (0, 0)
 
-    def test_not_what_belongs_to_other_inputs(self, own: tuple[list[Path], Path], tmp_path: Path, work: dict[str, int]):
+    def test_not_what_belongs_to_other_inputs(
+        self, own: tuple[list[Path], Path], tmp_path: Path, work: dict[str, int]
+    ):
         runs, data = own
         options = {"dehaze": ["none", "dark-channel"], "out": tmp_path / "out", "bootstrap": 0}
         compare(runs, [data], **options)
@@ -171,7 +200,12 @@ class TestWhatIsFoundAgain:
         assert len(list((tmp_path / "out" / "dehazed" / "dark-channel").glob("*.png"))) == 2
 
     def test_interruption_keeps_finished_rows(
-        self, runs: list[Path], clear: Path, tmp_path: Path, work: dict[str, int], monkeypatch: pytest.MonkeyPatch
+        self,
+        runs: list[Path],
+        clear: Path,
+        tmp_path: Path,
+        work: dict[str, int],
+        monkeypatch: pytest.MonkeyPatch,
     ):
         options = {"dehaze": ["none", "dark-channel"], "out": tmp_path / "out", "bootstrap": 0}
         predict, dehaze = Detector.predict, Dehazer.__call__
@@ -196,11 +230,16 @@ class TestWhatIsFoundAgain:
         monkeypatch.setattr(Dehazer, "__call__", dehaze)
         assert again(work, runs, [clear], **options) == (2, 12)
 
-    def test_full_disk_keeps_the_comparison_before(self, runs: list[Path], clear: Path, tmp_path: Path):
+    def test_full_disk_keeps_the_comparison_before(
+        self, runs: list[Path], clear: Path, tmp_path: Path
+    ):
         options = {"out": tmp_path / "out", "bootstrap": 0}
         compare(runs[:1], [clear], **options)
         before = contents(tmp_path / "out")
-        with full_disk(2000), pytest.raises(UserError, match=r"(\.png|grl-1\.json|cache\.json): cannot be written"):
+        with (
+            full_disk(2000),
+            pytest.raises(UserError, match=r"(\.png|grl-1\.json|cache\.json): cannot be written"),
+        ):
             compare(runs, [clear], ["none", "dark-channel"], **options)
         after = contents(tmp_path / "out")
         assert {name: after[name] for name in before} == before
@@ -213,8 +252,18 @@ def test_seeds_share_a_row(clear: Path, tiny: Callable[..., Any], tmp_path: Path
     for seed in (0, 1):
         runs.append(create_run_folder(tiny(method="source", seed=seed)))
         save_detector(runs[-1], seed=seed)
-    comparison = compare(list(reversed(runs)), [clear], ["none", "aod-net"], tmp_path / "out", bootstrap=20, device="cpu")
-    assert [(row.name, row.runs) for row in comparison.rows] == [("source", tuple(runs)), ("AOD-Net + source", tuple(runs))]
+    comparison = compare(
+        list(reversed(runs)),
+        [clear],
+        ["none", "aod-net"],
+        tmp_path / "out",
+        bootstrap=20,
+        device="cpu",
+    )
+    assert [(row.name, row.runs) for row in comparison.rows] == [
+        ("source", tuple(runs)),
+        ("AOD-Net + source", tuple(runs)),
+    ]
     expected = over_seeds([evaluate(run, clear, bootstrap=20, device="cpu") for run in runs])
     assert comparison.rows[0].scores.to_dict() == expected.to_dict()
     assert len(comparison.rows[1].predictions) == 2
@@ -225,14 +274,22 @@ def test_seeds_share_a_row(clear: Path, tiny: Callable[..., Any], tmp_path: Path
 def test_predictions_of_others(runs: list[Path], tmp_path: Path):
     data = write_coco(tmp_path, [coco_object(1), coco_object(2, category=7)])
     results = tmp_path / "yolo.json"
-    results.write_text(json.dumps([{"image_id": 1, "category_id": 3, "bbox": [2, 3, 10, 8], "score": 0.9}]))
+    results.write_text(
+        json.dumps([{"image_id": 1, "category_id": 3, "bbox": [2, 3, 10, 8], "score": 0.9}])
+    )
     comparison = compare([runs[0], results, results], [data], out=tmp_path / "out", bootstrap=10)
     (ours, theirs) = comparison.rows
-    assert (theirs.name, theirs.predictions, np.isnan(theirs.seconds_per_image)) == ("yolo", (results,), True)
+    assert (theirs.name, theirs.predictions, np.isnan(theirs.seconds_per_image)) == (
+        "yolo",
+        (results,),
+        True,
+    )
     assert theirs.scores["voc/AP50/car"].value == pytest.approx(1)
     assert list(ours.scores.objects) == ["car"]  # the run knows no motorcycle
     assert np.isnan(load_comparison(tmp_path / "out").rows[1].seconds_per_image)
-    with pytest.raises(UserError, match=r"yolo\.json: predictions were made already.*--dehaze none"):
+    with pytest.raises(
+        UserError, match=r"yolo\.json: predictions were made already.*--dehaze none"
+    ):
         compare([results], [data], ["none", "mscnn"], tmp_path / "out")
 
 
@@ -272,13 +329,17 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         with pytest.raises(SystemExit) as stop:
             main(["compare", *map(str, arguments)])
         said = capsys.readouterr()
-        assert (stop.value.code, said.out, said.err.count("\n")) == (2, "", 1 + said_before), said.err
+        assert (stop.value.code, said.out, said.err.count("\n")) == (2, "", 1 + said_before), (
+            said.err
+        )
         return said.err.splitlines()[-1].removeprefix("dmaskrcnn: ")
 
     return run
 
 
-def test_bad_input(runs: list[Path], clear: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]):
+def test_bad_input(
+    runs: list[Path], clear: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]
+):
     out = tmp_path / "out"
     boats = save_detector(tmp_path / "boats", "boat")
     damaged = Path(shutil.copytree(runs[0], tmp_path / "damaged"))
@@ -297,15 +358,23 @@ def test_bad_input(runs: list[Path], clear: Path, hazy: Path, tmp_path: Path, fa
     assert "--bootstrap must not be negative" in run(runs[0], "--bootstrap", -1)
     weights = runs[0] / "model.safetensors"
     assert "weights of mscnn" in run(runs[0], "--dehaze", "mscnn", "--mscnn-weights", weights)
-    assert "gone.pth: no such weights file" in run(runs[0], "--dehaze", "aod-net", "--aod-net-weights", tmp_path / "gone.pth")
+    assert "gone.pth: no such weights file" in run(
+        runs[0], "--dehaze", "aod-net", "--aod-net-weights", tmp_path / "gone.pth"
+    )
     assert "invalid choice 'fog'" in run(runs[0], "--dehaze", "fog")
     assert not out.exists()
     assert "file: cannot be written" in run(runs[0], "--out", tmp_path / "file")
 
 
-def test_files_of_others_stay(runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]):
+def test_files_of_others_stay(
+    runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]
+):
     out = tmp_path / "out"
-    for name in ("comparison.csv", "predictions/none/source-1.json", "dehazed/dark-channel/holiday.png"):
+    for name in (
+        "comparison.csv",
+        "predictions/none/source-1.json",
+        "dehazed/dark-channel/holiday.png",
+    ):
         (out / name).parent.mkdir(parents=True)
         (out / name).write_text("mine")
         method = "dark-channel" if "dehazed" in name else "none"
@@ -315,7 +384,9 @@ def test_files_of_others_stay(runs: list[Path], clear: Path, tmp_path: Path, fai
         shutil.rmtree(out)
 
 
-def test_reproduction_keeps_its_table(runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]):
+def test_reproduction_keeps_its_table(
+    runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]
+):
     (tmp_path / "reproduce.json").touch()
     assert "holds a reproduction" in fails("--data", clear, "--out", tmp_path, "--runs", runs[0])
     assert [path.name for path in tmp_path.iterdir()] == ["reproduce.json"]
@@ -327,7 +398,8 @@ def test_truncated_picture(own: tuple[list[Path], Path], tmp_path: Path, fails: 
     picture.write_bytes(picture.read_bytes()[:300])
     arguments = ("--data", data, "--out", tmp_path / "out", "--runs", runs[0], "--dehaze")
     assert f"{picture.name}: cannot read the picture" in fails(*arguments, "none")
-    assert f"{picture.name}: cannot read the picture" in fails(*arguments, "aod-net", said_before=3)  # its progress
+    # its progress
+    assert f"{picture.name}: cannot read the picture" in fails(*arguments, "aod-net", said_before=3)
 
 
 class TestSaved:
@@ -346,7 +418,13 @@ class TestSaved:
         with pytest.raises(UserError, match=r"comparison\.json: not found"):
             load_comparison(tmp_path / "gone")
         content = json.loads((out / "comparison.json").read_text())
-        for broken in ("hello", "[]", "{}", json.dumps(content | {"rows": [{}]}), json.dumps(content | {"format": "other"})):
+        for broken in (
+            "hello",
+            "[]",
+            "{}",
+            json.dumps(content | {"rows": [{}]}),
+            json.dumps(content | {"format": "other"}),
+        ):
             (out / "comparison.json").write_text(broken)
             with pytest.raises(UserError, match="not a readable comparison"):
                 load_comparison(out)

@@ -23,16 +23,36 @@ def scores(classes: int, shift: float = 0.0) -> Scores:
     names = [f"class {i}" for i in range(classes)]
     metrics = {
         name: with_interval(0.3 + shift, 0.3 + shift + noise * (1 + 5 * shift))
-        for name in ("voc/AP50", "box/AP", "mask/AP", "legacy/mAP", *(f"voc/AP50/{n}" for n in names))
+        for name in (
+            "voc/AP50",
+            "box/AP",
+            "mask/AP",
+            "legacy/mAP",
+            *(f"voc/AP50/{n}" for n in names),
+        )
     }
     return Scores(metrics, {name: 1000 - i for i, name in enumerate(names)}, 63, 100, 0, "truth")
 
 
 def comparison(classes: int = 3, published: float | None = None) -> Comparison:
     rows = (
-        Row("source", (Path("runs/source-1"),), "none", (Path("a.json"),), scores(classes), 0.0817, published),
         Row(
-            "MSCNN (released) + grl | x", (Path("r/1"), Path("r/2")), "mscnn-released", (), scores(classes, 0.1), 1.5, published
+            "source",
+            (Path("runs/source-1"),),
+            "none",
+            (Path("a.json"),),
+            scores(classes),
+            0.0817,
+            published,
+        ),
+        Row(
+            "MSCNN (released) + grl | x",
+            (Path("r/1"), Path("r/2")),
+            "mscnn-released",
+            (),
+            scores(classes, 0.1),
+            1.5,
+            published,
         ),
         Row("yolo", (Path("yolo.json"),), "none", (Path("yolo.json"),), scores(classes), math.nan),
     )
@@ -47,13 +67,27 @@ def test_terminal():
     assert lines[1].startswith("source  ")
     assert lines[1].endswith("  61.00")
     assert "40.0 [3" in lines[2]
-    assert [line.split() for line in lines[5:7]] == [["seeds", "s/image"], ["source", "1", "0.0817"]]
+    assert [line.split() for line in lines[5:7]] == [
+        ["seeds", "s/image"],
+        ["source", "1", "0.0817"],
+    ]
     assert "class 9 AP50 (991)" in text
     assert "class 10" not in text
     assert "The 10 most frequent classes are shown" in text
     assert lines[-1] == "A note."
     later = text[text.index("Difference to source") :].splitlines()
-    assert later[2].split() == ["VOC", "AP50", "COCO", "box", "AP", "COCO", "mask", "AP", "authors'", "metric"]
+    assert later[2].split() == [
+        "VOC",
+        "AP50",
+        "COCO",
+        "box",
+        "AP",
+        "COCO",
+        "mask",
+        "AP",
+        "authors'",
+        "metric",
+    ]
     assert later[3].count("+10.0 [") == later[3].count("]*") == 4
     assert later[4].count("+0.0 [+0.0, +0.0]") == 4
     assert "*" not in later[4]
@@ -65,16 +99,31 @@ def test_markdown():
     assert table[1] == "|---" + "|---:" * 9 + "|"
     assert "| MSCNN (released) + grl \\| x | 40.0 [" in table[3]
     assert "| **+10.0 [" in table[7]
-    assert "- source: `runs/source-1`\n- MSCNN (released) + grl \\| x: `r/1`, `r/2`\n- yolo: `yolo.json`\n" in text
+    assert (
+        "- source: `runs/source-1`\n- MSCNN (released) + grl \\| x: `r/1`, `r/2`\n- yolo: "
+        "`yolo.json`\n" in text
+    )
     assert "- Test set: `fog/test`" in text
 
 
 def test_csv():
     rows = list(csv.DictReader(io.StringIO(csv_table(comparison(published=0.61)))))
     by_key = {(row["row"], row["metric"]): row for row in rows}
-    first, second = by_key["source", "legacy/mAP"], by_key["MSCNN (released) + grl | x", "legacy/mAP"]
-    assert (first["value"], first["difference"], first["published"], first["seeds"]) == ("0.3", "", "0.61", "1")
-    assert (float(second["difference"]), float(second["share_above_zero"]), second["seeds"]) == (pytest.approx(0.1), 1, "2")
+    first, second = (
+        by_key["source", "legacy/mAP"],
+        by_key["MSCNN (released) + grl | x", "legacy/mAP"],
+    )
+    assert (first["value"], first["difference"], first["published"], first["seeds"]) == (
+        "0.3",
+        "",
+        "0.61",
+        "1",
+    )
+    assert (float(second["difference"]), float(second["share_above_zero"]), second["seeds"]) == (
+        pytest.approx(0.1),
+        1,
+        "2",
+    )
     assert by_key["source", "voc/AP50"]["published"] == ""
     assert by_key["source", "seconds_per_image"]["value"] == "0.0817"
     assert ("yolo", "seconds_per_image") not in by_key
@@ -97,4 +146,6 @@ def test_the_weights_scored_are_named(tmp_path: Path):
         ((replace(first, runs=(tmp_path,)),), "all rows"),
     ):
         text = terminal(Comparison(tuple(rows), (Path("test"),), {}, Path("out")))
-        assert f"Scored of {who}: the teacher: averaged weights (EMA), iteration 450." in " ".join(text.split())
+        assert f"Scored of {who}: the teacher: averaged weights (EMA), iteration 450." in " ".join(
+            text.split()
+        )

@@ -19,13 +19,19 @@ def make(**values: Any) -> TrainConfig:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "preset": ({"preset": "fast"}, "--preset 'fast' is unknown; choose one of paper, default, cpu, demo"),
+    "preset": (
+        {"preset": "fast"},
+        "--preset 'fast' is unknown; choose one of paper, default, cpu, demo",
+    ),
     "no target": ({"target": ()}, "--method grl needs --target"),
     "no target images": ({"target_batch": 0}, "--target-batch must be above 0"),
     "target of source": ({"method": "source", "target_batch": 2}, "--target-batch has no use"),
     "both lengths": ({"minutes": 1.0, "iterations": 5}, "--minutes and --iterations"),
     "accumulate": ({"batch": 4, "accumulate": 3}, "--batch 4 must be a multiple of --accumulate 3"),
-    "accumulate target": ({"batch": 4, "target_batch": 3, "accumulate": 2}, "--target-batch 3 must be a multiple"),
+    "accumulate target": (
+        {"batch": 4, "target_batch": 3, "accumulate": 2},
+        "--target-batch 3 must be a multiple",
+    ),
     "iterations": ({"iterations": -1}, "--iterations must not be negative"),
     "minutes": ({"minutes": float("nan")}, "--minutes must be above 0"),
     "rate": ({"lr": -1.0}, "--lr must be above 0"),
@@ -51,7 +57,12 @@ def test_bad_values_name_the_flag(case: str):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("method", ["source", "grl"])
 def test_every_preset_survives_yaml(preset: str, method: str):
-    config = make(preset=preset, method=method, target=(Path("hazy"),) if method == "grl" else (), classes=("car", "bus"))
+    config = make(
+        preset=preset,
+        method=method,
+        target=(Path("hazy"),) if method == "grl" else (),
+        classes=("car", "bus"),
+    )
     again = TrainConfig.from_dict(yaml.safe_load(yaml.safe_dump(config.to_dict())))
     assert again == config
     assert again.detector == config.detector
@@ -79,7 +90,9 @@ def test_unknown_fields_name_the_nearest():
 
 def test_detector_config_survives_lists():
     config = DetectorConfig(anchor_sizes=(1, 2, 3, 4, 5))
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}
+    values = {
+        k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()
+    }
     assert DetectorConfig.from_dict(values) == config
     with pytest.raises(UserError, match="anchor_sizes"):
         DetectorConfig(anchor_sizes=(1, 2))

@@ -20,7 +20,9 @@ def painted(height: int = 60, width: int = 100) -> Sample:
         image[i, y0:y1, x0:x1] = 255  # one colour plane per object
         masks[i, y0:y1, x0:x1] = True
     no = torch.zeros(3, dtype=torch.bool)
-    objects = Annotations(boxes, torch.arange(3), masks, torch.ones(3, dtype=torch.bool), no.clone(), no.clone())
+    objects = Annotations(
+        boxes, torch.arange(3), masks, torch.ones(3, dtype=torch.bool), no.clone(), no.clone()
+    )
     return Sample(image, Path("painted.png"), 1, objects)
 
 
@@ -52,7 +54,8 @@ def test_boxes_and_masks_follow_the_picture(short_side: int, factor: float, flip
             plane = out.image[label] > 127
             if not plane.any():
                 continue
-            tolerance = 1.01 + scale / 2  # px: resampling moves an edge by half a pixel, nearest masks by one source pixel
+            # px: resampling moves an edge by half a pixel, nearest masks by one source pixel
+            tolerance = 1.01 + scale / 2
             assert (box - torch.tensor(bounds(plane))).abs().max() <= tolerance
             assert (box - torch.tensor(bounds(mask))).abs().max() <= tolerance
             assert (plane != mask).float().mean() < 0.03
@@ -115,7 +118,9 @@ def test_a_function_of_the_seed_alone() -> None:
 
 
 def test_strong_changes_colours_and_only_those() -> None:
-    image = torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        0, 256, (3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     original = image.clone()
     results = [strong_photometric(image, torch.Generator().manual_seed(seed)) for seed in range(30)]
     assert torch.equal(image, original)

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_files import coco_object, compressed, voc_object, voc_xml, write_coco, write_image, write_voc
+from data_files import (
+    coco_object,
+    compressed,
+    voc_object,
+    voc_xml,
+    write_coco,
+    write_image,
+    write_voc,
+)
 
 from dmaskrcnn.data import inspect, open_dataset, open_images
 from dmaskrcnn.errors import UserError
@@ -84,7 +92,9 @@ def test_bad_masks(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("counts", ["zzzzzzzz", "abc", compressed([10, 10]), "\x00\x01"])
 def test_compressed_rle_that_cannot_be_decoded(tmp_path: Path, counts: str) -> None:
-    path = write_coco(tmp_path, [coco_object(11, segmentation={"size": [20, 30], "counts": counts})])
+    path = write_coco(
+        tmp_path, [coco_object(11, segmentation={"size": [20, 30], "counts": counts})]
+    )
     data = open_dataset(path)
     with pytest.raises(UserError) as error:
         data.load(0)
@@ -97,10 +107,19 @@ BAD_COCO: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda d: d["annotations"][0].update(category_id=99),
         "annotations[id=11].category_id: no category has the id 99",
     ),
-    "image": (lambda d: d["annotations"][0].update(image_id=99), "annotations[id=11].image_id: no image has the id 99"),
+    "image": (
+        lambda d: d["annotations"][0].update(image_id=99),
+        "annotations[id=11].image_id: no image has the id 99",
+    ),
     "list as id": (lambda d: d["annotations"][0].update(image_id=[1]), "no image has the id [1]"),
-    "file": (lambda d: d["images"][0].update(file_name="gone.png"), "images[id=1].file_name: gone.png"),
-    "all files": (lambda d: [e.update(file_name="gone.png") for e in d["images"]], "none of its 2 images"),
+    "file": (
+        lambda d: d["images"][0].update(file_name="gone.png"),
+        "images[id=1].file_name: gone.png",
+    ),
+    "all files": (
+        lambda d: [e.update(file_name="gone.png") for e in d["images"]],
+        "none of its 2 images",
+    ),
     "no name": (lambda d: d["images"][0].pop("file_name"), "images[0]"),
     "twice": (lambda d: d["images"][1].update(id=1), "occurs twice"),
     "no images": (lambda d: d.update(images=[]), "no image is listed"),
@@ -120,7 +139,9 @@ def test_bad_coco(tmp_path: Path, case: str) -> None:
     one_line(error, str(path), fragment)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "3", '{"a": [', "\x00", "[" * 100_000, '{"images": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "3", '{"a": [', "\x00", "[" * 100_000, '{"images": 3}']
+)
 def test_json_that_is_not_coco(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
@@ -133,7 +154,11 @@ def test_json_that_is_not_coco(tmp_path: Path, text: str) -> None:
 ENTITIES = '<!DOCTYPE annotation [<!ENTITY a "bbbbbbbbbb"><!ENTITY c "&a;&a;&a;">]>'
 BAD_XML = {
     "entities": (ENTITIES + voc_xml(voc_object("&c;")), "entities"),
-    "external": ('<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + voc_xml(voc_object("&a;")), "entities"),
+    "external": (
+        '<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+        + voc_xml(voc_object("&a;")),
+        "entities",
+    ),
     "broken": ("<annotation><object>", "not valid XML"),
     "other": ("<html/>", "not Pascal VOC"),
     "empty": ("", "not valid XML"),
@@ -144,7 +169,10 @@ BAD_XML = {
     "no number": (voc_xml(voc_object("car", ("x", 5, 8, 9))), "four numbers"),
     "no box": (voc_xml("<object><name>car</name></object>"), "four numbers"),
     "no name": (voc_xml(voc_object("")), "name"),
-    "size": (voc_xml(voc_object("car"), "<size><width>300</width><height>200</height></size>"), "says 300x200"),
+    "size": (
+        voc_xml(voc_object("car"), "<size><width>300</width><height>200</height></size>"),
+        "says 300x200",
+    ),
 }
 
 
@@ -215,7 +243,12 @@ def test_picture_of_another_size_than_stated(tmp_path: Path) -> None:
 
 def test_inspect_lists_everything(tmp_path: Path) -> None:
     objects = [coco_object(i, bbox=(1, 1, 0, 0)) for i in range(7)]
-    objects += [coco_object(20), coco_object(21), coco_object(22, category=99), coco_object(23, category=7)]
+    objects += [
+        coco_object(20),
+        coco_object(21),
+        coco_object(22, category=99),
+        coco_object(23, category=7),
+    ]
     path = write_coco(tmp_path, objects, images=4)
     data = json.loads(path.read_text())
     data["images"].append({"id": 9, "file_name": "gone.png"})
@@ -225,12 +258,21 @@ def test_inspect_lists_everything(tmp_path: Path) -> None:
     (images / "004.png").write_bytes(b"no picture")
     write_image(images / "extra.png")
     found = inspect(path)
-    assert (found.format, found.images, found.labelled, found.negatives) == ("COCO JSON", 4, True, 3)
+    assert (found.format, found.images, found.labelled, found.negatives) == (
+        "COCO JSON",
+        4,
+        True,
+        3,
+    )
     assert found.classes["car"] == {"boxes": 2, "images": 1, "masks": 0, "crowd": 0, "difficult": 0}
     assert found.classes["motorcycle"]["boxes"] == 1
     kinds = [p.kind for p in found.problems]
     assert sorted(kinds) == sorted(["box"] * 7 + ["category", "missing image", "unreadable"])
-    assert sorted(p.kind for p in found.notes) == ["duplicate image", "duplicate object", "not annotated"]
+    assert sorted(p.kind for p in found.notes) == [
+        "duplicate image",
+        "duplicate object",
+        "not annotated",
+    ]
     text = str(found)
     assert "… and 2 more" in text
     assert "annotations[id=6].bbox" not in text
@@ -239,7 +281,9 @@ def test_inspect_lists_everything(tmp_path: Path) -> None:
 
 
 def test_inspect_voc_and_plain_folder(tmp_path: Path) -> None:
-    folder = write_voc(tmp_path / "set", {"a": voc_object("car", extra="<difficult>1</difficult>"), "b": ""})
+    folder = write_voc(
+        tmp_path / "set", {"a": voc_object("car", extra="<difficult>1</difficult>"), "b": ""}
+    )
     write_image(folder / "JPEGImages" / "extra.png", seed=9)
     found = inspect(folder)
     assert found.problems == []

@@ -55,7 +55,9 @@ def test_coco_boxes_masks_and_crowd(tmp_path: Path) -> None:
     objects = [
         coco_object(1, segmentation=[rectangle]),
         coco_object(2, segmentation={"size": [20, 30], "counts": counts_of(mask)}, iscrowd=1),
-        coco_object(3, category=7, segmentation={"size": [20, 30], "counts": compressed(counts_of(mask))}),
+        coco_object(
+            3, category=7, segmentation={"size": [20, 30], "counts": compressed(counts_of(mask))}
+        ),
         coco_object(4),
         coco_object(5, segmentation=[]),
         coco_object(6, segmentation=[rectangle, [20, 1, 24, 1, 24, 3, 20, 3]]),
@@ -92,7 +94,9 @@ def test_coco_boxes_masks_and_crowd(tmp_path: Path) -> None:
 
 def test_triangle_agrees_with_point_in_triangle(tmp_path: Path) -> None:
     corners = np.array([[2.0, 1.0], [27.0, 6.0], [9.0, 18.0]])
-    data = open_dataset(write_coco(tmp_path, [coco_object(1, segmentation=[corners.flatten().tolist()])]))
+    data = open_dataset(
+        write_coco(tmp_path, [coco_object(1, segmentation=[corners.flatten().tolist()])])
+    )
     y, x = np.mgrid[:20, :30] + 0.5
     sides = [
         (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
@@ -130,7 +134,8 @@ def test_voc(tmp_path: Path) -> None:
     write_voc(
         tmp_path / "set",
         {
-            "b": voc_object("Motorbike", (3, 4, 12, 11), "<difficult>1</difficult>") + voc_object("car", (0, 0, 30, 20)),
+            "b": voc_object("Motorbike", (3, 4, 12, 11), "<difficult>1</difficult>")
+            + voc_object("car", (0, 0, 30, 20)),
             "a": "",
             "c": voc_object("car", (1.5, 2, 31, 21)),
         },
@@ -195,7 +200,9 @@ def test_linked_folders_are_followed_without_loops(tmp_path: Path) -> None:
 
 
 def test_classes_meet_by_name_and_are_selected(tmp_path: Path) -> None:
-    coco = write_coco(tmp_path / "coco", [coco_object(1, category=7), coco_object(2, image=2, category=3)])
+    coco = write_coco(
+        tmp_path / "coco", [coco_object(1, category=7), coco_object(2, image=2, category=3)]
+    )
     voc = write_voc(tmp_path / "voc", {"a": voc_object("person") + voc_object("motorcycle")})
     both = open_dataset(coco, voc)
     assert both.classes == ("car", "motorcycle", "person")
@@ -212,8 +219,13 @@ def test_classes_meet_by_name_and_are_selected(tmp_path: Path) -> None:
 
 def test_masks_survive_selection_and_joining(tmp_path: Path) -> None:
     mask = {"size": [20, 30], "counts": counts_of(blob())}
-    a = write_coco(tmp_path / "a", [coco_object(1, category=7), coco_object(2, category=3, segmentation=mask)])
-    b = write_coco(tmp_path / "b", [coco_object(1, image=2, category=3, segmentation=mask), coco_object(2, category=3)])
+    a = write_coco(
+        tmp_path / "a", [coco_object(1, category=7), coco_object(2, category=3, segmentation=mask)]
+    )
+    b = write_coco(
+        tmp_path / "b",
+        [coco_object(1, image=2, category=3, segmentation=mask), coco_object(2, category=3)],
+    )
     data = open_dataset(a, b, classes=["car"])
     assert data.image_ids == [1, 2, 3, 4]
     assert data.category_ids == (3,)
@@ -224,8 +236,12 @@ def test_masks_survive_selection_and_joining(tmp_path: Path) -> None:
     assert data.annotations(2).has_mask.tolist() == [False]
 
 
-def test_invalid_objects_are_dropped_on_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write_coco(tmp_path, [coco_object(1, bbox=(2, 3, 0, 8)), coco_object(2), coco_object(3, category=99)])
+def test_invalid_objects_are_dropped_on_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_coco(
+        tmp_path, [coco_object(1, bbox=(2, 3, 0, 8)), coco_object(2), coco_object(3, category=99)]
+    )
     data = open_dataset(path, drop_invalid=True)
     assert len(data.annotations(0)) == 1
     assert len(caplog.records) == 1
@@ -249,7 +265,9 @@ def test_exif_rotation(tmp_path: Path, orientation: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 20), (20, 30)])
-def test_annotations_of_a_rotated_picture_fit_the_size_they_state(tmp_path: Path, height: int, width: int) -> None:
+def test_annotations_of_a_rotated_picture_fit_the_size_they_state(
+    tmp_path: Path, height: int, width: int
+) -> None:
     entry = {"id": 1, "file_name": "001.png", "height": height, "width": width}
     path = write_coco(tmp_path, [coco_object(1)], images=1)
     data = json.loads(path.read_text()) | {"images": [entry]}
@@ -311,7 +329,9 @@ def test_without_labels_holds_none(tmp_path: Path) -> None:
 
 
 def test_pickles(tmp_path: Path) -> None:
-    data = open_dataset(write_coco(tmp_path, [coco_object(1, segmentation=[[4, 5, 14, 5, 14, 12]])]))
+    data = open_dataset(
+        write_coco(tmp_path, [coco_object(1, segmentation=[[4, 5, 14, 5, 14, 12]])])
+    )
     copy = pickle.loads(pickle.dumps(data))
     assert copy.classes == data.classes
     assert torch.equal(copy.annotations(0).masks, data.annotations(0).masks)

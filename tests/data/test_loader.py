@@ -14,7 +14,17 @@ import pytest
 import torch
 from data_files import coco_object, write_coco, write_image
 
-from dmaskrcnn.data import Augmentation, Batch, Batches, Dataset, Sample, batch_loader, open_dataset, open_images, same_images
+from dmaskrcnn.data import (
+    Augmentation,
+    Batch,
+    Batches,
+    Dataset,
+    Sample,
+    batch_loader,
+    open_dataset,
+    open_images,
+    same_images,
+)
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.errors import UserError
@@ -26,7 +36,10 @@ AUGMENT = Augmentation(16, 32, scale=(0.8, 1.5), strong=True, erase=True)
 @pytest.fixture
 def domains(tmp_path: Path) -> tuple[Dataset, Dataset]:
     triangle = [[4, 5, 24, 5, 14, 15]]
-    objects = [coco_object(i, image=1 + i % 5, bbox=(4, 5, 20, 10), segmentation=triangle if i % 2 else []) for i in range(9)]
+    objects = [
+        coco_object(i, image=1 + i % 5, bbox=(4, 5, 20, 10), segmentation=triangle if i % 2 else [])
+        for i in range(9)
+    ]
     source = open_dataset(write_coco(tmp_path / "source", objects, images=7))
     for i in range(5):
         write_image(tmp_path / "target" / f"{i}.png", seed=100 + i)
@@ -34,7 +47,12 @@ def domains(tmp_path: Path) -> tuple[Dataset, Dataset]:
 
 
 def make(
-    domains: tuple[Dataset, Dataset], seed: int = 0, rank: int = 0, world: int = 1, source: int = 4, target: int = 2
+    domains: tuple[Dataset, Dataset],
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    source: int = 4,
+    target: int = 2,
 ) -> Batches:
     return Batches(*domains, source, target, seed, AUGMENT, AUGMENT, rank, world)
 
@@ -43,7 +61,9 @@ def same(a: list[Sample], b: list[Sample]) -> bool:
     if len(a) != len(b):
         return False
     for x, y in zip(a, b, strict=True):
-        if (x.path, x.image_id, x.seed) != (y.path, y.image_id, y.seed) or not torch.equal(x.image, y.image):
+        if (x.path, x.image_id, x.seed) != (y.path, y.image_id, y.seed) or not torch.equal(
+            x.image, y.image
+        ):
             return False
         if (x.objects is None) != (y.objects is None):
             return False
@@ -82,7 +102,9 @@ def test_every_image_once_per_epoch_in_a_new_order(domains: tuple[Dataset, Datas
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_shards_are_disjoint_and_together_the_whole(domains: tuple[Dataset, Dataset], world: int) -> None:
+def test_shards_are_disjoint_and_together_the_whole(
+    domains: tuple[Dataset, Dataset], world: int
+) -> None:
     whole = make(domains, source=4, target=4)
     shards = [make(domains, rank=r, world=world, source=4, target=4) for r in range(world)]
     for i in range(3):
@@ -108,7 +130,9 @@ def test_target_labels_are_taken_off(domains: tuple[Dataset, Dataset]) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_loader_gives_the_same_for_any_number_of_workers(domains: tuple[Dataset, Dataset], workers: int) -> None:
+def test_loader_gives_the_same_for_any_number_of_workers(
+    domains: tuple[Dataset, Dataset], workers: int
+) -> None:
     batches = make(domains)
     loaded = list(batch_loader(batches, 3, 8, workers))
     assert len(loaded) == 5
@@ -117,7 +141,9 @@ def test_loader_gives_the_same_for_any_number_of_workers(domains: tuple[Dataset,
         assert same(batch.target, batches[i].target)
 
 
-def test_endless_loader_survives_ctrl_c_in_workers_and_ends_with_them(domains: tuple[Dataset, Dataset]) -> None:
+def test_endless_loader_survives_ctrl_c_in_workers_and_ends_with_them(
+    domains: tuple[Dataset, Dataset],
+) -> None:
     loader = batch_loader(make(domains), 0, None, 1)
     next(loader)
     children = multiprocessing.active_children()
@@ -132,7 +158,9 @@ def test_endless_loader_survives_ctrl_c_in_workers_and_ends_with_them(domains: t
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_error_in_a_worker_keeps_its_one_line(domains: tuple[Dataset, Dataset], workers: int) -> None:
+def test_error_in_a_worker_keeps_its_one_line(
+    domains: tuple[Dataset, Dataset], workers: int
+) -> None:
     path = domains[1].paths[2]
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError) as error:
@@ -148,7 +176,9 @@ def test_pack_and_unpack(domains: tuple[Dataset, Dataset]) -> None:
     assert batch.source[0].objects is not None
     batch.source.append(empty)
     batch.source[0].objects.has_mask[:] = False
-    batch.source[0].objects.masks = no_masks(len(batch.source[0].objects), *batch.source[0].image.shape[1:])
+    batch.source[0].objects.masks = no_masks(
+        len(batch.source[0].objects), *batch.source[0].image.shape[1:]
+    )
     back = unpack(pack(batch))
     assert same(back.source, batch.source)
     assert same(back.target, batch.target)
@@ -156,7 +186,9 @@ def test_pack_and_unpack(domains: tuple[Dataset, Dataset]) -> None:
 
 
 def test_derive_seed() -> None:
-    seeds = {derive_seed(s, d, p) for s in range(5) for d in ("source", "target") for p in range(50)}
+    seeds = {
+        derive_seed(s, d, p) for s in range(5) for d in ("source", "target") for p in range(50)
+    }
     assert len(seeds) == 500
     assert all(0 <= s < 2**63 for s in seeds)
     assert derive_seed(0, "source", 1) == 8525971954540435546
@@ -170,4 +202,6 @@ def test_same_images(domains: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     assert len(same_images(source, open_images(tmp_path / "copy"))) == 7
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "a.png").symlink_to(source.paths[0])
-    assert same_images(source, open_images(tmp_path / "links")) == [(str(source.paths[0]), str(tmp_path / "links" / "a.png"))]
+    assert same_images(source, open_images(tmp_path / "links")) == [
+        (str(source.paths[0]), str(tmp_path / "links" / "a.png"))
+    ]

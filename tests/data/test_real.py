@@ -20,7 +20,13 @@ pytestmark = [
 
 def boxes_per_class(data: Dataset) -> dict[str, int]:
     assert data.objects is not None
-    return dict(zip(data.classes, np.bincount(data.objects.labels, minlength=len(data.classes)).tolist(), strict=True))
+    return dict(
+        zip(
+            data.classes,
+            np.bincount(data.objects.labels, minlength=len(data.classes)).tolist(),
+            strict=True,
+        )
+    )
 
 
 def test_coco_mini() -> None:
@@ -38,7 +44,9 @@ def test_coco_mini() -> None:
         sample = train.load(index)
         assert sample.objects is not None
         assert sample.objects.masks.shape[1:] == sample.image.shape[1:]
-        for box, mask, crowd in zip(sample.objects.boxes, sample.objects.masks, sample.objects.crowd, strict=True):
+        for box, mask, crowd in zip(
+            sample.objects.boxes, sample.objects.masks, sample.objects.crowd, strict=True
+        ):
             if not crowd:
                 y, x = mask.nonzero().unbind(1)
                 assert abs(int(x.min()) - float(box[0])) < 3
@@ -46,7 +54,9 @@ def test_coco_mini() -> None:
 
 
 def test_highway() -> None:
-    data = open_dataset(DATA / "coco_mini" / "instances_train.json", DATA / "highway" / "instances_train.json")
+    data = open_dataset(
+        DATA / "coco_mini" / "instances_train.json", DATA / "highway" / "instances_train.json"
+    )
     assert len(data) == 335 + 1207
     assert data.classes == ROAD
     assert data.category_ids == (1, 2, 3, 4, 6, 8)

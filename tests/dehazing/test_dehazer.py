@@ -1,4 +1,5 @@
-"""``dehaze``: filters, dark channel, the published pipeline, shapes and dtypes, folders, training."""
+"""``dehaze``: filters, dark channel, the published pipeline, shapes and dtypes, folders,
+training."""
 
 from __future__ import annotations
 
@@ -40,7 +41,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | None]:
     save_weights(MSCNN(), folder / "mscnn.safetensors", {})
     save_weights(AODNet(), folder / "aod.safetensors", {})
     both = folder / "mscnn.safetensors"
-    return {"dark-channel": None, "mscnn": both, "mscnn-released": both, "aod-net": folder / "aod.safetensors"}
+    return {
+        "dark-channel": None,
+        "mscnn": both,
+        "mscnn-released": both,
+        "aod-net": folder / "aod.safetensors",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +57,18 @@ def scene() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(hazy).permute(2, 0, 1), torch.from_numpy(drawn.image).permute(2, 0, 1)
 
 
-# --- filters ------------------------------------------------------------------------------------------------------------------
+# --- filters --------------------------------------------------------------------------------------
 
 
 def plain_guided_filter(guide: Array, image: Array, radius: int, epsilon: float) -> Array:
-    """He et al. 2010, word for word: a linear fit per window, and at each pixel the mean of the windows that hold it."""
+    """He et al. 2010, word for word: a linear fit per window, and at each pixel the mean of the
+    windows that hold it."""
     height, width = guide.shape
     windows = [
-        [(slice(max(y - radius, 0), y + radius + 1), slice(max(x - radius, 0), x + radius + 1)) for x in range(width)]
+        [
+            (slice(max(y - radius, 0), y + radius + 1), slice(max(x - radius, 0), x + radius + 1))
+            for x in range(width)
+        ]
         for y in range(height)
     ]
     slope, offset = np.empty(guide.shape), np.empty(guide.shape)
@@ -68,7 +78,9 @@ def plain_guided_filter(guide: Array, image: Array, radius: int, epsilon: float)
             slope[y, x] = ((i * p).mean() - i.mean() * p.mean()) / (i.var() + epsilon)
             offset[y, x] = p.mean() - slope[y, x] * i.mean()
     means = [[(slope[w].mean(), offset[w].mean()) for w in row] for row in windows]
-    return np.array([[a * guide[y, x] + b for x, (a, b) in enumerate(row)] for y, row in enumerate(means)])
+    return np.array(
+        [[a * guide[y, x] + b for x, (a, b) in enumerate(row)] for y, row in enumerate(means)]
+    )
 
 
 @pytest.mark.parametrize(("radius", "epsilon"), [(0, 0.1), (2, 1e-3), (5, 1e-6), (40, 0.04)])
@@ -76,7 +88,9 @@ def test_guided_filter(radius: int, epsilon: float) -> None:
     rng = np.random.default_rng(radius)
     guide, image = (rng.random((11, 17)).astype(np.float32) for _ in range(2))
     expected = plain_guided_filter(guide.astype(float), image.astype(float), radius, epsilon)
-    ours = guided_filter(torch.from_numpy(guide)[None, None], torch.from_numpy(image)[None, None], radius, epsilon)
+    ours = guided_filter(
+        torch.from_numpy(guide)[None, None], torch.from_numpy(image)[None, None], radius, epsilon
+    )
     np.testing.assert_allclose(ours[0, 0].numpy(), expected, atol=2e-6)
 
 
@@ -93,15 +107,18 @@ def test_guided_filter_keeps_its_digits_where_the_guide_is_flat() -> None:
 @pytest.mark.parametrize("size", [1, 3, 7, 15])
 def test_minimum_filter_has_symmetric_borders(size: int) -> None:
     image = np.random.default_rng(size).random((2, 3, 9, 21)).astype(np.float32)
-    expected = scipy_minimum(image, (1, 1, size, size), mode="reflect")  # SciPy's "reflect" is MATLAB's "symmetric"
+    # SciPy's "reflect" is MATLAB's "symmetric"
+    expected = scipy_minimum(image, (1, 1, size, size), mode="reflect")
     np.testing.assert_array_equal(minimum_filter(torch.from_numpy(image), size).numpy(), expected)
 
 
 def test_box_mean_of_a_constant_is_the_constant() -> None:
-    np.testing.assert_allclose(box_mean(torch.full((1, 1, 7, 3), 0.3, dtype=torch.float64), 5).numpy(), 0.3, rtol=1e-12)
+    np.testing.assert_allclose(
+        box_mean(torch.full((1, 1, 7, 3), 0.3, dtype=torch.float64), 5).numpy(), 0.3, rtol=1e-12
+    )
 
 
-# --- methods against the formulas ---------------------------------------------------------------------------------------------
+# --- methods against the formulas -----------------------------------------------------------------
 
 
 def test_dark_channel_prior_follows_the_paper(scene) -> None:
@@ -111,11 +128,18 @@ def test_dark_channel_prior_follows_the_paper(scene) -> None:
     values = hazy.reshape(3, -1)[:, dark.ravel() >= dark.ravel()[haziest].min()]
     _, maps = dehaze(scene[0], return_maps=True)
     airlight = maps["airlight"].double().numpy()
-    assert np.abs(values.T - airlight).max(axis=1).min() < 1e-6  # one of the haziest pixels (ties are broken by chance)
-    transmission = 1 - 0.95 * scipy_minimum((hazy / airlight[:, None, None]).min(axis=0), 15, mode="reflect")
+    # one of the haziest pixels (ties are broken by chance)
+    assert np.abs(values.T - airlight).max(axis=1).min() < 1e-6
+    transmission = 1 - 0.95 * scipy_minimum(
+        (hazy / airlight[:, None, None]).min(axis=0), 15, mode="reflect"
+    )
     luma = 0.2989 * hazy[0] + 0.5870 * hazy[1] + 0.1140 * hazy[2]
-    ours = guided_filter(torch.from_numpy(luma)[None, None], torch.from_numpy(transmission)[None, None], 60, 1e-3)
-    np.testing.assert_allclose(maps["transmission"][0].numpy(), ours[0, 0].clamp(0.1, 1).numpy(), atol=1e-5)
+    ours = guided_filter(
+        torch.from_numpy(luma)[None, None], torch.from_numpy(transmission)[None, None], 60, 1e-3
+    )
+    np.testing.assert_allclose(
+        maps["transmission"][0].numpy(), ours[0, 0].clamp(0.1, 1).numpy(), atol=1e-5
+    )
 
 
 def test_mscnn_pipeline_follows_the_reference(scene, weights) -> None:
@@ -141,7 +165,9 @@ def test_mscnn_pipeline_follows_the_reference(scene, weights) -> None:
 
 def test_dark_channel_brings_a_hazy_street_closer_to_the_clear_one(scene) -> None:
     hazy, clear = scene
-    error = [float((image.float() - clear.float()).square().mean()) for image in (hazy, dehaze(hazy))]
+    error = [
+        float((image.float() - clear.float()).square().mean()) for image in (hazy, dehaze(hazy))
+    ]
     assert error[1] < 0.5 * error[0]
 
 
@@ -154,7 +180,7 @@ def test_shipped_weights_are_small_described_and_work(network: str, scene) -> No
     assert psnr(dehaze(hazy, network), clear) > psnr(hazy, clear) + 2
 
 
-# --- shapes, dtypes, bad input ------------------------------------------------------------------------------------------------
+# --- shapes, dtypes, bad input --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -194,7 +220,12 @@ def test_bad_arguments(scene, weights, tmp_path: Path) -> None:
         dehaze(scene[0], "fog")
     with pytest.raises(UserError, match="dark-channel has none"):
         dehaze(scene[0], weights=weights["mscnn"])
-    for image in (torch.zeros(1, 8, 8), torch.zeros(8, 8), torch.zeros(3, 0, 8), torch.zeros(3, 8, 8, dtype=torch.int32)):
+    for image in (
+        torch.zeros(1, 8, 8),
+        torch.zeros(8, 8),
+        torch.zeros(3, 0, 8),
+        torch.zeros(3, 8, 8, dtype=torch.int32),
+    ):
         with pytest.raises(ValueError, match="images must be"):
             dehaze(image)
 
@@ -216,19 +247,22 @@ def test_maps_are_drawn(scene, weights) -> None:
     assert dmaskrcnn.dehaze is dehaze
 
 
-# --- folders ------------------------------------------------------------------------------------------------------------------
+# --- folders --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def photos(tmp_path: Path, scene) -> Path:
-    """Pictures of every awkward kind: subfolders, grey, 16 bit, alpha, rotated, one pixel, broken."""
+    """Pictures of every awkward kind: subfolders, grey, 16 bit, alpha, rotated, one pixel,
+    broken."""
     folder = tmp_path / "photos"
     (folder / "a" / "b").mkdir(parents=True)
     picture = Image.fromarray(scene[0].permute(1, 2, 0).contiguous().numpy())
     picture.save(folder / "x.png")
     picture.save(folder / "a" / "x.JPG", quality=90)
     picture.convert("L").save(folder / "a" / "grey.pgm")
-    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(
+        folder / "deep.png"
+    )
     picture.convert("RGBA").save(folder / "a" / "b" / "alpha.webp")
     picture.resize((1, 1)).save(folder / "pixel.bmp")
     exif = Image.Exif()
@@ -238,7 +272,9 @@ def photos(tmp_path: Path, scene) -> Path:
     return folder
 
 
-def test_a_folder_keeps_names_subfolders_and_orientation(photos: Path, tmp_path: Path, capsys) -> None:
+def test_a_folder_keeps_names_subfolders_and_orientation(
+    photos: Path, tmp_path: Path, capsys
+) -> None:
     out = tmp_path / "out"
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     main(["dehaze", str(photos), "--out", str(out)])
@@ -247,7 +283,15 @@ def test_a_folder_keeps_names_subfolders_and_orientation(photos: Path, tmp_path:
     assert "broken.jpg: cannot read the picture" in shown.err
     assert "dehaze: 8/8 images" in shown.err
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    pictures = {"x.png", "a/x.JPG", "a/grey.png", "deep.png", "a/b/alpha.webp", "pixel.bmp", "turned.jpg"}
+    pictures = {
+        "x.png",
+        "a/x.JPG",
+        "a/grey.png",
+        "deep.png",
+        "a/b/alpha.webp",
+        "pixel.bmp",
+        "turned.jpg",
+    }
     assert names == pictures | {"dehazed.json"}
     assert {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()} == before
     turned = decode_image(out / "turned.jpg")
@@ -264,22 +308,46 @@ def test_a_folder_keeps_names_subfolders_and_orientation(photos: Path, tmp_path:
     assert content["skipped"][0]["file"].endswith("broken.jpg")
 
 
-def test_only_pictures_of_earlier_runs_are_overwritten(photos: Path, tmp_path: Path, weights) -> None:
+def test_only_pictures_of_earlier_runs_are_overwritten(
+    photos: Path, tmp_path: Path, weights
+) -> None:
     dehazer = Dehazer("dark-channel")
     inside = photos / "a"
     dehaze_images(dehazer, [photos / "x.png"], inside, progress=False)
-    assert sorted(path.name for path in inside.iterdir() if path.is_file()) == ["dehazed.json", "grey.pgm", "x.JPG", "x.png"]
+    assert sorted(path.name for path in inside.iterdir() if path.is_file()) == [
+        "dehazed.json",
+        "grey.pgm",
+        "x.JPG",
+        "x.png",
+    ]
     foreign = inside / "deep.png"
     foreign.write_bytes(b"someone's")
     summary = dehaze_images(
-        Dehazer("aod-net", weights["aod-net"]), [photos / "x.png", photos / "deep.png"], inside, True, False
+        Dehazer("aod-net", weights["aod-net"]),
+        [photos / "x.png", photos / "deep.png"],
+        inside,
+        True,
+        False,
     )
     assert summary.images == 2
     assert foreign.read_bytes() == b"someone's"
     names = sorted(path.name for path in inside.iterdir() if path.is_file())
-    assert names == ["deep-2.png", "deep-maps.png", "deep.png", "dehazed.json", "grey.pgm", "x-maps.png", "x.JPG", "x.png"]
+    assert names == [
+        "deep-2.png",
+        "deep-maps.png",
+        "deep.png",
+        "dehazed.json",
+        "grey.pgm",
+        "x-maps.png",
+        "x.JPG",
+        "x.png",
+    ]
     dehaze_images(dehazer, [photos / "x.png"], inside, progress=False)
-    assert json.loads((inside / "dehazed.json").read_text())["earlier"] == ["deep-2.png", "deep-maps.png", "x-maps.png"]
+    assert json.loads((inside / "dehazed.json").read_text())["earlier"] == [
+        "deep-2.png",
+        "deep-maps.png",
+        "x-maps.png",
+    ]
     # the same picture as input and as planned output: neither is lost
     original = (photos / "x.png").read_bytes()
     dehaze_images(dehazer, [photos / "x.png"], photos, progress=False)
@@ -295,27 +363,38 @@ def test_only_pictures_of_earlier_runs_are_overwritten(photos: Path, tmp_path: P
         (["photos/broken.jpg", "--out", "out"], "none of the 1 images can be read"),
         (["photos", "--out", "photos/x.png"], "cannot be written"),
         (["photos", "--out", "taken"], "was not written by dmaskrcnn dehaze"),
-        (["photos", "--out", "out", "--method", "aod-net", "--weights", "photos/x.png"], "no weights of aod-net"),
+        (
+            ["photos", "--out", "out", "--method", "aod-net", "--weights", "photos/x.png"],
+            "no weights of aod-net",
+        ),
         (["--out", "out"], "no images given"),
     ],
 )
-def test_bad_input_ends_in_one_line(photos: Path, arguments, message: str, monkeypatch, capsys) -> None:
+def test_bad_input_ends_in_one_line(
+    photos: Path, arguments, message: str, monkeypatch, capsys
+) -> None:
     monkeypatch.chdir(photos.parent)
     Path("taken").mkdir()
     Path("taken/dehazed.json").write_text("{}")
     with pytest.raises(SystemExit) as caught:
         main(["dehaze", *arguments])
     assert caught.value.code == 2
-    error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("skipped", "dehaze:"))]
+    error = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if not line.startswith(("skipped", "dehaze:"))
+    ]
     assert len(error) == 1
     assert message in error[0]
 
 
-# --- training -----------------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def test_synthetic_haze_obeys_the_scattering_model(photos: Path) -> None:
-    pictures = rendered_pictures(1, 3, progress=False) + photographs([photos / "a"], progress=False)[:2]
+    pictures = (
+        rendered_pictures(1, 3, progress=False) + photographs([photos / "a"], progress=False)[:2]
+    )
     assert [picture.depth is None for picture in pictures] == [False, True, True]
     rng = np.random.default_rng(0)
     means = []
@@ -326,31 +405,46 @@ def test_synthetic_haze_obeys_the_scattering_model(photos: Path) -> None:
         means.append(float(t.mean()))
         thick = (t < 0.97).expand_as(hazy)
         light = ((hazy - clear * t) / (1 - t))[thick]
-        assert float((light - light.mean()).abs().mean()) < 0.06  # one colour, within its tint and 8 bits
+        # one colour, within its tint and 8 bits
+        assert float((light - light.mean()).abs().mean()) < 0.06
     assert max(means) - min(means) > 0.3
 
 
 @pytest.mark.parametrize("method", ["mscnn", "aod-net"])
-def test_training_makes_weights_that_dehaze_reads(method: str, tmp_path: Path, photos: Path, capsys) -> None:
+def test_training_makes_weights_that_dehaze_reads(
+    method: str, tmp_path: Path, photos: Path, capsys
+) -> None:
     out = tmp_path / "made" / "net.safetensors"
     flags = f"--method {method} --steps 3 --scenes 5 --batch-size 2 --device cpu"
     main(["train-dehazer", *flags.split(), "--out", str(out), "--clear", str(photos)])
     assert str(out) in capsys.readouterr().out
     description = json.loads(out.with_suffix(".json").read_text())
-    assert description["pictures"] == {"photographs": 7, "rendered scenes": 5, "of these kept out": 2}
+    assert description["pictures"] == {
+        "photographs": 7,
+        "rendered scenes": 5,
+        "of these kept out": 2,
+    }
     assert str(tmp_path) not in json.dumps(description)
     assert dehaze(torch.rand(3, 20, 30), method, out).shape == (3, 20, 30)
 
 
 def test_training_is_repeatable_and_reduces_the_loss(tmp_path: Path, monkeypatch) -> None:
     results = [
-        train_dehazer("aod-net", tmp_path / f"{i}.safetensors", steps=2, scenes=5, batch_size=1, progress=False)
+        train_dehazer(
+            "aod-net",
+            tmp_path / f"{i}.safetensors",
+            steps=2,
+            scenes=5,
+            batch_size=1,
+            progress=False,
+        )
         for i in range(2)
     ]
     assert results[0].weights.read_bytes() == results[1].weights.read_bytes()
     assert results[0].hazy_psnr == results[1].hazy_psnr
 
-    monkeypatch.setattr(synthesis, "MEAN_TRANSMISSION", (0.25, 0.25))  # haze of one density is learnt in a few steps
+    # haze of one density is learnt in a few steps
+    monkeypatch.setattr(synthesis, "MEAN_TRANSMISSION", (0.25, 0.25))
     pictures = rendered_pictures(2, 0, progress=False)
     torch.manual_seed(0)
     network = MSCNN()

@@ -25,17 +25,21 @@ from dmaskrcnn.errors import UserError
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights"
 realdata = pytest.mark.realdata
-needs_weights = pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the authors' weights (../shared/data/weights) are not here")
+needs_weights = pytest.mark.skipif(
+    not WEIGHTS.is_dir(), reason="the authors' weights (../shared/data/weights) are not here"
+)
 Array = NDArray[np.float64]
 
 
-# --- the networks in NumPy: (C, H, W), float64, written from the papers and MatConvNet's documentation ------------------------
+# --- the networks in NumPy: (C, H, W), float64, written from the papers and MatConvNet's documentation ---
 
 
 def convolve(x: Array, weight: Array, bias: Array) -> Array:
     reach = weight.shape[-1] // 2
     padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
-    return np.stack([correlate(padded, w, mode="valid")[0] + b for w, b in zip(weight, bias, strict=True)])
+    return np.stack(
+        [correlate(padded, w, mode="valid")[0] + b for w, b in zip(weight, bias, strict=True)]
+    )
 
 
 def pool_and_upsample(x: Array) -> Array:
@@ -51,7 +55,9 @@ def normalise(x: Array) -> Array:
     return result
 
 
-def scale_network(x: Array, state: dict[str, Array], guess: Array | None = None) -> tuple[list[Array], Array]:
+def scale_network(
+    x: Array, state: dict[str, Array], guess: Array | None = None
+) -> tuple[list[Array], Array]:
     """The outputs of the three stages as they enter the next convolution, and the transmission."""
     layers = []
     for index in range(3):
@@ -77,7 +83,7 @@ def aod_net(x: Array, state: dict[str, Array]) -> list[Array]:
     return [one, two, three, four, layer(4, one, two, three, four)]
 
 
-# --- comparisons --------------------------------------------------------------------------------------------------------------
+# --- comparisons ----------------------------------------------------------------------------------
 
 
 def state_of(module: torch.nn.Module) -> dict[str, Array]:
@@ -92,7 +98,9 @@ def check_mscnn(network: MSCNN, image: torch.Tensor) -> None:
         half = network.coarse(image[None], layers=found)
         for stage, ours in zip(stages, found, strict=True):
             np.testing.assert_allclose(ours[0].numpy(), stage[:, ::2, ::2], atol=1e-4)
-        np.testing.assert_allclose(enlarge(half, torch.Size(coarse.shape))[0, 0].numpy(), coarse, atol=1e-4)
+        np.testing.assert_allclose(
+            enlarge(half, torch.Size(coarse.shape))[0, 0].numpy(), coarse, atol=1e-4
+        )
 
         guess = None if network.released else coarse
         stages, fine = scale_network(x, state_of(network.fine), guess)
@@ -169,7 +177,9 @@ def test_odd_sizes_are_resized_as_by_matlab() -> None:
     np.testing.assert_allclose(resized[5].numpy(), np.clip(expected, 0, 1), atol=1e-5)
     with torch.no_grad():
         for size in ((1, 1), (1, 7), (2, 3), (9, 15)):
-            assert all(part.shape == (2, 1, *size) for part in random_mscnn()(torch.rand(2, 3, *size)))
+            assert all(
+                part.shape == (2, 1, *size) for part in random_mscnn()(torch.rand(2, 3, *size))
+            )
 
 
 @pytest.mark.parametrize("width", [16, 17, 18, 19])
@@ -183,13 +193,18 @@ def test_aod_net_has_as_many_parameters_as_published() -> None:
 
 @pytest.mark.parametrize("build", [random_mscnn, random_aod_net])
 def test_gradients_are_those_of_the_plain_network(build) -> None:
-    """Training goes through the rearranged kernels: their gradient must be that of the finite differences."""
+    """Training goes through the rearranged kernels: their gradient must be that of the finite
+    differences."""
     network = build().double()
     image = torch.rand(1, 3, 8, 10, dtype=torch.float64)
 
     def value() -> torch.Tensor:
         result = network(image)
-        return sum(part.square().mean() for part in result) if isinstance(result, tuple) else result.square().mean()
+        return (
+            sum(part.square().mean() for part in result)
+            if isinstance(result, tuple)
+            else result.square().mean()
+        )
 
     value().backward()
     for parameter in network.parameters():
@@ -201,15 +216,23 @@ def test_gradients_are_those_of_the_plain_network(build) -> None:
         flat[index] -= 2e-6
         below = value().item()
         flat[index] += 1e-6
-        assert gradient.view(-1)[index].item() == pytest.approx((above - below) / 2e-6, rel=1e-4, abs=1e-8)
+        assert gradient.view(-1)[index].item() == pytest.approx(
+            (above - below) / 2e-6, rel=1e-4, abs=1e-8
+        )
 
 
-# --- weights ------------------------------------------------------------------------------------------------------------------
+# --- weights --------------------------------------------------------------------------------------
 
 
 def write_mat(folder: Path, network: MSCNN) -> Path:
     """A pair of files as MatConvNet writes them."""
-    kinds = ("conv", "relu", "pool", "upsmpl", "normalize") * 2 + ("conv", "relu", "pool", "upsmpl", "chnLinComb")
+    kinds = ("conv", "relu", "pool", "upsmpl", "normalize") * 2 + (
+        "conv",
+        "relu",
+        "pool",
+        "upsmpl",
+        "chnLinComb",
+    )
     for mark, part in (("CL", network.coarse), ("FL", network.fine)):
         layers = np.empty((1, len(kinds)), dtype=object)
         convolutions = iter(part.convolutions)
@@ -218,7 +241,11 @@ def write_mat(folder: Path, network: MSCNN) -> Path:
             if kind in ("conv", "chnLinComb"):
                 module = next(convolutions) if kind == "conv" else part.combination
                 weight = module.weight.detach().numpy()
-                filters = weight.transpose(2, 3, 1, 0) if kind == "conv" else weight[:, :, :, 0].transpose(0, 2, 1)
+                filters = (
+                    weight.transpose(2, 3, 1, 0)
+                    if kind == "conv"
+                    else weight[:, :, :, 0].transpose(0, 2, 1)
+                )
                 layers[0, i] |= {"filters": filters, "biases": module.bias.detach().numpy()[None]}
         savemat(folder / f"net_{mark}.mat", {"net": {"layers": layers}})
     return folder / "net_CL.mat"
@@ -238,11 +265,18 @@ def field(number: int, content: bytes) -> bytes:
 def write_caffe(path: Path, network: AODNet) -> Path:
     message = field(1, b"net") + field(100, field(1, b"input") + field(2, b"Input"))
     for i, module in enumerate(network.convolutions):
-        layer = field(1, f"conv{i + 1}".encode()) + field(2, b"Convolution") + varint(10 << 3) + varint(1)
+        layer = (
+            field(1, f"conv{i + 1}".encode())
+            + field(2, b"Convolution")
+            + varint(10 << 3)
+            + varint(1)
+        )
         for part in (module.weight, module.bias):
             values = part.detach().numpy()
             layer += field(
-                7, field(5, values.astype("<f4").tobytes()) + field(7, field(1, b"".join(map(varint, values.shape))))
+                7,
+                field(5, values.astype("<f4").tobytes())
+                + field(7, field(1, b"".join(map(varint, values.shape)))),
             )
         message += field(100, layer)
     path.write_bytes(message)
@@ -254,16 +288,31 @@ def test_every_kind_of_weights_file_is_read(tmp_path: Path) -> None:
     save_weights(mscnn, tmp_path / "mscnn.safetensors", {"made": "by a test"})
     save_weights(aod, tmp_path / "aod.safetensors", {})
     assert json.loads((tmp_path / "mscnn.json").read_text()) == {"made": "by a test"}
-    renamed = {f"e_conv{int(k.split('.')[1]) + 1}.{k.split('.')[2]}": v for k, v in aod.state_dict().items()}
+    renamed = {
+        f"e_conv{int(k.split('.')[1]) + 1}.{k.split('.')[2]}": v
+        for k, v in aod.state_dict().items()
+    }
     torch.save(renamed, tmp_path / "aod.pth")
-    for path in (tmp_path / "mscnn.safetensors", write_mat(tmp_path, mscnn), tmp_path / "net_FL.mat"):
+    for path in (
+        tmp_path / "mscnn.safetensors",
+        write_mat(tmp_path, mscnn),
+        tmp_path / "net_FL.mat",
+    ):
         loaded = MSCNN()
         load_weights(loaded, "mscnn", path)
-        assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), mscnn.parameters(), strict=True))
-    for path in (tmp_path / "aod.safetensors", tmp_path / "aod.pth", write_caffe(tmp_path / "a.caffemodel", aod)):
+        assert all(
+            torch.equal(a, b) for a, b in zip(loaded.parameters(), mscnn.parameters(), strict=True)
+        )
+    for path in (
+        tmp_path / "aod.safetensors",
+        tmp_path / "aod.pth",
+        write_caffe(tmp_path / "a.caffemodel", aod),
+    ):
         loaded = AODNet()
         load_weights(loaded, "aod-net", path)
-        assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), aod.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(loaded.parameters(), aod.parameters(), strict=True)
+        )
 
 
 def test_wrong_weights_files_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -274,7 +323,14 @@ def test_wrong_weights_files_are_refused_in_one_line(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "net_FL.mat", tmp_path / "twice_CL.mat")
     shutil.copy(tmp_path / "net_FL.mat", tmp_path / "twice_FL.mat")
     savemat(tmp_path / "other_CL.mat", {"something": 1})
-    for name in ("text.safetensors", "text.mat", "text_CL.mat", "text_FL.mat", "text.pth", "text.caffemodel"):
+    for name in (
+        "text.safetensors",
+        "text.mat",
+        "text_CL.mat",
+        "text_FL.mat",
+        "text.pth",
+        "text.caffemodel",
+    ):
         (tmp_path / name).write_text("no weights at all")
     (tmp_path / "empty.caffemodel").touch()
     data = write_caffe(tmp_path / "whole.caffemodel", aod).read_bytes()
@@ -287,9 +343,21 @@ def test_wrong_weights_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "large.safetensors").write_bytes(b"0" * 10_000_001)
     cases = [
         ("mscnn", name)
-        for name in ("alone_CL.mat", "twice_CL.mat", "other_CL.mat", "text.mat", "text_CL.mat", "aod.safetensors")
+        for name in (
+            "alone_CL.mat",
+            "twice_CL.mat",
+            "other_CL.mat",
+            "text.mat",
+            "text_CL.mat",
+            "aod.safetensors",
+        )
     ]
-    cases += [("mscnn", "text.safetensors"), ("mscnn", "whole.caffemodel"), ("mscnn", "missing.mat"), ("aod-net", "net_CL.mat")]
+    cases += [
+        ("mscnn", "text.safetensors"),
+        ("mscnn", "whole.caffemodel"),
+        ("mscnn", "missing.mat"),
+        ("aod-net", "net_CL.mat"),
+    ]
     cases += [("aod-net", f"{name}.caffemodel") for name in ("text", "empty", "cut")]
     cases += [("aod-net", f"{name}.pth") for name in ("text", "other", "part")]
     cases += [("aod-net", "nan.safetensors"), ("aod-net", "large.safetensors"), ("mscnn", ".")]
@@ -326,11 +394,12 @@ def smooth_image() -> torch.Tensor:
     return torch.from_numpy(np.mean(layers, axis=0)).float()
 
 
-# --- quality ------------------------------------------------------------------------------------------------------------------
+# --- quality --------------------------------------------------------------------------------------
 
 
 def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
-    """SSIM written out window by window, as in Wang et al. 2004 with uniform weights and sample covariances."""
+    """SSIM written out window by window, as in Wang et al. 2004 with uniform weights and sample
+    covariances."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 256, (3, 10, 12))
     image = (truth + rng.integers(-40, 41, truth.shape)).clip(0, 255)
@@ -345,7 +414,9 @@ def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
                 values.append(ab / ((a.mean() ** 2 + b.mean() ** 2 + c1) * (va + vb + c2)))
     ours, theirs = (torch.from_numpy(part.astype(np.uint8)) for part in (image, truth))
     assert ssim(ours, theirs) == pytest.approx(np.mean(values), abs=1e-9)
-    assert psnr(ours, theirs) == pytest.approx(10 * np.log10(255**2 / np.mean((image - truth) ** 2)))
+    assert psnr(ours, theirs) == pytest.approx(
+        10 * np.log10(255**2 / np.mean((image - truth) ** 2))
+    )
     assert psnr(ours, ours) == float("inf")
 
 

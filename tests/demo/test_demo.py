@@ -14,17 +14,27 @@ def test_the_whole_main_job_in_small(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.strip().splitlines()[-1] == str(folder) == str(tmp_path / "demo-1")
     table = (folder / "results.md").read_text()
     assert table in out
-    for row in ("baseline", "DMask R-CNN", "mean teacher", "mean teacher − baseline", "clear box AP50", "hazy mask AP50"):
+    for row in (
+        "baseline",
+        "DMask R-CNN",
+        "mean teacher",
+        "mean teacher − baseline",
+        "clear box AP50",
+        "hazy mask AP50",
+    ):
         assert row in table
     with Image.open(folder / "pictures.jpg") as picture:
         assert picture.width > 900
     with Image.open(folder / "curves.png") as picture:
         assert picture.width > 900
     assert Detector.load(folder / "dmask-1").classes == ("person", "car", "bus", "motorcycle")
-    assert not (folder / "scenes" / "hazy" / "annotations.json").exists()  # unlabelled means unlabelled
+    # unlabelled means unlabelled
+    assert not (folder / "scenes" / "hazy" / "annotations.json").exists()
 
 
-@pytest.mark.parametrize(("options", "said"), [({"out": "file/runs"}, "--out"), ({"out": "runs", "seed": -1}, "--seed")])
+@pytest.mark.parametrize(
+    ("options", "said"), [({"out": "file/runs"}, "--out"), ({"out": "runs", "seed": -1}, "--seed")]
+)
 def test_bad_input_leaves_nothing(tmp_path: Path, options: dict, said: str):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=said):

@@ -67,13 +67,18 @@ def test_depth_of_an_object_is_its_distance(scenes):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_hides_is_nearer(seed, monkeypatch):
-    """The painter's order gives what a depth buffer would: each pixel shows the nearest of the things drawn one by one."""
+    """The painter's order gives what a depth buffer would: each pixel shows the nearest of the
+    things drawn one by one."""
     whole = render_scene(seed, *SMALL)
     place = street._place
     nearest, shown = np.full(SMALL, np.inf, dtype=np.float32), []
     for k in range(len(whole.labels)):
         monkeypatch.setattr(
-            street, "_place", lambda *a, k=k: [thing for thing in place(*a) if np.float32(thing.z) == whole.distances[k]]
+            street,
+            "_place",
+            lambda *a, k=k: [
+                thing for thing in place(*a) if np.float32(thing.z) == whole.distances[k]
+            ],
         )
         alone = render_scene(seed, *SMALL)
         assert len(alone.labels) == 1
@@ -87,7 +92,15 @@ def test_what_hides_is_nearer(seed, monkeypatch):
 def test_ground_depth_follows_the_pinhole_model():
     camera = Camera(100, 140, 120.0, 40.0, (0.0, 2.0, 0.0))
     canvas = Canvas(camera, Light((0, 1, 0), 0.5, 0.5, (1, 1, 1)))
-    canvas.draw([Face(np.array([(-500, 0, -5), (500, 0, -5), (500, 0, 5000), (-500, 0, 5000.0)]), (0.5, 0.5, 0.5), "ground")])
+    canvas.draw(
+        [
+            Face(
+                np.array([(-500, 0, -5), (500, 0, -5), (500, 0, 5000), (-500, 0, 5000.0)]),
+                (0.5, 0.5, 0.5),
+                "ground",
+            )
+        ]
+    )
     normal = canvas.planes[1]
     for row in (60, 80, 99):
         slope = (camera.horizon - row) / camera.focal
@@ -97,7 +110,9 @@ def test_ground_depth_follows_the_pinhole_model():
 
 
 def test_faces_turned_away_are_not_drawn():
-    canvas = Canvas(Camera(100, 140, 120.0, 40.0, (0.0, 2.0, 0.0)), Light((0, 1, 0), 0.5, 0.5, (1, 1, 1)))
+    canvas = Canvas(
+        Camera(100, 140, 120.0, 40.0, (0.0, 2.0, 0.0)), Light((0, 1, 0), 0.5, 0.5, (1, 1, 1))
+    )
     canvas.draw(block((-1, 1), (0, 1), (5, 7), (0.5, 0.5, 0.5)))
     assert len(canvas.planes) == 1 + 2  # the sky, and of the box its rear and its top
 
@@ -127,7 +142,13 @@ def test_same_seed_same_scene_in_another_process():
     digests = set()
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        result = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True, env=environment)
+        result = subprocess.run(
+            [sys.executable, "-c", DIGEST],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
         digests.add(result.stdout.strip())
     scene = render_scene(3, 80, 112)
     parts = (scene.image, scene.depth, scene.masks, scene.boxes)
@@ -167,7 +188,9 @@ def test_hazy_folder_shows_the_same_streets(tmp_path):
     clear = write_scenes(tmp_path / "clear", 2, seed=5, size=SMALL)
     hazy = write_scenes(tmp_path / "hazy", 2, seed=5, size=SMALL, visibility=(20, 40))
     again = write_scenes(tmp_path / "again", 2, seed=5, size=SMALL, visibility=(20, 40))
-    assert json.loads((clear / "annotations.json").read_text()) == json.loads((hazy / "annotations.json").read_text())
+    assert json.loads((clear / "annotations.json").read_text()) == json.loads(
+        (hazy / "annotations.json").read_text()
+    )
     for name in ("000000.png", "000001.png"):
         assert (hazy / "images" / name).read_bytes() == (again / "images" / name).read_bytes()
         contrasts = [np.asarray(Image.open(f / "images" / name)).std() for f in (clear, hazy)]
@@ -175,7 +198,9 @@ def test_hazy_folder_shows_the_same_streets(tmp_path):
 
 
 def test_unlabelled_folder_holds_images_only(tmp_path):
-    folder = write_scenes(tmp_path / "target", 2, seed=6, size=SMALL, visibility=(20, 40), labelled=False)
+    folder = write_scenes(
+        tmp_path / "target", 2, seed=6, size=SMALL, visibility=(20, 40), labelled=False
+    )
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == ["000000.png", "000001.png"]
     assert len(open_images(folder)) == 2
 

@@ -20,9 +20,16 @@ from dmaskrcnn.detector.weights import read_state
 from dmaskrcnn.errors import UserError
 
 TINY = DetectorConfig(
-    backbone="resnet18", fpn_channels=16, box_head_width=32, mask_head_layers=1, image_size=64, max_size=96,
-    anchor_sizes=(8, 16, 32, 64, 128), pre_nms=(50, 50), post_nms=(20, 20),
-)  # fmt: skip
+    backbone="resnet18",
+    fpn_channels=16,
+    box_head_width=32,
+    mask_head_layers=1,
+    image_size=64,
+    max_size=96,
+    anchor_sizes=(8, 16, 32, 64, 128),
+    pre_nms=(50, 50),
+    post_nms=(20, 20),
+)
 
 
 @pytest.fixture
@@ -33,7 +40,9 @@ def detector() -> Detector:
 
 @pytest.fixture
 def image() -> Tensor:
-    return torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def objects(height: int = 64, width: int = 96) -> Annotations:
@@ -59,22 +68,28 @@ def pair() -> tuple:
         rpn_pre_nms_top_n_test=200,
         rpn_post_nms_top_n_test=100,
     )
-    for name, module in list(reference.named_modules()):  # torchvision freezes the norms only of pretrained backbones
+    # torchvision freezes the norms only of pretrained backbones
+    for name, module in list(reference.named_modules()):
         if isinstance(module, torch.nn.BatchNorm2d):
             parent = reference.get_submodule(name.rpartition(".")[0])
             setattr(parent, name.rpartition(".")[2], FrozenBatchNorm2d(module.num_features))
-    config = DetectorConfig(image_size=128, max_size=192, pre_nms=(200, 200), post_nms=(100, 100), trainable_layers=5)
+    config = DetectorConfig(
+        image_size=128, max_size=192, pre_nms=(200, 200), post_nms=(100, 100), trainable_layers=5
+    )
     ours = Detector(("car", "person"), config)
     ours.load_state_dict(reference.state_dict())  # the very same keys
     return reference, ours
 
 
 class TestAgainstTorchvision:
-    """The same weights in torchvision's Mask R-CNN are an independent reference for everything we changed."""
+    """The same weights in torchvision's Mask R-CNN are an independent reference for everything we
+    changed."""
 
     @pytest.fixture
     def picture(self) -> Tensor:
-        return torch.randint(0, 256, (3, 128, 192), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+        return torch.randint(
+            0, 256, (3, 128, 192), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
+        )
 
     def test_predictions(self, pair, picture):
         reference, ours = pair
@@ -104,12 +119,17 @@ class TestAgainstTorchvision:
             torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"],
+)
 def test_backbones_give_the_strides_of_the_fpn(backbone):
     config = DetectorConfig(**{**vars(TINY), "backbone": backbone})
     detector = Detector(("car",), config)
     features = detector.features(detector.normalise([torch.zeros(3, 64, 96, dtype=torch.uint8)]))
-    assert [tuple(f.shape) for f in features.values()] == [(1, 16, 64 // s, 96 // s) for s in (4, 8, 16, 32)] + [(1, 16, 1, 2)]
+    assert [tuple(f.shape) for f in features.values()] == [
+        (1, 16, 64 // s, 96 // s) for s in (4, 8, 16, 32)
+    ] + [(1, 16, 1, 2)]
     trainable = [p.requires_grad for p in detector.backbone.body.parameters()]
     assert any(trainable)
     assert not all(trainable)
@@ -138,7 +158,12 @@ def test_predict_takes_one_many_or_none(detector, image, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.uint8), torch.zeros(3, 0, 8, dtype=torch.uint8)]
+    "bad",
+    [
+        torch.zeros(3, 8, 8),
+        torch.zeros(8, 8, dtype=torch.uint8),
+        torch.zeros(3, 0, 8, dtype=torch.uint8),
+    ],
 )
 def test_predict_refuses_other_tensors(detector, bad):
     with pytest.raises(UserError, match="uint8 tensor"):
@@ -151,7 +176,9 @@ def test_predict_leaves_training_mode_as_it_was(detector, image):
     assert detector.training
 
 
-@pytest.mark.skipif(not has_fast_bfloat16(torch.device("cpu")), reason="this CPU does not multiply bfloat16")
+@pytest.mark.skipif(
+    not has_fast_bfloat16(torch.device("cpu")), reason="this CPU does not multiply bfloat16"
+)
 def test_bf16_keeps_box_arithmetic_in_float32(detector, image):
     """torchvision under autocast would give boxes on bfloat16's grid: whole pixels from 128 on."""
     exact = detector.predict(image, threshold=0.0)
@@ -178,7 +205,9 @@ def test_crowds_are_neither_positive_nor_negative(detector):
     assert inside_crowd(boxes, torch.tensor([[0.0, 0, 40, 40]])).tolist() == [True, False, False]
     crowd = objects()
     crowd.crowd[0] = True
-    rois, labels, index = detector.roi_heads.select(torch.tensor([[9.0, 9, 39, 39], [0, 0, 5, 5]]), crowd, seed=0)
+    rois, labels, index = detector.roi_heads.select(
+        torch.tensor([[9.0, 9, 39, 39], [0, 0, 5, 5]]), crowd, seed=0
+    )
     assert (index[labels > 0] == 1).all()
     assert [9.0, 9, 39, 39] not in rois.tolist()
 
@@ -189,8 +218,11 @@ class TestWeights:
         again = Detector.load(tmp_path)
         assert again.classes == detector.classes
         assert again.config == detector.config
-        for a, b in zip(detector.predict(image, 0.0).to_coco(1, {"car": 1, "person": 2}),
-                        again.predict(image, 0.0).to_coco(1, {"car": 1, "person": 2}), strict=True):  # fmt: skip
+        for a, b in zip(
+            detector.predict(image, 0.0).to_coco(1, {"car": 1, "person": 2}),
+            again.predict(image, 0.0).to_coco(1, {"car": 1, "person": 2}),
+            strict=True,
+        ):
             assert a == b
         assert json.loads((tmp_path / "model.json").read_text())["weights"] == "ema"
 
@@ -202,15 +234,21 @@ class TestWeights:
             ("box_predictor.bbox_pred", 4),
             ("mask_predictor.mask_fcn_logits", 1),
         ):
-            old, new = (d.roi_heads.get_submodule(name).weight.unflatten(0, (-1, per_class)) for d in (detector, other))
+            old, new = (
+                d.roi_heads.get_submodule(name).weight.unflatten(0, (-1, per_class))
+                for d in (detector, other)
+            )
             assert torch.equal(old[[0, 2]], new[[0, 2]])
             assert not torch.equal(old[1], new[1])
 
     def test_coco_by_name(self, monkeypatch):
-        """torchvision's downloader is replaced by weights made here: the names and rows are real."""
+        """torchvision's downloader is replaced by weights made here: the names and rows are
+        real."""
         torch.manual_seed(0)
         state = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
-        monkeypatch.setattr(MaskRCNN_ResNet50_FPN_Weights, "get_state_dict", lambda self, **_: dict(state))
+        monkeypatch.setattr(
+            MaskRCNN_ResNet50_FPN_Weights, "get_state_dict", lambda self, **_: dict(state)
+        )
         detector = Detector.create(("motorbike", "wombat"), DetectorConfig(image_size=64), "coco")
         row = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"].index("motorcycle")
         key = "roi_heads.box_predictor.cls_score.weight"
@@ -224,11 +262,16 @@ class TestWeights:
 
         torch.manual_seed(0)
         state = resnet18().state_dict()
-        save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, tmp_path / "r18.safetensors")
+        save_file(
+            {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
+            tmp_path / "r18.safetensors",
+        )
         torch.save(state, tmp_path / "r18.pth")
         for file in ("r18.safetensors", "r18.pth"):
             detector = Detector.create(("car",), TINY, str(tmp_path / file))
-            torch.testing.assert_close(detector.backbone.body.conv1.weight, state["conv1.weight"], atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(
+                detector.backbone.body.conv1.weight, state["conv1.weight"], atol=1e-3, rtol=1e-3
+            )
 
     def test_download_failure_is_one_line(self, monkeypatch):
         def fail(*_: object, **__: object) -> Mapping[str, Tensor]:
@@ -240,7 +283,9 @@ class TestWeights:
         with pytest.raises(UserError, match=r"could not download.*local"):
             Detector.create(("car",), TINY, "imagenet")
 
-    @pytest.mark.parametrize("change", [{"backbone": "resnet34"}, {"fpn_channels": 32}, {"mask_head_layers": 2}])
+    @pytest.mark.parametrize(
+        "change", [{"backbone": "resnet34"}, {"fpn_channels": 32}, {"mask_head_layers": 2}]
+    )
     def test_another_architecture_is_named(self, detector, tmp_path, change):
         detector.save(tmp_path)
         with pytest.raises(UserError, match="does not fit the architecture"):
@@ -260,7 +305,10 @@ class TestWeights:
                 read_state(tmp_path / file)
         assert not (tmp_path / "boom").exists()
 
-    @pytest.mark.parametrize(("name", "content"), [("a.safetensors", b"nonsense"), ("a.pth", b""), ("a.pth", b"nonsense")])
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("a.safetensors", b"nonsense"), ("a.pth", b""), ("a.pth", b"nonsense")],
+    )
     def test_damaged_files(self, tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name):
@@ -278,7 +326,8 @@ class TestWeights:
 
 
 def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():
-    """The target half of a batch may be much smaller than the padding it shares with the source half."""
+    """The target half of a batch may be much smaller than the padding it shares with the source
+    half."""
     torch.manual_seed(0)
     detector = Detector(("car",), PRESETS["demo"].detector).eval()
     image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
@@ -287,10 +336,13 @@ def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():
         wide = detector.normalise([image], (192, 192))
         padded = detector.roi_heads.box_outputs(detector.features(wide), boxes, wide.image_sizes)[0]
         fresh = copy.deepcopy(detector)
-        fresh.roi_heads.box_roi_pool.scales = None  # what torchvision would infer from a batch that is not padded
+        # what torchvision would infer from a batch that is not padded
+        fresh.roi_heads.box_roi_pool.scales = None
         features = {
             name: maps[..., : 64 // s, : 96 // s]
-            for (name, maps), s in zip(detector.features(wide).items(), (4, 8, 16, 32, 64), strict=True)
+            for (name, maps), s in zip(
+                detector.features(wide).items(), (4, 8, 16, 32, 64), strict=True
+            )
         }
         expected = fresh.roi_heads.box_outputs(features, boxes, wide.image_sizes)[0]
     torch.testing.assert_close(padded, expected)

@@ -24,7 +24,9 @@ def frozen(build, **options):
 
 
 def result_and_gradients(model, size=64):
-    images = torch.randn(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    images = torch.randn(
+        2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    ).requires_grad_()
     result = model(images)
     model.zero_grad()
     (result / result.detach().abs().mean()).square().sum().backward()
@@ -35,9 +37,14 @@ def result_and_gradients(model, size=64):
 def test_function_and_gradients_stay(build):
     plain = frozen(build)
     folded = fold_frozen_batchnorm(copy.deepcopy(plain))
-    assert not any(type(module) is FrozenBatchNorm2d for module in folded.modules())  # none was overlooked
-    for value, expected in zip(result_and_gradients(folded), result_and_gradients(plain), strict=True):
-        torch.testing.assert_close(value, expected, rtol=1e-8, atol=1e-8 * expected.abs().max().item())
+    # none was overlooked
+    assert not any(type(module) is FrozenBatchNorm2d for module in folded.modules())
+    for value, expected in zip(
+        result_and_gradients(folded), result_and_gradients(plain), strict=True
+    ):
+        torch.testing.assert_close(
+            value, expected, rtol=1e-8, atol=1e-8 * expected.abs().max().item()
+        )
 
 
 def test_convolution_with_bias():
@@ -56,9 +63,12 @@ def test_state_dict_is_torchvisions_both_ways():
     other.bn1.running_mean.fill_(3)
     folded = fold_frozen_batchnorm(frozen(resnet18))
     assert list(folded.state_dict()) == list(plain.state_dict())
-    assert [name for name, _ in folded.named_modules()] == [name for name, _ in plain.named_modules()]
+    assert [name for name, _ in folded.named_modules()] == [
+        name for name, _ in plain.named_modules()
+    ]
     images = torch.randn(1, 3, 32, 32, dtype=torch.float64)
-    folded.load_state_dict(other.state_dict())  # after folding: weights and statistics must take effect
+    # after folding: weights and statistics must take effect
+    folded.load_state_dict(other.state_dict())
     torch.testing.assert_close(folded(images), other(images))
     plain.load_state_dict(folded.state_dict())
     torch.testing.assert_close(plain(images), other(images))
@@ -94,9 +104,13 @@ def test_autocast_keeps_activations_in_bf16():
     folded = fold_frozen_batchnorm(frozen(resnet18)).float().to(memory_format=torch.channels_last)
     dtypes = []
     folded.layer2.register_forward_hook(
-        lambda _m, _i, out: dtypes.append((out.dtype, out.is_contiguous(memory_format=torch.channels_last)))
+        lambda _m, _i, out: dtypes.append(
+            (out.dtype, out.is_contiguous(memory_format=torch.channels_last))
+        )
     )
     with torch.autocast("cpu", torch.bfloat16):
-        folded(torch.randn(1, 3, 64, 64).contiguous(memory_format=torch.channels_last)).float().sum().backward()
+        folded(
+            torch.randn(1, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+        ).float().sum().backward()
     assert dtypes == [(torch.bfloat16, True)]
     assert folded.conv1.weight.grad.dtype == torch.float32

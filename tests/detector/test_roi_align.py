@@ -18,15 +18,19 @@ def feature_maps(dtype=torch.float32, images=3, channels=8, levels=4, seed=0):
     maps = {}
     for level in range(levels):
         h, w = SIZE[0] >> (level + 2), SIZE[1] >> (level + 2)
-        maps[str(level)] = torch.randn(images, channels, h, w, generator=g).to(dtype).requires_grad_()
-    maps["pool"] = torch.randn(images, channels, 1, 2, generator=g)  # not in featmap_names: must be ignored
+        maps[str(level)] = (
+            torch.randn(images, channels, h, w, generator=g).to(dtype).requires_grad_()
+        )
+    # not in featmap_names: must be ignored
+    maps["pool"] = torch.randn(images, channels, 1, 2, generator=g)
     return maps
 
 
 def random_boxes(count, seed=0):
     g = torch.Generator().manual_seed(seed)
     centre = torch.rand(count, 2, generator=g) * torch.tensor([SIZE[1], SIZE[0]])
-    extent = torch.exp(torch.rand(count, 2, generator=g) * 6.6)  # 1 to 735 px: every level, often beyond the image
+    # 1 to 735 px: every level, often beyond the image
+    extent = torch.exp(torch.rand(count, 2, generator=g) * 6.6)
     return torch.cat([centre - extent / 2, centre + extent / 2], dim=1)
 
 
@@ -54,7 +58,9 @@ def pool_both(boxes, output_size, sampling_ratio=2, maps=None):
         pool = cls(names, output_size, sampling_ratio)
         pooled = pool(maps, boxes, [SIZE] * len(boxes))
         gradient = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(1))
-        gradients = torch.autograd.grad(pooled, [maps[name] for name in names], gradient.to(pooled.dtype))
+        gradients = torch.autograd.grad(
+            pooled, [maps[name] for name in names], gradient.to(pooled.dtype)
+        )
         results.append((pooled, gradients))
     return results
 
@@ -63,7 +69,9 @@ def pool_both(boxes, output_size, sampling_ratio=2, maps=None):
 @pytest.mark.parametrize("sampling_ratio", [1, 2, 3])
 def test_equals_torchvision(output_size, sampling_ratio):
     boxes = [random_boxes(30), ODD_BOXES, random_boxes(7, seed=2)]
-    (expected, expected_gradients), (pooled, gradients) = pool_both(boxes, output_size, sampling_ratio)
+    (expected, expected_gradients), (pooled, gradients) = pool_both(
+        boxes, output_size, sampling_ratio
+    )
     torch.testing.assert_close(pooled, expected, rtol=1e-5, atol=1e-5)
     for gradient, reference in zip(gradients, expected_gradients, strict=True):
         assert reference.abs().sum() > 0
@@ -72,7 +80,9 @@ def test_equals_torchvision(output_size, sampling_ratio):
 
 def test_equals_torchvision_on_one_level():
     maps = feature_maps(levels=1)
-    (expected, (reference,)), (pooled, (gradient,)) = pool_both([random_boxes(9), ODD_BOXES, random_boxes(1)], 7, maps=maps)
+    (expected, (reference,)), (pooled, (gradient,)) = pool_both(
+        [random_boxes(9), ODD_BOXES, random_boxes(1)], 7, maps=maps
+    )
     torch.testing.assert_close(pooled, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-4)
 
@@ -81,7 +91,9 @@ def test_memory_format_does_not_matter():
     boxes = [random_boxes(5), ODD_BOXES, random_boxes(7, seed=2)]
     maps = feature_maps()
     pool = MultiScaleRoIAlign(NAMES, 7, 2)
-    channels_last = {name: f.detach().contiguous(memory_format=torch.channels_last) for name, f in maps.items()}
+    channels_last = {
+        name: f.detach().contiguous(memory_format=torch.channels_last) for name, f in maps.items()
+    }
     pooled = pool(maps, boxes, [SIZE] * 3)
     assert torch.equal(pooled, pool(channels_last, boxes, [SIZE] * 3))
     assert pooled.is_contiguous(memory_format=torch.channels_last)
@@ -91,7 +103,9 @@ def test_images_without_boxes():
     none = torch.zeros(0, 4)
     maps = feature_maps()
     some = MultiScaleRoIAlign(NAMES, 7, 2)(maps, [none, ODD_BOXES, none], [SIZE] * 3)
-    reference = TorchvisionMultiScaleRoIAlign(NAMES, 7, 2)(maps, [none, ODD_BOXES, none], [SIZE] * 3)
+    reference = TorchvisionMultiScaleRoIAlign(NAMES, 7, 2)(
+        maps, [none, ODD_BOXES, none], [SIZE] * 3
+    )
     torch.testing.assert_close(some, reference, rtol=1e-5, atol=1e-5)
 
     empty = MultiScaleRoIAlign(NAMES, 7, 2)(maps, [none] * 3, [SIZE] * 3)
@@ -102,7 +116,8 @@ def test_images_without_boxes():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 2**-7), (torch.float16, 2**-10)])
 def test_half_precision_keeps_dtype_and_accumulates_in_float32(dtype, tolerance):
-    boxes = [random_boxes(200, seed=s) for s in range(3)]  # hundreds of overlapping boxes: bf16 sums would lose the small terms
+    # hundreds of overlapping boxes: bf16 sums would lose the small terms
+    boxes = [random_boxes(200, seed=s) for s in range(3)]
     half = feature_maps(dtype)
     single = {name: f.detach().float().requires_grad_() for name, f in half.items()}
     pool = MultiScaleRoIAlign(NAMES, 7, 2)
@@ -111,20 +126,27 @@ def test_half_precision_keeps_dtype_and_accumulates_in_float32(dtype, tolerance)
     assert pooled.dtype == dtype
     torch.testing.assert_close(pooled.float(), reference, rtol=0, atol=4 * tolerance)
     gradients = torch.autograd.grad(pooled, [half[n] for n in NAMES], torch.ones_like(pooled))
-    expected = torch.autograd.grad(reference, [single[n] for n in NAMES], torch.ones_like(reference))
+    expected = torch.autograd.grad(
+        reference, [single[n] for n in NAMES], torch.ones_like(reference)
+    )
     for gradient, wanted in zip(gradients, expected, strict=True):
         assert gradient.dtype == dtype
         torch.testing.assert_close(gradient.float(), wanted, rtol=2 * tolerance, atol=1e-3)
 
 
 def test_gradient_by_finite_differences():
-    maps = {str(i): torch.randn(2, 2, 4 >> i, 6 >> i, dtype=torch.float64, requires_grad=True) for i in range(2)}
+    maps = {
+        str(i): torch.randn(2, 2, 4 >> i, 6 >> i, dtype=torch.float64, requires_grad=True)
+        for i in range(2)
+    }
     boxes = [
         torch.tensor([[1.3, 0.2, 17.0, 9.1]], dtype=torch.float64),
         torch.tensor([[2.0, 3.0, 5.0, 300.0]], dtype=torch.float64),
     ]
     pool = MultiScaleRoIAlign(["0", "1"], 2, 2, canonical_scale=8, canonical_level=2)
-    assert torch.autograd.gradcheck(lambda a, b: pool({"0": a, "1": b}, boxes, [(16, 24)] * 2), tuple(maps.values()))
+    assert torch.autograd.gradcheck(
+        lambda a, b: pool({"0": a, "1": b}, boxes, [(16, 24)] * 2), tuple(maps.values())
+    )
 
 
 def test_result_is_deterministic():
@@ -155,5 +177,6 @@ def test_copies_and_prints_like_torchvision():
     maps, boxes = feature_maps(), [ODD_BOXES] * 3
     pooled = pool(maps, boxes, [SIZE] * 3)
     assert torch.equal(copy.deepcopy(pool)(maps, boxes, [SIZE] * 3), pooled)
-    assert isinstance(pool, TorchvisionMultiScaleRoIAlign)  # torchvision's MaskRCNN asks for its own class
+    # torchvision's MaskRCNN asks for its own class
+    assert isinstance(pool, TorchvisionMultiScaleRoIAlign)
     assert not pool.state_dict()

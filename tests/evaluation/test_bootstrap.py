@@ -12,7 +12,9 @@ from dmaskrcnn.evaluation.score import paired_difference, score
 
 def repeated(truth, found, counts):
     images = [i for i, count in enumerate(counts) for _ in range(count)]
-    return Truth([truth.objects[i] for i in images], list(range(len(images)))), [found[i] for i in images]
+    return Truth([truth.objects[i] for i in images], list(range(len(images)))), [
+        found[i] for i in images
+    ]
 
 
 def test_resamples_equal_literally_repeated_images():
@@ -23,7 +25,9 @@ def test_resamples_equal_literally_repeated_images():
         literal = score(*repeated(truth, found, counts[:, column]), bootstrap=0)
         for name, metric in literal.metrics.items():
             if len(scores[name].replicates):
-                np.testing.assert_allclose(scores[name].replicates[column], metric.value, atol=1e-12, err_msg=name)
+                np.testing.assert_allclose(
+                    scores[name].replicates[column], metric.value, atol=1e-12, err_msg=name
+                )
 
 
 def test_intervals_hold_the_value_and_shrink_with_more_images():
@@ -43,7 +47,10 @@ def test_intervals_are_percentiles_moved_by_the_bias():
     metric = score(truth, found, bootstrap=100)["voc/AP50"]
     drawn = sorted(metric.replicates)
     bias = sum(drawn) / 100 - metric.value
-    low, high = drawn[2] + 0.475 * (drawn[3] - drawn[2]), drawn[96] + 0.525 * (drawn[97] - drawn[96])
+    low, high = (
+        drawn[2] + 0.475 * (drawn[3] - drawn[2]),
+        drawn[96] + 0.525 * (drawn[97] - drawn[96]),
+    )
     assert (metric.low, metric.high) == pytest.approx((low - bias, high - bias))
 
 
@@ -51,7 +58,9 @@ def test_an_interval_holds_its_value_even_where_all_resamples_are_biased():
     metric = with_interval(0.3, np.linspace(0.35, 0.45, 101))
     assert (metric.low, metric.high) == pytest.approx((0.2525, 0.3475))
     assert with_interval(0.99, np.linspace(0.9, 1.0, 101)).high == 1  # 1.0375 before the cut
-    paired = difference(Metric(0.3, 0, 1, np.zeros(101)), Metric(0.3, 0, 1, np.linspace(0.35, 0.45, 101)))
+    paired = difference(
+        Metric(0.3, 0, 1, np.zeros(101)), Metric(0.3, 0, 1, np.linspace(0.35, 0.45, 101))
+    )
     assert paired.share_above_zero == pytest.approx(0.5, abs=0.01)
 
 
@@ -59,7 +68,11 @@ def test_paired_difference():
     truth, found = random_case(9, images=20)
     good = score(truth, found, bootstrap=100)
     same = paired_difference(good, score(truth, found, bootstrap=100))
-    assert all(d.value == d.low == d.high == d.share_above_zero == 0 for n, d in same.items() if "bus" not in n)
+    assert all(
+        d.value == d.low == d.high == d.share_above_zero == 0
+        for n, d in same.items()
+        if "bus" not in n
+    )
     worse = [d[d.scores > 0.5] for d in found]
     change = paired_difference(score(truth, worse, bootstrap=100), good)["box/AP50"]
     assert change.low <= change.value <= change.high

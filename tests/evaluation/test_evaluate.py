@@ -17,7 +17,13 @@ from dmaskrcnn.evaluation.test_set import classes_to_score, open_test_set
 from dmaskrcnn.run import folder_name, output_folders, which_weights
 
 CONFIG = DetectorConfig(
-    backbone="resnet18", fpn_channels=16, box_head_width=16, mask_head_layers=1, image_size=64, max_size=96, max_detections=8
+    backbone="resnet18",
+    fpn_channels=16,
+    box_head_width=16,
+    mask_head_layers=1,
+    image_size=64,
+    max_size=96,
+    max_detections=8,
 )
 
 
@@ -52,9 +58,13 @@ class TestEvaluate:
         assert ours.to_dict() == again.to_dict()
         assert set(ours.objects) == {"car", "person"}  # the scenes know no train
         assert {e["score"] > 0 for e in json.loads(results.read_text())} == {True}
-        assert all(d.value == 0 for d in paired_difference(ours, again).values() if d.value == d.value)
+        assert all(
+            d.value == 0 for d in paired_difference(ours, again).values() if d.value == d.value
+        )
 
-    def test_saved_predictions_do_not_depend_on_the_classes_scored(self, run: Path, clear: Path, tmp_path: Path):
+    def test_saved_predictions_do_not_depend_on_the_classes_scored(
+        self, run: Path, clear: Path, tmp_path: Path
+    ):
         """Otherwise an id of a class that was not scored would be another class's the next time."""
         whole, part = tmp_path / "whole.json", tmp_path / "part.json"
         both = evaluate(run, clear, results=whole, bootstrap=0)
@@ -77,7 +87,9 @@ class TestEvaluate:
         for a, b in zip(one, four, strict=True):
             torch.testing.assert_close(a.scores, b.scores, atol=1e-4, rtol=1e-3)
 
-    @pytest.mark.parametrize(("option", "value"), [("batch_size", 0), ("bootstrap", -1), ("seed", -1)])
+    @pytest.mark.parametrize(
+        ("option", "value"), [("batch_size", 0), ("bootstrap", -1), ("seed", -1)]
+    )
     def test_bad_numbers(self, run: Path, clear: Path, option: str, value: int):
         with pytest.raises(UserError, match=f"--{option.replace('_', '-')} must be at least"):
             evaluate(run, clear, **{option: value})  # pyright: ignore[reportArgumentType]
@@ -104,7 +116,10 @@ class TestEarlierOutput:
 
     def test_full_disk(self, run: Path, clear: Path, out: Path):
         before = contents(out)
-        with full_disk(1000), pytest.raises(UserError, match=r"predictions\.json: cannot be written"):
+        with (
+            full_disk(1000),
+            pytest.raises(UserError, match=r"predictions\.json: cannot be written"),
+        ):
             evaluate_to(out, run, [clear], bootstrap=10)
         assert contents(out) == before
 
@@ -115,8 +130,12 @@ class TestEarlierOutput:
             evaluate_to(out, run, [clear_copy], bootstrap=10)
         assert contents(out) == before
 
-    def test_folder_is_tried_before_the_work(self, run: Path, clear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(Detector, "predict", lambda *_, **__: pytest.fail("predicted for nothing"))
+    def test_folder_is_tried_before_the_work(
+        self, run: Path, clear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(
+            Detector, "predict", lambda *_, **__: pytest.fail("predicted for nothing")
+        )
         (tmp_path / "file").write_text("in the way")
         for results in (tmp_path / "file" / "out", tmp_path / "file"):
             with pytest.raises(UserError, match=r"cannot be written .*choose another folder"):
@@ -132,15 +151,23 @@ class TestTestSet:
         data, ids = open_test_set(path, known=("Motorbike", "dog"))
         assert data.classes == ("motorcycle",)
         assert ids == {"car": 3, "motorcycle": 7}
-        assert open_test_set([path], ["motorbike"], ("car", "motorcycle"))[0].classes == ("motorcycle",)
+        assert open_test_set([path], ["motorbike"], ("car", "motorcycle"))[0].classes == (
+            "motorcycle",
+        )
 
     def test_unknown_classes(self, tmp_path: Path):
         path = write_coco(tmp_path, [coco_object(1)])
-        with pytest.raises(UserError, match="--classes dog: the detector does not know it; it knows car"):
+        with pytest.raises(
+            UserError, match="--classes dog: the detector does not know it; it knows car"
+        ):
             open_test_set(path, ["dog"], ("car",))
-        with pytest.raises(UserError, match="--classes: no dog in the data; there is: car, motorcycle"):
+        with pytest.raises(
+            UserError, match="--classes: no dog in the data; there is: car, motorcycle"
+        ):
             open_test_set(path, ["dog"], ("dog",))
-        with pytest.raises(UserError, match=r"has no class that the detector knows \(car, motorcycle against dog\)"):
+        with pytest.raises(
+            UserError, match=r"has no class that the detector knows \(car, motorcycle against dog\)"
+        ):
             open_test_set(path, known=("dog",))
 
     def test_without_labels(self, hazy: Path, tmp_path: Path):
@@ -150,17 +177,26 @@ class TestTestSet:
             open_test_set(tmp_path / "gone")
 
     def test_classes_of_several_runs(self, run: Path, clear: Path, tmp_path: Path):
-        cars, boats = save_detector(tmp_path / "cars", "bus", "car"), save_detector(tmp_path / "boats", "boat")
+        cars, boats = (
+            save_detector(tmp_path / "cars", "bus", "car"),
+            save_detector(tmp_path / "boats", "boat"),
+        )
         assert set(classes_to_score([run], [clear])) == {"car", "person"}
         assert classes_to_score([run, cars], [clear]) == ("car",)
         assert classes_to_score([run, cars], [clear], ["car"]) == ("car",)
-        with pytest.raises(UserError, match="boats: has no class in common with the runs before it: boat; "):
+        with pytest.raises(
+            UserError, match="boats: has no class in common with the runs before it: boat; "
+        ):
             classes_to_score([run, boats], [clear])
-        with pytest.raises(UserError, match=f"--classes person: {cars} does not know it; it knows bus, car"):
+        with pytest.raises(
+            UserError, match=f"--classes person: {cars} does not know it; it knows bus, car"
+        ):
             classes_to_score([run, cars], [clear], ["person"])
         with pytest.raises(UserError, match=r"gone\.json: no such file"):
             classes_to_score([run, tmp_path / "gone.json"], [clear])
-        with pytest.raises(UserError, match=r"model\.json: not found; give the folder of a training run"):
+        with pytest.raises(
+            UserError, match=r"model\.json: not found; give the folder of a training run"
+        ):
             classes_to_score([run, tmp_path / "gone"], [clear])
 
 
@@ -205,12 +241,18 @@ def test_output_folders(tmp_path: Path):
     assert output_folders([a, b], data, tmp_path) == [tmp_path / "a-grl-1", tmp_path / "b-grl-1"]
     twice = output_folders([a, a], data, tmp_path)
     assert len(set(twice)) == 2
-    assert output_folders([Path("run-0.1"), Path("run-0.2")], data, tmp_path) == [tmp_path / "run-0.1", tmp_path / "run-0.2"]
+    assert output_folders([Path("run-0.1"), Path("run-0.2")], data, tmp_path) == [
+        tmp_path / "run-0.1",
+        tmp_path / "run-0.2",
+    ]
 
 
 def test_folder_name():
     assert folder_name([Path("/data/dawn fog/test/")]) == "dawn-fog-test"
-    assert folder_name([Path("coco/instances_val.json"), Path("/fog-1.5")]) == "coco-instances_val-fog-1.5"
+    assert (
+        folder_name([Path("coco/instances_val.json"), Path("/fog-1.5")])
+        == "coco-instances_val-fog-1.5"
+    )
     assert folder_name([Path(".")]) == folder_name([Path.cwd()])
     assert folder_name([Path("/")]) == "data"
 
@@ -231,4 +273,9 @@ def test_the_weights_scored_are_named(run: Path, tmp_path: Path):
     ):
         detector.save(tmp_path, method=method, weights=weights, iteration=1500, finished=finished)
         assert which_weights(tmp_path) == expected
-    assert which_weights(run) == which_weights(tmp_path / "missing") == which_weights(tmp_path / "model.json") == ""
+    assert (
+        which_weights(run)
+        == which_weights(tmp_path / "missing")
+        == which_weights(tmp_path / "model.json")
+        == ""
+    )

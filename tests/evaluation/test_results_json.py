@@ -59,7 +59,11 @@ def test_round_trip_is_exact_and_scores_the_same(tmp_path):
         d = random_detections(n, seed)
         no = torch.zeros(n, dtype=torch.bool)
         objects.append(Annotations(d.boxes, d.labels % 2, d.masks, ~no, no, no))
-    objects[0].boxes[0], objects[0].masks[0], objects[0].labels[0] = found[0].boxes[0], found[0].masks[0], 0
+    objects[0].boxes[0], objects[0].masks[0], objects[0].labels[0] = (
+        found[0].boxes[0],
+        found[0].masks[0],
+        0,
+    )
     found[0].labels[0] = 2
     save_results(path, image_ids, found, IDS)
     truth = Truth(objects, image_ids)
@@ -72,7 +76,12 @@ def test_classes_the_data_set_lacks_keep_their_names_and_known_ones_their_ids(tm
     path = tmp_path / "results.json"
     save_results(path, [1], [random_detections(40, 0)], IDS)
     entries = json.loads(path.read_text())
-    assert {(e["category_id"], e.get("category_name")) for e in entries} == {(1, None), (3, None), (4, "zebra"), (5, "bus")}
+    assert {(e["category_id"], e.get("category_name")) for e in entries} == {
+        (1, None),
+        (3, None),
+        (4, "zebra"),
+        (5, "bus"),
+    }
     assert set(load_results(path, [1], IDS)[0].names) == {"person", "zebra", "car", "bus"}
 
 
@@ -98,7 +107,14 @@ def load(tmp_path, content):
 
 
 def test_results_of_another_detector_without_masks(tmp_path):
-    found = load(tmp_path, [entry(score=0.2), entry(score=1, category_id=1, extra=5), entry(image_id=2, segmentation=None)])
+    found = load(
+        tmp_path,
+        [
+            entry(score=0.2),
+            entry(score=1, category_id=1, extra=5),
+            entry(image_id=2, segmentation=None),
+        ],
+    )
     assert found[0].names == ["person", "car"]
     assert found[0].boxes.tolist() == [[1, 2, 11, 6.5]] * 2
     assert found[0].masks.shape == (2, 0, 0)
@@ -108,7 +124,9 @@ def test_results_of_another_detector_without_masks(tmp_path):
 def test_uncompressed_run_lengths_and_detections_without_one(tmp_path):
     mask = np.zeros((4, 5), dtype=bool)
     mask[1:3, 2] = True
-    found = load(tmp_path, [entry(segmentation={"size": [4, 5], "counts": [9, 2, 9]}), entry(score=0.1)])[0]
+    found = load(
+        tmp_path, [entry(segmentation={"size": [4, 5], "counts": [9, 2, 9]}), entry(score=0.1)]
+    )[0]
     np.testing.assert_array_equal(found.masks[0], mask)
     assert found.masks.shape == (2, 4, 5)
     assert not found.masks[1].any()
@@ -124,7 +142,10 @@ RLE = coco_mask.encode(np.ones((4, 5), dtype=np.uint8, order="F"))["counts"].dec
         ("[", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ([[1]], "entry 0: is list"),
-        ([entry(), {k: v for k, v in entry().items() if k != "score"}], "entry 1: lacks the field score"),
+        (
+            [entry(), {k: v for k, v in entry().items() if k != "score"}],
+            "entry 1: lacks the field score",
+        ),
         ([entry(image_id=9)], "image_id 9 is not in the data set"),
         ([entry(image_id="1")], r"image_id '1' is not .* \(such as 1\)"),
         ([entry(image_id=[1])], "image_id and category_id must be"),
@@ -143,7 +164,10 @@ RLE = coco_mask.encode(np.ones((4, 5), dtype=np.uint8, order="F"))["counts"].dec
         ([entry(segmentation={"size": [4, 5], "counts": None})], "type NoneType"),
         ([entry(segmentation={"size": [9, 5], "counts": RLE})], "cannot be decoded"),
         ([entry(segmentation={"size": [4, 5], "counts": "é\ud800"})], "cannot be decoded"),
-        ([entry(segmentation={"size": s, "counts": RLE}) for s in ([4, 5], [5, 4])], "another of its image"),
+        (
+            [entry(segmentation={"size": s, "counts": RLE}) for s in ([4, 5], [5, 4])],
+            "another of its image",
+        ),
     ],
 )
 def test_bad_files(tmp_path, content, message):

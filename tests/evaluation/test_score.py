@@ -1,4 +1,5 @@
-"""Scores against independent implementations: faster-coco-eval for COCO, plain loops for VOC and for the authors' metric."""
+"""Scores against independent implementations: faster-coco-eval for COCO, plain loops for VOC and
+for the authors' metric."""
 
 from __future__ import annotations
 
@@ -30,15 +31,29 @@ def coco_eval(truth, found, kind):
             for i in range(len(record)):
                 x1, y1, x2, y2 = record.boxes[i].double().tolist()
                 code = rle.encode(np.asfortranarray(record.masks[i].numpy().astype(np.uint8)))
-                entry = {"image_id": truth.image_ids[index], "category_id": int(record.labels[i]) + 1, "segmentation": code}
-                entry |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "id": len(sort) + 1, "area": (x2 - x1) * (y2 - y1)}
-                entry |= {"score": float(record.scores[i])} if sort is results else {"iscrowd": int(record.crowd[i])}
+                entry = {
+                    "image_id": truth.image_ids[index],
+                    "category_id": int(record.labels[i]) + 1,
+                    "segmentation": code,
+                }
+                entry |= {
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "id": len(sort) + 1,
+                    "area": (x2 - x1) * (y2 - y1),
+                }
+                entry |= (
+                    {"score": float(record.scores[i])}
+                    if sort is results
+                    else {"iscrowd": int(record.crowd[i])}
+                )
                 sort.append(entry)
     size = truth.objects[0].masks.shape[1:]
     images = [{"id": i, "height": size[0], "width": size[1]} for i in truth.image_ids]
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(truth.classes)]
     with contextlib.redirect_stdout(io.StringIO()):
-        real = COCO({"images": images, "annotations": annotations, "categories": categories, "info": {}})
+        real = COCO(
+            {"images": images, "annotations": annotations, "categories": categories, "info": {}}
+        )
         run = COCOeval(real, real.loadRes(results), kind, print_function=lambda *_: None)
         run.evaluate()
         run.accumulate()
@@ -57,8 +72,12 @@ def test_coco_numbers_agree_with_faster_coco_eval(seed, crowd):
         ours = [scores[f"{family}/{part}"].value for part in ("AP", "AP50", "AP75")]
         np.testing.assert_allclose(ours, stats[:3], atol=1e-9)
         for label, name in enumerate(CLASSES[:2]):
-            assert scores[f"{family}/AP/{name}"].value == pytest.approx(precision[:, :, label].mean(), abs=1e-9)
-            assert scores[f"{family}/AP75/{name}"].value == pytest.approx(precision[5, :, label].mean(), abs=1e-9)
+            assert scores[f"{family}/AP/{name}"].value == pytest.approx(
+                precision[:, :, label].mean(), abs=1e-9
+            )
+            assert scores[f"{family}/AP75/{name}"].value == pytest.approx(
+                precision[5, :, label].mean(), abs=1e-9
+            )
         assert np.isnan(scores[f"{family}/AP/bus"].value)
 
 
@@ -66,14 +85,20 @@ def test_equal_scores_and_more_than_100_detections_agree_with_faster_coco_eval()
     truth, found = random_case(3, images=6)
     truth.image_ids = [5, 3, 9, 1, 4, 2]
     many = [
-        Detections(*(torch.cat([getattr(d, k)] * 15) for k in ("boxes", "labels", "scores", "masks")), CLASSES) for d in found
+        Detections(
+            *(torch.cat([getattr(d, k)] * 15) for k in ("boxes", "labels", "scores", "masks")),
+            CLASSES,
+        )
+        for d in found
     ]
     many = [replace(d, scores=(d.scores * 4).round() / 4) for d in many]
     many = [d[d.scores.argsort(descending=True, stable=True)] for d in many]
     assert max(len(d) for d in many) > 200
     stats, _ = coco_eval(truth, many, "bbox")
     scores = score(truth, many, bootstrap=0)
-    np.testing.assert_allclose([scores[f"box/{k}"].value for k in ("AP", "AP50", "AP75")], stats[:3], atol=1e-9)
+    np.testing.assert_allclose(
+        [scores[f"box/{k}"].value for k in ("AP", "AP50", "AP75")], stats[:3], atol=1e-9
+    )
 
 
 def iou(a, b):
@@ -99,7 +124,8 @@ def area_below(hits, positives):
 
 
 def plain_voc(truth, found, label):
-    """Pascal VOC average precision of one class, step by step as the devkit's ``VOCevaldet`` describes it."""
+    """Pascal VOC average precision of one class, step by step as the devkit's ``VOCevaldet``
+    describes it."""
     everything = [
         (float(d.scores[i]), image, d.boxes[i].double().tolist())
         for image, d in enumerate(found)
@@ -112,7 +138,10 @@ def plain_voc(truth, found, label):
     for _, image, box in everything:
         objects, best, best_iou = truth.objects[image], None, -1.0
         for j in range(len(objects)):
-            if objects.labels[j] == label and (overlap := iou(box, objects.boxes[j].double().tolist())) > best_iou:
+            if (
+                objects.labels[j] == label
+                and (overlap := iou(box, objects.boxes[j].double().tolist())) > best_iou
+            ):
                 best, best_iou = j, overlap
         if best is not None and best_iou >= 0.5:
             if objects.difficult[best]:
@@ -129,7 +158,9 @@ def test_voc_agrees_with_a_plain_implementation(seed):
     truth, found = random_case(seed, difficult=0.2)
     scores = score(truth, found, bootstrap=0)
     plain = [plain_voc(truth, found, label) for label in (0, 1)]
-    assert [scores[f"voc/AP50/{name}"].value for name in CLASSES[:2]] == pytest.approx(plain, abs=1e-12)
+    assert [scores[f"voc/AP50/{name}"].value for name in CLASSES[:2]] == pytest.approx(
+        plain, abs=1e-12
+    )
     assert scores["voc/AP50"].value == pytest.approx(np.mean(plain), abs=1e-12)
 
 
@@ -144,7 +175,9 @@ def plain_legacy(truth, found):
                 continue
             name, box = d.classes[int(d.labels[i])], d.boxes[i].double().tolist()
             options = [
-                (iou(box, objects.boxes[j].double().tolist()), j) for j in free if truth.classes[objects.labels[j]] == name
+                (iou(box, objects.boxes[j].double().tolist()), j)
+                for j in free
+                if truth.classes[objects.labels[j]] == name
             ]
             overlap, j = max(options, default=(0.0, -1))
             hits.append(overlap >= 0.5)
@@ -156,9 +189,12 @@ def plain_legacy(truth, found):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_legacy_agrees_with_a_plain_implementation(seed):
-    # The detector names its third class "zebra": those detections are false positives of the authors' metric.
+    # The detector names its third class "zebra": those detections are false positives of the
+    # authors' metric.
     truth, found = random_case(seed, difficult=0.2, classes=("car", "person", "zebra"))
-    assert score(truth, found, bootstrap=0)["legacy/mAP"].value == pytest.approx(plain_legacy(truth, found), abs=1e-12)
+    assert score(truth, found, bootstrap=0)["legacy/mAP"].value == pytest.approx(
+        plain_legacy(truth, found), abs=1e-12
+    )
 
 
 A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
@@ -166,7 +202,13 @@ A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
 
 def test_legacy_worked_by_hand():
     truth = Truth(
-        [make_objects([A, B], [0, 1]), make_objects([A], [0]), make_objects([], []), make_objects([A], [0])], [1, 2, 3, 4]
+        [
+            make_objects([A, B], [0, 1]),
+            make_objects([A], [0]),
+            make_objects([], []),
+            make_objects([A], [0]),
+        ],
+        [1, 2, 3, 4],
     )
     found = [
         # Wrong class, then both objects: precision 1/2, 2/3 → envelope 2/3 over all the recall.
@@ -175,7 +217,9 @@ def test_legacy_worked_by_hand():
         make_found([A], [0], [0.9]),  # no objects: skipped
         make_found([A], [0], [0.6]),  # below the threshold: 0
     ]
-    assert score(truth, found, bootstrap=0)["legacy/mAP"].value == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert score(truth, found, bootstrap=0)["legacy/mAP"].value == pytest.approx(
+        (2 / 3 + 1 + 0) / 3
+    )
 
 
 def test_a_second_match_is_a_false_positive_and_difficult_objects_are_ignored():
@@ -198,7 +242,14 @@ def test_classes_meet_by_canonical_name_in_any_order():
     expected = score(truth, found, bootstrap=0)
     truth.classes = ("car", "motorcycle", "bus")
     shuffled = [
-        Detections(d.boxes, torch.tensor([2, 1, 0])[d.labels], d.scores, d.masks, ("bus", "Motorbike", "car")) for d in found
+        Detections(
+            d.boxes,
+            torch.tensor([2, 1, 0])[d.labels],
+            d.scores,
+            d.masks,
+            ("bus", "Motorbike", "car"),
+        )
+        for d in found
     ]
     scores = score(truth, shuffled, bootstrap=0)
     assert scores["box/AP/motorcycle"].value == expected["box/AP/person"].value > 0
@@ -212,7 +263,9 @@ def test_images_with_box_only_objects_are_left_out_of_mask_ap():
     part = Truth([truth.objects[i] for i in complete], complete)
     scores = score(truth, found, bootstrap=0)
     stats, _ = coco_eval(part, [found[i] for i in complete], "segm")
-    np.testing.assert_allclose([scores[f"mask/{k}"].value for k in ("AP", "AP50", "AP75")], stats[:3], atol=1e-9)
+    np.testing.assert_allclose(
+        [scores[f"mask/{k}"].value for k in ("AP", "AP50", "AP75")], stats[:3], atol=1e-9
+    )
     stats, _ = coco_eval(truth, found, "bbox")
     assert scores["box/AP"].value == pytest.approx(stats[0], abs=1e-9)
 
@@ -238,7 +291,9 @@ def test_no_detections_scores_zero():
 def test_no_objects_gives_no_numbers():
     _, found = random_case(12, images=3)
     scores = score(Truth([Annotations.empty(64, 64)] * 3, ["a", "b", "c"]), found, bootstrap=10)
-    assert all(np.isnan(metric.value) and np.isnan(metric.low) for metric in scores.metrics.values())
+    assert all(
+        np.isnan(metric.value) and np.isnan(metric.low) for metric in scores.metrics.values()
+    )
     assert "n/a" in scores.table()
     nothing = score(Truth([], []), [], bootstrap=10)
     assert np.isnan(nothing["voc/AP50"].value)
@@ -246,9 +301,13 @@ def test_no_objects_gives_no_numbers():
 
 
 def test_one_image_has_a_value_but_no_interval():
-    scores = score(Truth([make_objects([A], [0])], ["x"]), [make_found([A], [0], [0.9])], bootstrap=50)
+    scores = score(
+        Truth([make_objects([A], [0])], ["x"]), [make_found([A], [0], [0.9])], bootstrap=50
+    )
     assert scores["voc/AP50/car"].value == scores["legacy/mAP"].value == 1
-    assert np.isnan([scores["voc/AP50/car"].low, scores["voc/AP50"].high, scores["legacy/mAP"].low]).all()
+    assert np.isnan(
+        [scores["voc/AP50/car"].low, scores["voc/AP50"].high, scores["legacy/mAP"].low]
+    ).all()
 
 
 def test_as_many_predictions_as_images():
@@ -274,7 +333,11 @@ def test_table_and_json():
     assert rows["bus"].split()[1:] == ["0", "n/a", "n/a", "n/a"]
     assert len(rows["car"]) == len(rows["bus"]) == len(rows["class"])
     record = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
-    assert record["metrics"]["voc/AP50/car"] == {"value": metric.value, "low": metric.low, "high": metric.high}
+    assert record["metrics"]["voc/AP50/car"] == {
+        "value": metric.value,
+        "low": metric.low,
+        "high": metric.high,
+    }
     assert record["metrics"]["box/AP/bus"] == {"value": None, "low": None, "high": None}
     assert "+" not in table
     change = difference_table(paired_difference(scores, scores), scores.objects, scores.images)

@@ -1,4 +1,5 @@
-"""The mean over seeds: against a loop written out, and how often its intervals hold a known truth."""
+"""The mean over seeds: against a loop written out, and how often its intervals hold a known
+truth."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from dmaskrcnn.evaluation.scores import Scores, paired_difference
 from dmaskrcnn.evaluation.seeds import draw_seeds, over_seeds
 
 
-def scores_of(metrics: dict[str, Metric], bootstrap: int, images: int = 12, seed: int = 0) -> Scores:
+def scores_of(
+    metrics: dict[str, Metric], bootstrap: int, images: int = 12, seed: int = 0
+) -> Scores:
     return Scores(metrics, {"car": 1}, images, bootstrap, seed, "truth")
 
 
@@ -62,7 +65,9 @@ def test_differences_are_paired_seed_by_seed():
     noise = rng.normal(0, 0.02, 200)
     levels = (0.3, 0.5, 0.4)
     first = over_seeds([scores_of({"AP": with_interval(v, v + noise)}, 200) for v in levels])
-    second = over_seeds([scores_of({"AP": with_interval(v + 0.01, v + 0.01 + noise)}, 200) for v in levels])
+    second = over_seeds(
+        [scores_of({"AP": with_interval(v + 0.01, v + 0.01 + noise)}, 200) for v in levels]
+    )
     assert first["AP"].high - first["AP"].low > 0.15
     change = paired_difference(first, second)["AP"]
     assert (change.value, change.low, change.high) == pytest.approx((0.01, 0.01, 0.01))
@@ -89,13 +94,21 @@ def test_scores_that_do_not_fit_are_refused():
             over_seeds([a, other])
 
 
-def simulate(count: int, image: float, seed: float, both: float, trials: int = 600, images: int = 40) -> tuple[float, float]:
-    """How often the interval holds the truth, with seeds drawn and without, where it is 0.5 and the mean is the metric."""
+def simulate(
+    count: int, image: float, seed: float, both: float, trials: int = 600, images: int = 40
+) -> tuple[float, float]:
+    """How often the interval holds the truth, with seeds drawn and without, where it is 0.5 and the
+    mean is the metric."""
     rng = np.random.default_rng(1)
     counts = resample_counts(images, 200, 0) / images
     held = np.zeros(2)
     for _ in range(trials):
-        values = 0.5 + rng.normal(0, image, images) + rng.normal(0, seed, (count, 1)) + rng.normal(0, both, (count, images))
+        values = (
+            0.5
+            + rng.normal(0, image, images)
+            + rng.normal(0, seed, (count, 1))
+            + rng.normal(0, both, (count, images))
+        )
         metrics = [with_interval(v.mean(), v @ counts) for v in values]
         mean = over_seeds([scores_of({"AP": m}, 200) for m in metrics])["AP"]
         alone = with_interval(mean.value, np.mean([m.replicates for m in metrics], axis=0))
@@ -108,4 +121,5 @@ def test_intervals_hold_the_truth():
     assert ours > 0.9  # 95 % on paper
     assert images_alone < ours - 0.08
     assert simulate(3, image=0.12, seed=0.01, both=0.05)[0] > 0.9
-    assert simulate(2, image=0.12, seed=0.04, both=0.05)[0] > 0.7  # what two seeds can tell of seeds
+    # what two seeds can tell of seeds
+    assert simulate(2, image=0.12, seed=0.04, both=0.05)[0] > 0.7

@@ -1,4 +1,5 @@
-"""Depth from geometry: against a pinhole camera written out here, and against the true depth of rendered scenes."""
+"""Depth from geometry: against a pinhole camera written out here, and against the true depth of
+rendered scenes."""
 
 from __future__ import annotations
 
@@ -25,13 +26,21 @@ def seen_by_a_pinhole(
     return np.array(boxes, dtype=np.float32)
 
 
-@pytest.mark.parametrize(("horizon", "camera_height"), [(110.0, 1.5), (60.0, 4.0), (150.0, 1.2), (20.0, 9.0)])
+@pytest.mark.parametrize(
+    ("horizon", "camera_height"), [(110.0, 1.5), (60.0, 4.0), (150.0, 1.2), (20.0, 9.0)]
+)
 def test_the_ground_is_found_under_objects_of_known_height(horizon: float, camera_height: float):
-    distances, heights = np.array([14.0, 20.0, 28.0, 45.0, 60.0, 90.0]), np.array([1.5, 1.5, 3.0, 1.7, 1.5, 3.0])
+    distances, heights = (
+        np.array([14.0, 20.0, 28.0, 45.0, 60.0, 90.0]),
+        np.array([1.5, 1.5, 3.0, 1.7, 1.5, 3.0]),
+    )
     boxes = seen_by_a_pinhole(distances, heights, horizon, camera_height, focal=360.0)
-    boxes = np.concatenate([boxes, [[300, 40, 310, 290]]]).astype(np.float32)  # a poster of a giant: an outlier
+    # a poster of a giant: an outlier
+    boxes = np.concatenate([boxes, [[300, 40, 310, 290]]]).astype(np.float32)
     for seed in range(5):
-        ground = fit_ground(boxes, np.append(heights, 1.7), SIZE, np.random.default_rng(seed), focal=360.0)
+        ground = fit_ground(
+            boxes, np.append(heights, 1.7), SIZE, np.random.default_rng(seed), focal=360.0
+        )
         assert abs(ground.horizon - horizon) < 0.02 * SIZE[0]
         assert ground.camera_height == pytest.approx(camera_height, rel=0.15)
         found = object_depths(boxes[:-1], heights, ground)
@@ -50,7 +59,9 @@ def test_without_objects_the_ground_is_plausible_and_random():
 def test_boxes_cut_by_the_border_and_unknown_classes_do_not_vote():
     boxes = np.array([[50, 0, 90, 299], [0, 100, 60, 280], [120, 20, 160, 290]], np.float32)
     heights = np.array([1.5, 1.5, np.nan])
-    assert fit_ground(boxes, heights, SIZE, np.random.default_rng(1)) == fit_ground(*NONE, SIZE, np.random.default_rng(1))
+    assert fit_ground(boxes, heights, SIZE, np.random.default_rng(1)) == fit_ground(
+        *NONE, SIZE, np.random.default_rng(1)
+    )
 
 
 def test_rendered_streets_have_the_depth_that_geometry_finds():
@@ -88,7 +99,9 @@ def test_near_objects_cover_far_ones_and_masks_are_kept():
         mask[y0:y1, x0:x1] = True
     depths = np.array([2.0, 3.0])  # nearer than the ground behind them
     for order in ([0, 1], [1, 0]):
-        depth = scene_depth(boxes[order], depths[order], [masks[i] for i in order], ground, (100, 100))
+        depth = scene_depth(
+            boxes[order], depths[order], [masks[i] for i in order], ground, (100, 100)
+        )
         assert (depth[masks[0]] == 2).all()
         assert (depth[masks[1] & ~masks[0]] == 3).all()
         assert (depth[:20][~masks[1][:20]] > 0.999 * FAR).all()
@@ -110,7 +123,8 @@ def test_what_is_hidden_or_above_the_horizon_has_a_distance():
     depths = object_depths(boxes, np.array([1.5, 1.5, np.nan], np.float32), ground)
     assert depths.dtype == np.float32
     assert depths[0] == pytest.approx(400 * 1.5 / 40 / 0.7, rel=1e-5)  # from its height
-    assert depths[1] == pytest.approx(400 * 1.5 / 101 / 0.7, rel=1e-5)  # its foot, on the horizon, is hidden
+    # its foot, on the horizon, is hidden
+    assert depths[1] == pytest.approx(400 * 1.5 / 101 / 0.7, rel=1e-5)
     assert 0 < depths[2] <= FAR
 
 
@@ -119,7 +133,9 @@ def test_the_smallest_pictures(size: tuple[int, int]):
     boxes = np.array([[0, 0, size[1], size[0]]], np.float32)
     ground = fit_ground(boxes, np.array([1.5]), size, np.random.default_rng(0))
     for masks in ([None], [np.ones(size, bool)]):
-        depth = scene_depth(boxes, object_depths(boxes, np.array([1.5]), ground), masks, ground, size)
+        depth = scene_depth(
+            boxes, object_depths(boxes, np.array([1.5]), ground), masks, ground, size
+        )
         assert depth.shape == size
         assert ((depth > 0) & (depth <= FAR)).all()
 

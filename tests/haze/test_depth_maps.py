@@ -19,7 +19,8 @@ def test_maps_are_found_by_path_then_by_name(tmp_path: Path):
     maps = DepthMaps(tmp_path)
     assert maps.find(Path("a/x.jpg")) == tmp_path / "a" / "x.npy"
     assert maps.find(Path("elsewhere/only_rgb.png")) == tmp_path / "c" / "only_depth.npy"
-    for missing in ("x.jpg", "img_002.jpg", "img.jpg"):  # of two the one is not guessed, nor a neighbour taken
+    # of two the one is not guessed, nor a neighbour taken
+    for missing in ("x.jpg", "img_002.jpg", "img.jpg"):
         with pytest.raises(UserError, match=r"depth maps? for"):
             maps.find(Path(missing))
     assert open_depth_maps(None) is None

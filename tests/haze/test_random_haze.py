@@ -1,4 +1,5 @@
-"""Haze as an augmentation: the scattering model's marks, labels left alone, the same bits everywhere."""
+"""Haze as an augmentation: the scattering model's marks, labels left alone, the same bits
+everywhere."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ from dmaskrcnn.training.inputs import make_batches, open_data
 HAZE = HazeAugment(1.0, CLASSES)
 
 
-def street(seed: int, size: tuple[int, int] = (160, 224), masks: bool = True) -> tuple[Sample, np.ndarray]:
+def street(
+    seed: int, size: tuple[int, int] = (160, 224), masks: bool = True
+) -> tuple[Sample, np.ndarray]:
     """A rendered scene and its depth."""
     scene = render_scene(seed, *size)
     n = len(scene.labels)
@@ -37,11 +40,14 @@ def street(seed: int, size: tuple[int, int] = (160, 224), masks: bool = True) ->
         no.clone(),
         no.clone(),
     )
-    return Sample(torch.from_numpy(scene.image).permute(2, 0, 1), Path("x.png"), 1, objects), scene.depth
+    return Sample(
+        torch.from_numpy(scene.image).permute(2, 0, 1), Path("x.png"), 1, objects
+    ), scene.depth
 
 
 def gain(hazy: torch.Tensor, clear: torch.Tensor, where: np.ndarray) -> float:
-    """How much of the differences between neighbours is left there: least squares, which noise does not bend."""
+    """How much of the differences between neighbours is left there: least squares, which noise does
+    not bend."""
     inside = torch.from_numpy(where[:, 1:] & where[:, :-1])
     after, before = ((image.float().mean(0)).diff()[inside] for image in (hazy, clear))
     return float((after * before).sum() / before.square().sum())
@@ -53,7 +59,10 @@ def test_far_things_lose_more_contrast_than_near_ones(masks: bool):
     for seed in range(20):
         sample, depth = street(seed, masks=masks)
         hazy = HAZE(sample.image, sample.objects, np.random.default_rng(seed))
-        near, far = depth < np.quantile(depth, 0.2), (depth > np.quantile(depth, 0.6)) & (depth < 500)
+        near, far = (
+            depth < np.quantile(depth, 0.2),
+            (depth > np.quantile(depth, 0.6)) & (depth < 500),
+        )
         ratios.append(gain(hazy, sample.image, far) / gain(hazy, sample.image, near))
     assert max(ratios) < 1.2
     assert np.median(ratios) < 0.6
@@ -98,7 +107,10 @@ def test_haze_does_not_touch_its_input():
 def test_probability_is_that_share_of_the_pictures():
     sample, _ = street(5, (64, 96))
     changed = [
-        not torch.equal(HazeAugment(0.3, CLASSES)(sample.image, sample.objects, np.random.default_rng(seed)), sample.image)
+        not torch.equal(
+            HazeAugment(0.3, CLASSES)(sample.image, sample.objects, np.random.default_rng(seed)),
+            sample.image,
+        )
         for seed in range(200)
     ]
     assert 0.2 < np.mean(changed) < 0.4
@@ -111,7 +123,12 @@ def test_the_same_bits_whatever_the_threads():
         results = []
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            results.append([HAZE(sample.image, sample.objects, np.random.default_rng(seed)) for seed in range(4)])
+            results.append(
+                [
+                    HAZE(sample.image, sample.objects, np.random.default_rng(seed))
+                    for seed in range(4)
+                ]
+            )
     finally:
         torch.set_num_threads(threads)
     for one, *others in zip(*results, strict=True):
@@ -119,7 +136,8 @@ def test_the_same_bits_whatever_the_threads():
 
 
 def test_smooth_fog_has_no_bands():
-    """Neighbouring grey levels are mixed: no row of a flat picture is one value, no level ends along a line."""
+    """Neighbouring grey levels are mixed: no row of a flat picture is one value, no level ends
+    along a line."""
     flat = torch.full((3, 200, 200), 180, dtype=torch.uint8)
     for seed in range(5):
         hazy = HAZE(flat, None, np.random.default_rng(seed))
@@ -131,8 +149,21 @@ def test_the_smallest_pictures(size: tuple[int, int]):
     image = torch.full((3, *size), 90, dtype=torch.uint8)
     box = torch.tensor([[0.0, 0.0, size[1], size[0]]])
     flag = torch.ones(1, dtype=torch.bool)
-    object_ = Annotations(box, torch.zeros(1, dtype=torch.int64), torch.ones(1, *size, dtype=torch.bool), flag, ~flag, ~flag)
-    for objects in (None, Annotations.empty(*size), object_, replace(object_, has_mask=~flag), replace(object_, crowd=flag)):
+    object_ = Annotations(
+        box,
+        torch.zeros(1, dtype=torch.int64),
+        torch.ones(1, *size, dtype=torch.bool),
+        flag,
+        ~flag,
+        ~flag,
+    )
+    for objects in (
+        None,
+        Annotations.empty(*size),
+        object_,
+        replace(object_, has_mask=~flag),
+        replace(object_, crowd=flag),
+    ):
         for seed in range(5):
             hazy = HAZE(image, objects, np.random.default_rng(seed))
             assert (hazy.shape, hazy.dtype) == (image.shape, torch.uint8)
@@ -142,17 +173,22 @@ def test_classes_of_unknown_height_and_objects_above_the_horizon_are_no_trouble(
     sample, _ = street(7)
     high = torch.tensor([[10.0, 5.0, 30.0, 15.0], [50.0, 1.0, 52.0, 2.0]])
     flag = torch.zeros(2, dtype=torch.bool)
-    objects = Annotations(high, torch.tensor([0, 1]), torch.zeros(2, 160, 224, dtype=torch.bool), flag, flag, flag)
+    objects = Annotations(
+        high, torch.tensor([0, 1]), torch.zeros(2, 160, 224, dtype=torch.bool), flag, flag, flag
+    )
     hazy = HazeAugment(1.0, ("kite", "unicorn"))(sample.image, objects, np.random.default_rng(0))
     assert hazy.float().std() > 5
 
 
 def test_enlarging_along_edges_is_a_guided_filter():
-    """At a step of one it is He's filter, which is implemented apart from it; enlarged, it puts a blurred edge in place."""
+    """At a step of one it is He's filter, which is implemented apart from it; enlarged, it puts a
+    blurred edge in place."""
     rng = np.random.default_rng(0)
     guide, t = (torch.from_numpy(rng.random((40, 50), dtype=np.float32)) for _ in range(2))
     expected = guided_filter(guide[None, None], t[None, None], 3, 0.003)[0, 0]
-    torch.testing.assert_close(fast_guided_filter(guide, guide, t, 3, 0.003), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        fast_guided_filter(guide, guide, t, 3, 0.003), expected, rtol=1e-3, atol=1e-4
+    )
 
     picture = torch.zeros(90, 90)
     picture[:, 46:] = 0.8
@@ -162,7 +198,7 @@ def test_enlarging_along_edges_is_a_guided_filter():
     assert float(sharp[45, 46] - sharp[45, 45]) > 5 * float(blurred[0].diff().max()) / 3
 
 
-# --- in the training --------------------------------------------------------------------------------------------------------
+# --- in the training ------------------------------------------------------------------------------
 
 
 def test_only_source_images_are_hazed_and_batches_are_pure(tiny: Callable[..., TrainConfig]):
@@ -198,7 +234,19 @@ def test_the_probability_must_be_one(tiny: Callable[..., TrainConfig], value: fl
 @pytest.mark.parametrize("value", ["-0.1", "1.01", "nan"])
 def test_the_command_line_refuses_what_is_no_probability(value: str, tmp_path: Path, capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["train", "--method", "source", "--source", "clear", "--haze-augment", value, "--out", str(tmp_path / "runs")])
+        main(
+            [
+                "train",
+                "--method",
+                "source",
+                "--source",
+                "clear",
+                "--haze-augment",
+                value,
+                "--out",
+                str(tmp_path / "runs"),
+            ]
+        )
     assert caught.value.code == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("dmaskrcnn: --haze-augment must be in [0, 1], got ")

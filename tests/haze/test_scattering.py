@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from dmaskrcnn.haze import add_haze, extinction, random_airlight, remove_haze, smooth_field, transmission
+from dmaskrcnn.haze import (
+    add_haze,
+    extinction,
+    random_airlight,
+    remove_haze,
+    smooth_field,
+    transmission,
+)
 
 AIRLIGHT = (0.8, 0.82, 0.85)
 
@@ -16,7 +23,9 @@ def rng() -> np.random.Generator:
 def test_two_per_cent_of_the_light_are_left_at_the_visibility():
     depths = np.array([[40.0, 100.0, 1000.0]])
     for depth in depths[0]:
-        assert transmission(depths, extinction(depth))[depths == depth] == pytest.approx(0.02, rel=1e-5)
+        assert transmission(depths, extinction(depth))[depths == depth] == pytest.approx(
+            0.02, rel=1e-5
+        )
     assert extinction(100) == pytest.approx(3.912 / 100, rel=1e-4)
     assert extinction(np.inf) == 0
 
@@ -29,7 +38,11 @@ def test_a_visibility_must_be_positive(visibility):
 
 def test_transmission_multiplies_along_the_way(rng):
     near, far = rng.uniform(0, 50, (4, 5)), rng.uniform(0, 50, (4, 5))
-    np.testing.assert_allclose(transmission(near + far, 0.05), transmission(near, 0.05) * transmission(far, 0.05), rtol=1e-5)
+    np.testing.assert_allclose(
+        transmission(near + far, 0.05),
+        transmission(near, 0.05) * transmission(far, 0.05),
+        rtol=1e-5,
+    )
     assert transmission(near, 0.05).dtype == np.float32
 
 
@@ -64,7 +77,9 @@ def test_follows_koschmieder(rng):
 def test_removing_undoes_adding(rng):
     image, depth = rng.random((6, 7, 3), dtype=np.float32), rng.uniform(1, 50, (6, 7))
     hazy = add_haze(image, depth, 0.04, AIRLIGHT)
-    np.testing.assert_allclose(remove_haze(hazy, transmission(depth, 0.04), AIRLIGHT), image, atol=1e-5)
+    np.testing.assert_allclose(
+        remove_haze(hazy, transmission(depth, 0.04), AIRLIGHT), image, atol=1e-5
+    )
 
 
 def test_patches_noise_and_glow(rng):

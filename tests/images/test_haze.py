@@ -1,4 +1,5 @@
-"""`dmaskrcnn haze`: data sets behind haze open as what they were, obey the scattering model, and hurt no file of others."""
+"""`dmaskrcnn haze`: data sets behind haze open as what they were, obey the scattering model, and
+hurt no file of others."""
 
 from __future__ import annotations
 
@@ -31,29 +32,44 @@ def transmission_of(path: Path) -> np.ndarray:
         return np.asarray(picture) / 65535
 
 
-# --- what is written ----------------------------------------------------------------------------------------------------------
+# --- what is written ------------------------------------------------------------------------------
 
 
-def test_labels_survive_and_the_pictures_obey_the_scattering_model(clear: Path, tmp_path: Path, capsys):
+def test_labels_survive_and_the_pictures_obey_the_scattering_model(
+    clear: Path, tmp_path: Path, capsys
+):
     out = tmp_path / "out"
     main(f"haze {clear} --visibility 20 37.5 --out {out} --airlight 0.8 0.7 0.6".split())
     assert capsys.readouterr().out.startswith("6 images hazed at 2 visibilities, ")
     before = open_dataset(clear)
     for name in ("20", "37.5"):
         after = open_dataset(out / f"visibility-{name}")
-        assert (after.classes, after.category_ids, after.image_ids) == (before.classes, before.category_ids, before.image_ids)
+        assert (after.classes, after.category_ids, after.image_ids) == (
+            before.classes,
+            before.category_ids,
+            before.image_ids,
+        )
         for i in range(len(before)):
             old, new = before.load(i), after.load(i)
             assert old.objects is not None
             assert new.objects is not None
             for field in ("boxes", "labels", "masks", "has_mask", "crowd", "difficult"):
                 assert torch.equal(getattr(old.objects, field), getattr(new.objects, field))
-            t = transmission_of(out / f"transmission-{name}" / f"{before.paths[i].stem}.png")[..., None]
+            t = transmission_of(out / f"transmission-{name}" / f"{before.paths[i].stem}.png")[
+                ..., None
+            ]
             expected = hwc(before.paths[i]) * t + 255 * np.array([0.8, 0.7, 0.6]) * (1 - t)
             assert np.abs(hwc(after.paths[i]) - expected).max() < 0.52
-    thick, thin = (transmission_of(out / f"transmission-{name}" / "000000.png") for name in ("20", "37.5"))
-    np.testing.assert_allclose(np.log(thick[thin > 0.1]) / np.log(thin[thin > 0.1]), 37.5 / 20, rtol=0.01)
-    assert {p.name for p in open_images(out / "visibility-20").paths} == {p.name for p in before.paths}  # no transmission
+    thick, thin = (
+        transmission_of(out / f"transmission-{name}" / "000000.png") for name in ("20", "37.5")
+    )
+    np.testing.assert_allclose(
+        np.log(thick[thin > 0.1]) / np.log(thin[thin > 0.1]), 37.5 / 20, rtol=0.01
+    )
+    # no transmission
+    assert {p.name for p in open_images(out / "visibility-20").paths} == {
+        p.name for p in before.paths
+    }
 
 
 def test_true_depth_gives_the_transmission_of_koschmieders_law(tmp_path: Path):
@@ -68,7 +84,10 @@ def test_true_depth_gives_the_transmission_of_koschmieders_law(tmp_path: Path):
         ("metres/s.npy", scene.depth),
         ("named/deep/er/s_depth.npz", scene.depth[None]),
         ("mm/s_depth.png", millimetres),
-        ("stereo/s_disparity.png", np.where(unknown, 0, 256 * disparity + 1).round().astype(np.uint16)),
+        (
+            "stereo/s_disparity.png",
+            np.where(unknown, 0, 256 * disparity + 1).round().astype(np.uint16),
+        ),
         ("pixels/s.npy", disparity),
     ):
         path = tmp_path / name
@@ -97,13 +116,22 @@ def test_png_depth_in_other_units(tmp_path: Path):
     write_image(tmp_path / "in" / "x.png")
     (tmp_path / "kitti").mkdir()
     Image.fromarray(np.full((20, 30), 10 * 256, np.uint16)).save(tmp_path / "kitti" / "x.png")
-    main(f"haze {tmp_path}/in --visibility 50 --out {tmp_path}/out --depth {tmp_path}/kitti --depth-scale 0.00390625".split())
-    assert transmission_of(tmp_path / "out" / "transmission-50" / "x.png") == pytest.approx(np.exp(-np.log(50) / 5), abs=1e-4)
+    main(
+        f"haze {tmp_path}/in --visibility 50 --out {tmp_path}/out --depth {tmp_path}/kitti "
+        "--depth-scale 0.00390625".split()
+    )
+    assert transmission_of(tmp_path / "out" / "transmission-50" / "x.png") == pytest.approx(
+        np.exp(-np.log(50) / 5), abs=1e-4
+    )
 
 
 def test_pascal_voc_becomes_coco_with_its_flags(tmp_path: Path):
     source = write_voc(
-        tmp_path / "voc", {"a": voc_object("Motorbike") + voc_object("car", extra="<difficult>1</difficult>"), "b": ""}
+        tmp_path / "voc",
+        {
+            "a": voc_object("Motorbike") + voc_object("car", extra="<difficult>1</difficult>"),
+            "b": "",
+        },
     )
     haze_images([source], tmp_path / "out", HazeConditions((100,)), progress=False)
     before, after = open_dataset(source), open_dataset(tmp_path / "out" / "visibility-100")
@@ -142,8 +170,15 @@ def test_several_data_sets_keep_names_apart(tmp_path: Path):
     paths[1].write_text(text)
     haze_images(paths, tmp_path / "out", HazeConditions((100,)), progress=False)
     data = open_dataset(tmp_path / "out" / "visibility-100")
-    names = [p.relative_to(tmp_path / "out" / "visibility-100" / "images").as_posix() for p in data.paths]
-    assert names == ["one/images/001.png", "one/images/002.png", "two/images/002.JPG", "two/images/002-2.png"]
+    names = [
+        p.relative_to(tmp_path / "out" / "visibility-100" / "images").as_posix() for p in data.paths
+    ]
+    assert names == [
+        "one/images/001.png",
+        "one/images/002.png",
+        "two/images/002.JPG",
+        "two/images/002-2.png",
+    ]
     assert data.image_ids == [1, 2, 3, 4]
 
 
@@ -163,7 +198,8 @@ def test_awkward_pictures(tmp_path: Path, capsys):
     assert shown.out.startswith("5 images hazed, 1 unreadable skipped")
     assert "broken.png: cannot read the picture" in shown.err
     names = {
-        path.relative_to(out / "visibility-50" / "images").as_posix() for path in open_dataset(out / "visibility-50").paths
+        path.relative_to(out / "visibility-50" / "images").as_posix()
+        for path in open_dataset(out / "visibility-50").paths
     }
     assert names == {"a/turned.jpg", "grey.png", "alpha.webp", "deep.png", "pixel.bmp"}
     assert decode_image(out / "visibility-50" / "images" / "a" / "turned.jpg").shape == (3, 60, 40)
@@ -179,20 +215,39 @@ def test_haze_depends_on_seed_and_image_alone(clear: Path, tmp_path: Path):
     conditions = HazeConditions((30, 90), inhomogeneity=0.3, seed=4)
     haze_images([clear], tmp_path / "all", conditions, progress=False)
     haze_images([clear], tmp_path / "again", conditions, progress=False)
-    haze_images([clear], tmp_path / "other", HazeConditions((30, 90), inhomogeneity=0.3, seed=5), progress=False)
-    haze_images([clear / "images" / "000003.png"], tmp_path / "one", HazeConditions((30,), seed=4), progress=False)
+    haze_images(
+        [clear],
+        tmp_path / "other",
+        HazeConditions((30, 90), inhomogeneity=0.3, seed=5),
+        progress=False,
+    )
+    haze_images(
+        [clear / "images" / "000003.png"],
+        tmp_path / "one",
+        HazeConditions((30,), seed=4),
+        progress=False,
+    )
     digests = contents(tmp_path / "all")
     assert digests == contents(tmp_path / "again")
     picture = "visibility-30/images/000003.png"
     assert digests[picture] != contents(tmp_path / "other")[picture]
-    entries = {e["picture"]: e for e in json.loads((tmp_path / "all" / "haze.json").read_text())["pictures"]}
+    entries = {
+        e["picture"]: e
+        for e in json.loads((tmp_path / "all" / "haze.json").read_text())["pictures"]
+    }
     (alone,) = json.loads((tmp_path / "one" / "haze.json").read_text())["pictures"]
-    assert alone["airlight"] == entries["000003.png"]["airlight"] != entries["000002.png"]["airlight"]
-    optical_depth = [-np.log(transmission_of(tmp_path / "all" / f"transmission-{v}" / "000003.png")[50:]) for v in (30, 90)]
-    np.testing.assert_allclose(optical_depth[0], 3 * optical_depth[1], rtol=0.02)  # the patches stay in place
+    assert (
+        alone["airlight"] == entries["000003.png"]["airlight"] != entries["000002.png"]["airlight"]
+    )
+    optical_depth = [
+        -np.log(transmission_of(tmp_path / "all" / f"transmission-{v}" / "000003.png")[50:])
+        for v in (30, 90)
+    ]
+    # the patches stay in place
+    np.testing.assert_allclose(optical_depth[0], 3 * optical_depth[1], rtol=0.02)
 
 
-# --- files of others, and ends before the end ---------------------------------------------------------------------------------
+# --- files of others, and ends before the end -----------------------------------------------------
 
 
 def test_only_files_of_earlier_runs_are_overwritten(clear: Path, tmp_path: Path):
@@ -208,20 +263,26 @@ def test_only_files_of_earlier_runs_are_overwritten(clear: Path, tmp_path: Path)
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
     before = contents(out)
-    with pytest.raises(UserError, match=r"transmission-90.000002\.png: exists and was not written by dmaskrcnn haze"):
+    with pytest.raises(
+        UserError,
+        match=r"transmission-90.000002\.png: exists and was not written by dmaskrcnn haze",
+    ):
         haze_images([clear], out, HazeConditions((30, 90)), progress=False)
     with pytest.raises(UserError, match="is an input and would be overwritten"):
         haze_images([out / "visibility-30"], out, HazeConditions((30,)), progress=False)
     assert contents(out) == before
 
 
-def test_what_an_earlier_run_left_at_this_visibility_joins_no_new_data_set(clear: Path, tmp_path: Path):
+def test_what_an_earlier_run_left_at_this_visibility_joins_no_new_data_set(
+    clear: Path, tmp_path: Path
+):
     out = tmp_path / "out"
     haze_images([clear], out, HazeConditions((30, 60)), progress=False)
     (out / "visibility-30" / "images" / "mine.txt").write_text("mine")
     (tmp_path / "others.txt").write_text("another's")
     listed = json.loads((out / "haze.json").read_text())
-    listed["files"] += ["visibility-30/../../others.txt", str(tmp_path / "others.txt"), "."]  # a list that was tampered with
+    # a list that was tampered with
+    listed["files"] += ["visibility-30/../../others.txt", str(tmp_path / "others.txt"), "."]
     (out / "haze.json").write_text(json.dumps(listed))
     haze_images([clear / "images" / "000004.png"], out, HazeConditions((30,)), progress=False)
     assert {name for name in contents(out) if "-30/" in name} == {
@@ -230,7 +291,8 @@ def test_what_an_earlier_run_left_at_this_visibility_joins_no_new_data_set(clear
         "visibility-30/images/mine.txt",
     }
     assert len(open_dataset(out / "visibility-60")) == 6
-    assert not open_dataset(out / "visibility-30").labelled  # the labels were those of other pictures
+    # the labels were those of other pictures
+    assert not open_dataset(out / "visibility-30").labelled
     assert (tmp_path / "others.txt").exists()
 
 
@@ -248,7 +310,12 @@ def test_a_mask_has_no_rim_of_clear_air():
     mask[0, 100:380, 200:330] = True
     flag = torch.ones(1, dtype=torch.bool)
     box = torch.tensor([[200.0, 100.0, 330.0, 380.0]])
-    sample = Sample(image, Path("x.png"), 1, Annotations(box, torch.zeros(1, dtype=torch.int64), mask, flag, ~flag, ~flag))
+    sample = Sample(
+        image,
+        Path("x.png"),
+        1,
+        Annotations(box, torch.zeros(1, dtype=torch.int64), mask, flag, ~flag, ~flag),
+    )
     for seed in range(3):
         depth = folder.picture_depth(sample, ("person",), np.random.default_rng(seed))
         assert np.ptp(depth[101:379, 201:329]) < 0.01 * depth[200, 250]
@@ -259,18 +326,24 @@ def test_a_mask_has_no_rim_of_clear_air():
 def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path: Path):
     write_image(tmp_path / "x.png")
     for _ in range(2):
-        assert haze_images([tmp_path], tmp_path / "out", HazeConditions((30,)), progress=False).images == 1
+        assert (
+            haze_images([tmp_path], tmp_path / "out", HazeConditions((30,)), progress=False).images
+            == 1
+        )
     (tmp_path / "x.png").unlink()
     with pytest.raises(UserError, match="no picture in it but those of an earlier run"):
         haze_images([tmp_path], tmp_path / "out", HazeConditions((30,)), progress=False)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_an_interruption_leaves_a_data_set_of_what_is_done(clear: Path, tmp_path: Path, stop, monkeypatch):
+def test_an_interruption_leaves_a_data_set_of_what_is_done(
+    clear: Path, tmp_path: Path, stop, monkeypatch
+):
     out, original, calls = tmp_path / "out", folder.transmission, []
 
     def fails(*arguments):
-        assert (out / "haze.json").exists()  # before the first picture: they are ours even after kill -9
+        # before the first picture: they are ours even after kill -9
+        assert (out / "haze.json").exists()
         if len(calls) >= 2 and stop is RuntimeError:
             raise stop
         return original(*arguments)
@@ -311,7 +384,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(clear: Path, tmp_path: Pat
     assert len(open_dataset(out / "visibility-30")) == 6
 
 
-# --- bad input ----------------------------------------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -324,27 +397,48 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(clear: Path, tmp_path: Pat
         ("in --visibility inf", "--visibility must be above 0 m and finite, got inf"),
         ("in --visibility 50 50.0", "--visibility 50 is given twice"),
         ("in --visibility fog", "invalid float|fog"),
-        ("in --visibility 50 --airlight 0.5 2 0.5", "--airlight must be three numbers in [0, 1], got 0.5 2 0.5"),
+        (
+            "in --visibility 50 --airlight 0.5 2 0.5",
+            "--airlight must be three numbers in [0, 1], got 0.5 2 0.5",
+        ),
         ("in --visibility 50 --inhomogeneity -1", "--inhomogeneity must be in [0, 2], got -1"),
         ("in --visibility 50 --focal 0", "--focal must be above 0 px, got 0"),
         ("in --visibility 50 --seed -1", "--seed must not be negative, got -1"),
         ("in --visibility 50 --depth good --focal 500", "--focal has no use with depth maps"),
-        ("in --visibility 50 --depth good --disparity good", "--depth and --disparity are both given"),
+        (
+            "in --visibility 50 --depth good --disparity good",
+            "--depth and --disparity are both given",
+        ),
         ("in --visibility 50 --disparity good", "--disparity and --focal-baseline belong together"),
-        ("in --visibility 50 --focal-baseline 400", "--disparity and --focal-baseline belong together"),
-        ("in --visibility 50 --disparity good --focal-baseline -4", "--focal-baseline must be above 0"),
+        (
+            "in --visibility 50 --focal-baseline 400",
+            "--disparity and --focal-baseline belong together",
+        ),
+        (
+            "in --visibility 50 --disparity good --focal-baseline -4",
+            "--focal-baseline must be above 0",
+        ),
         ("in --visibility 50 --depth good --depth-scale 0", "--depth-scale must be above 0"),
         ("in --visibility 50 --depth nowhere", "nowhere: no such folder"),
         ("in --visibility 50 --depth empty", "empty: no depth map in it"),
-        ("in --visibility 50 --depth other", "other: no depth map for x.png; add x.png, .npy or .npz"),
+        (
+            "in --visibility 50 --depth other",
+            "other: no depth map for x.png; add x.png, .npy or .npz",
+        ),
         ("in --visibility 50 --depth two", "two: several depth maps for x.png (x.npy, x.png)"),
-        ("in --visibility 50 --depth small", "none of the 1 images can be read (small/x.npy: is 4x3, its picture 30x20"),
+        (
+            "in --visibility 50 --depth small",
+            "none of the 1 images can be read (small/x.npy: is 4x3, its picture 30x20",
+        ),
         ("in --visibility 50 --depth 8bit", "8bit/x.png: no 16-bit grey PNG (its mode is L)"),
         ("in --visibility 50 --depth broken", "broken/x.npy: cannot read the depth map"),
         ("in --visibility 50 --depth pickled", "pickled/x.npy: cannot read the depth map"),
         ("in --visibility 50 --depth text", "text/x.npy: holds <U1 of shape (20, 30)"),
         ("in --visibility 50 --depth cube", "cube/x.npy: holds float64 of shape (20, 30, 2)"),
-        ("in --visibility 50 --depth archive", "archive/x.npz: holds 2 arrays; call the one to use `depth`"),
+        (
+            "in --visibility 50 --depth archive",
+            "archive/x.npz: holds 2 arrays; call the one to use `depth`",
+        ),
         ("in --visibility 50 --depth blank", "blank/x.npy: knows no distance"),
         ("missing --visibility 50", "missing: no such file or folder"),
         ("empty --visibility 50", "empty: no picture in it"),
@@ -353,11 +447,16 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(clear: Path, tmp_path: Pat
         ("coco.json in --visibility 50", "do not mix the two"),
         ("--visibility 50", "no images given"),
         ("in --visibility 50 --out in", "is the output folder and an input folder"),
-        ("in --visibility 50 --out taken", "taken/haze.json: exists and was not written by dmaskrcnn haze"),
+        (
+            "in --visibility 50 --out taken",
+            "taken/haze.json: exists and was not written by dmaskrcnn haze",
+        ),
         ("in --visibility 50 --out in/x.png", "cannot be written"),
     ],
 )
-def test_bad_input_ends_in_one_line(arguments: str, message: str, tmp_path: Path, monkeypatch, capsys):
+def test_bad_input_ends_in_one_line(
+    arguments: str, message: str, tmp_path: Path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "in" / "x.png")
     write_coco(tmp_path, [coco_object(1)], name="coco.json")
@@ -386,7 +485,11 @@ def test_bad_input_ends_in_one_line(arguments: str, message: str, tmp_path: Path
     with pytest.raises(SystemExit) as caught:
         main(["haze", *arguments.split(), *([] if "--out" in arguments else ["--out", "out"])])
     assert caught.value.code == 2
-    error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("skipped", "haze:"))]
+    error = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if not line.startswith(("skipped", "haze:"))
+    ]
     assert len(error) == 1
     assert any(part in error[0] for part in message.split("|"))
     assert contents(tmp_path) == before

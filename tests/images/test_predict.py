@@ -20,7 +20,9 @@ from dmaskrcnn.images.predict import PredictionSummary, predict_images
 class LeftHalf:
     """Finds one car with a score of 0.75, and remembers the sizes of what it was given."""
 
-    def __init__(self, score: float = 0.75, fail_at: BaseException | None = None, fail_after: int = 10**9):
+    def __init__(
+        self, score: float = 0.75, fail_at: BaseException | None = None, fail_after: int = 10**9
+    ):
         self.score, self.fail_at, self.fail_after = score, fail_at, fail_after
         self.batches: list[list[tuple[int, ...]]] = []
 
@@ -36,7 +38,9 @@ class LeftHalf:
         mask = torch.zeros(1, height, width, dtype=torch.bool)
         mask[:, :, :half] = True
         box = torch.tensor([[0.0, 0.0, half, height]])
-        return Detections(box, torch.tensor([1]), torch.tensor([self.score]), mask, ("person", "car"))
+        return Detections(
+            box, torch.tensor([1]), torch.tensor([self.score]), mask, ("person", "car")
+        )
 
 
 def photo(path: Path, size: tuple[int, int] = (40, 30), colour: str = "grey", **options) -> Path:
@@ -56,7 +60,9 @@ def content(out: Path) -> dict:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
@@ -66,10 +72,19 @@ def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
     (source / "notes.txt").write_text("no image")
     summary = predict_images(LeftHalf(), [source], out)
     assert files(out) == ["a.jpg", "deep/er/b.jpg", "detections.json"]
-    assert (summary.images, summary.objects, summary.skipped, summary.json) == (2, 2, [], out / "detections.json")
+    assert (summary.images, summary.objects, summary.skipped, summary.json) == (
+        2,
+        2,
+        [],
+        out / "detections.json",
+    )
     assert summary.seconds > 0
     data = content(out)
-    assert (data["format"], data["complete"], data["threshold"]) == ("dmaskrcnn detections 1", True, 0.5)
+    assert (data["format"], data["complete"], data["threshold"]) == (
+        "dmaskrcnn detections 1",
+        True,
+        0.5,
+    )
     assert data["skipped"] == []
     first, second = data["images"]
     assert first["file"] == (source / "a.jpg").as_posix()
@@ -97,7 +112,11 @@ def test_images_go_to_the_detector_in_batches_and_in_order(tmp_path):
         photo(tmp_path / "in" / f"{index}.png", (10 + index, 8))
     detector = LeftHalf()
     predict_images(detector, [tmp_path / "in"], tmp_path / "out", batch_size=3)
-    assert [[shape[2] for shape in batch] for batch in detector.batches] == [[10, 11, 12], [13, 14, 15], [16]]
+    assert [[shape[2] for shape in batch] for batch in detector.batches] == [
+        [10, 11, 12],
+        [13, 14, 15],
+        [16],
+    ]
     assert [image["width"] for image in content(tmp_path / "out")["images"]] == list(range(10, 17))
 
 
@@ -116,8 +135,13 @@ def test_unreadable_files_are_named_skipped_and_counted(tmp_path, capsys):
     (tmp_path / "in" / "text.jpg").write_text("not a picture")
     whole = photo(tmp_path / "whole.jpg", (400, 300)).read_bytes()
     (tmp_path / "in" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    summary = predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out", batch_size=1, progress=False)
-    assert (summary.images, [path.name for path, _ in summary.skipped]) == (1, ["cut.jpg", "text.jpg"])
+    summary = predict_images(
+        LeftHalf(), [tmp_path / "in"], tmp_path / "out", batch_size=1, progress=False
+    )
+    assert (summary.images, [path.name for path, _ in summary.skipped]) == (
+        1,
+        ["cut.jpg", "text.jpg"],
+    )
     assert "2 unreadable skipped" in str(summary)
     shown = capsys.readouterr().err
     assert "cut.jpg" in shown
@@ -135,7 +159,9 @@ def test_only_unreadable_files_is_an_error_that_leaves_earlier_results(tmp_path,
     (tmp_path / "in" / "good.jpg").write_text("not a picture")
     with pytest.raises(UserError, match=r"good\.jpg.*none of the 1 images"):
         predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out")
-    assert {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")} == before
+    assert {
+        name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")
+    } == before
 
 
 def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
@@ -154,7 +180,9 @@ def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
 
 def test_a_file_named_twice_is_predicted_once(tmp_path):
     path = photo(tmp_path / "in" / "a.jpg")
-    assert predict_images(LeftHalf(), [path, tmp_path / "in", str(path)], tmp_path / "out").images == 1
+    assert (
+        predict_images(LeftHalf(), [path, tmp_path / "in", str(path)], tmp_path / "out").images == 1
+    )
 
 
 def test_running_again_overwrites_its_own_pictures_only(tmp_path):
@@ -219,7 +247,9 @@ def test_wrong_inputs_are_named_before_any_work(tmp_path, inputs, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("options", [{"threshold": 1.5}, {"threshold": float("nan")}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "options", [{"threshold": 1.5}, {"threshold": float("nan")}, {"batch_size": 0}]
+)
 def test_wrong_options_are_named(tmp_path, options):
     with pytest.raises(UserError, match=next(iter(options))):
         predict_images(LeftHalf(), [photo(tmp_path / "a.jpg")], tmp_path / "out", **options)
@@ -256,7 +286,9 @@ def test_an_interrupted_run_keeps_what_it_has_found(tmp_path, error):
     for index in range(9):
         photo(tmp_path / "in" / f"{index}.png")
     with pytest.raises(type(error)):
-        predict_images(LeftHalf(fail_at=error, fail_after=3), [tmp_path / "in"], tmp_path / "out", batch_size=2)
+        predict_images(
+            LeftHalf(fail_at=error, fail_after=3), [tmp_path / "in"], tmp_path / "out", batch_size=2
+        )
     data = content(tmp_path / "out")
     assert not data["complete"]
     assert [image["picture"] for image in data["images"]] == [f"{index}.jpg" for index in range(6)]
@@ -288,11 +320,17 @@ def test_a_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
 
 
 def test_the_summary_is_one_line():
-    line = str(PredictionSummary(Path("out"), Path("out/detections.json"), images=3, objects=5, seconds=1.25))
+    line = str(
+        PredictionSummary(
+            Path("out"), Path("out/detections.json"), images=3, objects=5, seconds=1.25
+        )
+    )
     assert line == "5 objects in 3 images, 1.2 s: out"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_read_only_output_folder(tmp_path):
     path = photo(tmp_path / "a.jpg")
     (tmp_path / "out").mkdir(mode=0o555)

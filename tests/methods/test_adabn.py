@@ -1,4 +1,5 @@
-"""Adapted norms give target images the statistics of source images, layer by layer; training is not touched."""
+"""Adapted norms give target images the statistics of source images, layer by layer; training is not
+touched."""
 
 import pytest
 import torch
@@ -17,7 +18,9 @@ from dmaskrcnn.training.loop import resume, train
 @pytest.fixture(params=["frozen", "batch"])
 def detector(request) -> Detector:
     torch.manual_seed(0)
-    config = DetectorConfig(backbone="resnet18", fpn_channels=16, image_size=64, max_size=96, norm=request.param)
+    config = DetectorConfig(
+        backbone="resnet18", fpn_channels=16, image_size=64, max_size=96, norm=request.param
+    )
     return Detector(["car", "person"], config).train()
 
 
@@ -33,7 +36,9 @@ def outputs(detector: Detector, images) -> list[tuple[Tensor, Tensor]]:
     found: list[tuple[Tensor, Tensor]] = []
     norms = [m for m in detector.backbone.modules() if isinstance(m, Norm)]
     hooks = [
-        n.register_forward_hook(lambda _, __, y: found.append((y.mean((0, 2, 3)), y.std((0, 2, 3), correction=0))))
+        n.register_forward_hook(
+            lambda _, __, y: found.append((y.mean((0, 2, 3)), y.std((0, 2, 3), correction=0)))
+        )
         for n in norms
     ]
     with torch.no_grad():
@@ -65,7 +70,9 @@ def test_half_the_way_at_the_first_norm(detector, domains):
     alive = s_s > 0.01
     gain = s_s / (0.5 * s_s + 0.5 * s_t)
     torch.testing.assert_close(deviation[alive], (s_t * gain)[alive], rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(mean[alive], ((m_t - 0.5 * m_s - 0.5 * m_t) * gain + m_s)[alive], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        mean[alive], ((m_t - 0.5 * m_s - 0.5 * m_t) * gain + m_s)[alive], rtol=1e-3, atol=1e-3
+    )
     assert gain.max() < 2  # a channel that is dead in the target is not blown up
 
 
@@ -92,7 +99,9 @@ def test_after_a_training_is_as_at_its_end(tiny, hazy, capsys):
     options = {"method": "teacher", "target": (hazy,), "iterations": 3, "burn_in": 0.0}
     plain, at_the_end = train(tiny(**options)), train(tiny(**options, adabn=0.5))
     assert "statistics of 6 target images" in capsys.readouterr().err
-    afterwards = train(tiny(method="source", target=(hazy,), weights=str(plain), iterations=0, adabn=0.5))
+    afterwards = train(
+        tiny(method="source", target=(hazy,), weights=str(plain), iterations=0, adabn=0.5)
+    )
     untrained = train(tiny(method="source", weights=str(plain), iterations=0))
     different = [k for k, v in saved(plain).items() if not torch.equal(v, saved(at_the_end)[k])]
     assert different

@@ -34,13 +34,16 @@ def batch() -> Batch:
 )
 def test_losses_of_each_kind(tiny, batch, on, losses):
     found, logs = aligned(tiny, grl_on=on)(batch, 0.0)
-    assert losses == {name for name in found if name.startswith(("loss_domain", "loss_consistency"))}
+    assert losses == {
+        name for name in found if name.startswith(("loss_domain", "loss_consistency"))
+    }
     assert all(torch.isfinite(v) for v in found.values())
     assert ("instance_accuracy" in logs) == (on != "image")
 
 
 def test_instances_push_the_features_against_the_classifier(tiny, batch):
-    """A step along the features' gradient makes the instance classifier worse; along the classifier's own, better."""
+    """A step along the features' gradient makes the instance classifier worse; along the
+    classifier's own, better."""
     method = aligned(tiny, grl_on="instance", grl_reverse="always", grl_lambda=1.0)
     method.eval()  # the same proposals before and after
 
@@ -67,7 +70,9 @@ def test_every_level_of_the_image_classifier_learns(tiny, batch):
     method = aligned(tiny, grl_on="both")
     losses, _ = method(batch, 0.0)
     (losses["loss_domain"] + losses["loss_domain_instance"]).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.alignment.image.parameters())
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for p in method.alignment.image.parameters()
+    )
 
 
 def test_consistency_is_the_distance_to_the_images_mean_verdict():
@@ -77,12 +82,21 @@ def test_consistency_is_the_distance_to_the_images_mean_verdict():
     proposals = torch.tensor([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(9)]])  # 0.5, 0.75, 0.9
     distance = consistency([dense], [(8, 4), (8, 12)], proposals, [2, 1])
     torch.testing.assert_close(distance, torch.tensor([0.25, 0.0, 0.4]))
-    joint = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])  # a classifier that decides once per image
-    torch.testing.assert_close(consistency([joint], [(8, 4), (8, 12)], proposals, [2, 1]), torch.tensor([0.25, 0.0, 0.4]))
+    # a classifier that decides once per image
+    joint = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])
+    torch.testing.assert_close(
+        consistency([joint], [(8, 4), (8, 12)], proposals, [2, 1]), torch.tensor([0.25, 0.0, 0.4])
+    )
 
 
 def test_only_mask_rcnns_own_losses_count_as_detection():
-    values = {"loss_classifier": 1.0, "loss_mask": 2.0, "loss_domain": 4.0, "loss_consistency": 8.0, "loss_target_mask": 16.0}
+    values = {
+        "loss_classifier": 1.0,
+        "loss_mask": 2.0,
+        "loss_domain": 4.0,
+        "loss_consistency": 8.0,
+        "loss_target_mask": 16.0,
+    }
     assert detection_loss(values | {"lr": 32.0}) == 3
 
 

@@ -10,9 +10,14 @@ from dmaskrcnn.methods.parts.guard import LN2, DivergenceGuard
 from dmaskrcnn.methods.parts.reversal import Reversal, ramp
 
 
-def pyramid(images: int, channels: int, height: int, width: int, seed: int = 0) -> list[torch.Tensor]:
+def pyramid(
+    images: int, channels: int, height: int, width: int, seed: int = 0
+) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(images, channels, -(-height // s), -(-width // s), generator=generator) for s in (4, 8, 16, 32)]
+    return [
+        torch.randn(images, channels, -(-height // s), -(-width // s), generator=generator)
+        for s in (4, 8, 16, 32)
+    ]
 
 
 def test_reversal_is_the_identity_forward_and_flips_the_gradient():
@@ -35,7 +40,8 @@ def test_reversal_takes_a_factor_per_image_even_after_the_forward_pass():
 
 
 def test_adversarial_signs():
-    """A step of gradient descent makes the classifier better, and the features harder to tell apart."""
+    """A step of gradient descent makes the classifier better, and the features harder to tell
+    apart."""
     torch.manual_seed(0)
     features = [f.requires_grad_() for f in pyramid(4, 8, 64, 64)]
     for f in features:
@@ -62,7 +68,8 @@ def test_ramp_ends(progress, value):
 
 
 def test_paper_classifier_has_the_papers_parameters():
-    def branch(pooled):  # 2x2 convolutions where pooled, 1x1 elsewhere, one more 1x1; weights and biases
+    # 2x2 convolutions where pooled, 1x1 elsewhere, one more 1x1; weights and biases
+    def branch(pooled):
         kernels = [1] * (4 - pooled) + [4] * pooled + [1]
         inputs = [256, 128, 128, 128, 128]
         return sum(k * i * 128 + 128 for k, i in zip(kernels, inputs, strict=True))
@@ -85,18 +92,24 @@ def test_any_image_size_and_every_level_learns(kind, size):
     classifier = kind(16)
     logits = classifier(pyramid(2, 16, *size), [size] * 2)
     domain_loss(logits, torch.tensor([0, 1]), [size] * 2)[0].mean().backward()
-    silent = [n for n, p in classifier.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    silent = [
+        n for n, p in classifier.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
     silent = [n for n in silent if not n.endswith("bias")]  # a ReLU may be off at one position
     assert silent == []
 
 
 @pytest.mark.parametrize("kind", [PaperClassifier, FCNClassifier])
 def test_padding_is_not_seen(kind):
-    """Different content in the padding, and more of it, changes nothing: it could tell the cameras apart."""
+    """Different content in the padding, and more of it, changes nothing: it could tell the cameras
+    apart."""
     torch.manual_seed(0)
     classifier, sizes, domains = kind(8), [(40, 72)], torch.tensor([1])
     features = pyramid(1, 8, 40, 72)
-    padded = [F.pad(f, (0, 64 // s, 0, 128 // s), value=3.0) for f, s in zip(features, (4, 8, 16, 32), strict=True)]
+    padded = [
+        F.pad(f, (0, 64 // s, 0, 128 // s), value=3.0)
+        for f, s in zip(features, (4, 8, 16, 32), strict=True)
+    ]
     plain, _ = domain_loss(classifier(features, sizes), domains, sizes)
     more, _ = domain_loss(classifier(padded, sizes), domains, sizes)
     torch.testing.assert_close(plain, more)

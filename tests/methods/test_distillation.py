@@ -8,7 +8,13 @@ from torch import Tensor
 from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.data import Annotations
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods.parts.distillation import CANDIDATE, View, distil, distil_masks, pseudo_labels
+from dmaskrcnn.methods.parts.distillation import (
+    CANDIDATE,
+    View,
+    distil,
+    distil_masks,
+    pseudo_labels,
+)
 
 SIZE = (64, 96)
 LOSSES = {"objectness", "rpn_box_reg", "classifier", "box_reg", "mask"}
@@ -26,18 +32,31 @@ def pair() -> tuple[Detector, Detector]:
 def look(detector: Detector, count: int = 2, seed: int = 0) -> View:
     generator = torch.Generator().manual_seed(seed)
     images = detector.normalise(
-        [torch.randint(0, 256, (3, *SIZE), dtype=torch.uint8, generator=generator) for _ in range(count)], SIZE
+        [
+            torch.randint(0, 256, (3, *SIZE), dtype=torch.uint8, generator=generator)
+            for _ in range(count)
+        ],
+        SIZE,
     )
     features = detector.features(images)
     return View(images, features, detector.rpn.outputs(images, features))
 
 
-def labels(boxes: list[list[float]], classes: list[int], crowd: list[bool] | None = None) -> Annotations:
+def labels(
+    boxes: list[list[float]], classes: list[int], crowd: list[bool] | None = None
+) -> Annotations:
     count = len(boxes)
     no = torch.zeros(count, dtype=torch.bool)
     masks = torch.zeros(count, *SIZE, dtype=torch.bool)
     crowds = torch.tensor(crowd or [False] * count, dtype=torch.bool)
-    return Annotations(torch.tensor(boxes).view(-1, 4), torch.tensor(classes, dtype=torch.int64), masks, no, crowds, no.clone())
+    return Annotations(
+        torch.tensor(boxes).view(-1, 4),
+        torch.tensor(classes, dtype=torch.int64),
+        masks,
+        no,
+        crowds,
+        no.clone(),
+    )
 
 
 SOME = [[8.0, 8, 40, 40], [50, 20, 90, 60]]
@@ -55,7 +74,8 @@ def test_gives_five_finite_losses_with_gradients_for_the_student_alone(pair):
 
 
 def test_a_student_equal_to_its_teacher_stands_at_a_minimum(pair):
-    """Regressions are 0, cross-entropies the teacher's entropies: no gradient pulls the student away."""
+    """Regressions are 0, cross-entropies the teacher's entropies: no gradient pulls the student
+    away."""
     student, _ = pair
     teacher = copy.deepcopy(student).eval()  # batch statistics in training mode would differ
     student.eval()
@@ -64,8 +84,12 @@ def test_a_student_equal_to_its_teacher_stands_at_a_minimum(pair):
     assert losses["rpn_box_reg"].item() == pytest.approx(0, abs=1e-6)
     assert losses["box_reg"].item() == pytest.approx(0, abs=1e-6)
     for name in ("objectness", "classifier", "mask"):
-        gradients = torch.autograd.grad(losses[name], list(student.roi_heads.parameters()) + list(student.rpn.parameters()),
-                                        retain_graph=True, allow_unused=True)  # fmt: skip
+        gradients = torch.autograd.grad(
+            losses[name],
+            list(student.roi_heads.parameters()) + list(student.rpn.parameters()),
+            retain_graph=True,
+            allow_unused=True,
+        )
         largest = max((float(g.abs().max()) for g in gradients if g is not None), default=0.0)
         assert largest < 1e-5, name
 
@@ -99,9 +123,12 @@ def test_class_and_objectness_terms_against_an_independent_computation(pair):
     proposals = student.rpn.propose(own.anchors, own.images.image_sizes)
     rois, _, _ = student.roi_heads.select(proposals[0], found, 5)
     p, q = (
-        d.roi_heads.box_outputs(v.features, [rois], [SIZE])[0].double().softmax(1) for d, v in ((student, own), (teacher, view))
+        d.roi_heads.box_outputs(v.features, [rois], [SIZE])[0].double().softmax(1)
+        for d, v in ((student, own), (teacher, view))
     )
-    torch.testing.assert_close(losses["classifier"].double(), -(q * p.log()).sum(1).mean(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        losses["classifier"].double(), -(q * p.log()).sum(1).mean(), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_masks_learn_the_teachers_probability_of_the_right_class(pair):
@@ -112,7 +139,10 @@ def test_masks_learn_the_teachers_probability_of_the_right_class(pair):
     logits = student.roi_heads.mask_outputs(own.features, rois, [SIZE])
     target = teacher.roi_heads.mask_outputs(view.features, rois, [SIZE]).sigmoid()
     expected = torch.stack(
-        [F.binary_cross_entropy_with_logits(logits[i, c], target[i, c]) for i, c in enumerate(classes)]
+        [
+            F.binary_cross_entropy_with_logits(logits[i, c], target[i, c])
+            for i, c in enumerate(classes)
+        ]
     ).mean()
     torch.testing.assert_close(loss, expected)
 

@@ -70,11 +70,13 @@ def test_frozen_detector_gives_the_domain_loss_alone(tiny, batch):
 
 
 def test_gate_stops_pushing_images_that_fool_the_classifier(tiny, batch):
-    """A classifier that is wrong about every image sends the features no gradient; without the gate it does."""
+    """A classifier that is wrong about every image sends the features no gradient; without the gate
+    it does."""
     norms = {}
     for gate in (True, False):
         method = method_for(tiny(grl_reverse="gated" if gate else "always"))
-        for head in method.alignment.image.heads:  # sure of the wrong domain for the target, and undecided weights elsewhere
+        # sure of the wrong domain for the target, and undecided weights elsewhere
+        for head in method.alignment.image.heads:
             torch.nn.init.zeros_(head[-1].bias)
         target_only = Batch([], batch.target)
         for head in method.alignment.image.heads:
@@ -116,7 +118,10 @@ def test_negative_images_train(tiny):
     sum(losses.values()).backward()
 
 
-@pytest.mark.parametrize(("norm", "alike", "same"), [("frozen", True, True), ("frozen", False, False), ("batch", False, True)])
+@pytest.mark.parametrize(
+    ("norm", "alike", "same"),
+    [("frozen", True, True), ("frozen", False, False), ("batch", False, True)],
+)
 def test_padding_of_both_domains(norm, alike, same):
     """A domain classifier, and BatchNorm, must not see that one domain's pictures are smaller."""
     config = DetectorConfig("resnet18", 16, 16, image_size=64, max_size=96, norm=norm)
@@ -124,6 +129,10 @@ def test_padding_of_both_domains(norm, alike, same):
     batch = Batch([sample(1, True)], [small, small])
     first, second, halves = features_of_both(Detector(("car",), config), batch, alike)
     assert (first.image_sizes, second.image_sizes) == ([(64, 96)], [(32, 32)] * 2)
-    assert [len(images.tensors) for images in (first, second)] == [len(half["0"]) for half in halves] == [1, 2]
+    assert (
+        [len(images.tensors) for images in (first, second)]
+        == [len(half["0"]) for half in halves]
+        == [1, 2]
+    )
     assert (first.tensors.shape[2:] == second.tensors.shape[2:]) == same
     assert (halves[0]["0"].shape[2:] == halves[1]["0"].shape[2:]) == same

@@ -12,16 +12,37 @@ from dmaskrcnn.training.loop import train
 
 @pytest.fixture
 def results(clear: Path, hazy: Path, tmp_path: Path):
-    """Writes a results JSON about the first two hazy images, of the source's category ids; keywords change the entries."""
+    """Writes a results JSON about the first two hazy images, of the source's category ids; keywords
+    change the entries."""
     source, target = open_dataset(clear), open_images(hazy)
     category = source.category_ids[source.classes.index("car")]
 
     def write(**changes: object) -> Path:
         entries = [
-            {"image_id": target.image_ids[0], "category_id": category, "bbox": [10, 10, 20, 15], "score": 0.9},
-            {"image_id": target.image_ids[0], "category_id": category, "bbox": [40, 10, 20, 15], "score": 0.3},
-            {"image_id": target.image_ids[1], "category_id": category, "bbox": [10, 10, 20, 15], "score": 0.1},
-            {"image_id": target.image_ids[1], "category_id": 9999, "bbox": [10, 10, 20, 15], "score": 0.99},
+            {
+                "image_id": target.image_ids[0],
+                "category_id": category,
+                "bbox": [10, 10, 20, 15],
+                "score": 0.9,
+            },
+            {
+                "image_id": target.image_ids[0],
+                "category_id": category,
+                "bbox": [40, 10, 20, 15],
+                "score": 0.3,
+            },
+            {
+                "image_id": target.image_ids[1],
+                "category_id": category,
+                "bbox": [10, 10, 20, 15],
+                "score": 0.1,
+            },
+            {
+                "image_id": target.image_ids[1],
+                "category_id": 9999,
+                "bbox": [10, 10, 20, 15],
+                "score": 0.99,
+            },
         ]
         path = tmp_path / "outside.json"
         path.write_text(json.dumps([entry | changes for entry in entries]))
@@ -82,5 +103,7 @@ def test_a_missing_file_stops_before_anything_is_written(tiny, hazy, tmp_path):
 def test_student_learns_them(tiny, hazy, results, monkeypatch):
     """They are the target's labels: the teacher's own detections are not asked for."""
     monkeypatch.setattr("dmaskrcnn.methods.teacher.pseudo_labels", None)
-    run = train(tiny(method="teacher", target=(hazy,), pseudo_labels=results(), burn_in=0.0, iterations=20))
+    run = train(
+        tiny(method="teacher", target=(hazy,), pseudo_labels=results(), burn_in=0.0, iterations=20)
+    )
     assert "loss_target_classifier" in (run / "metrics.csv").read_text()

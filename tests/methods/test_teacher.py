@@ -33,7 +33,13 @@ def test_burn_in_then_teaching(teaching, boxes):
     assert first["phase"] == "burn-in"
     assert not first.get("pseudo_labels")
     assert {k for k in second if k.startswith("loss_target_") and second[k]} == {
-        f"loss_target_{name}" for name in ("objectness", "classifier", "mask", *(("rpn_box_reg", "box_reg") if boxes else ()))
+        f"loss_target_{name}"
+        for name in (
+            "objectness",
+            "classifier",
+            "mask",
+            *(("rpn_box_reg", "box_reg") if boxes else ()),
+        )
     }
     assert second["pseudo_labels"] != ""
     assert json.loads((run / "model.json").read_text())["weights"] == "ema"
@@ -75,10 +81,19 @@ def test_burn_in_follows_from_the_start(teaching, tmp_path):
         ({"ema": 0.0}, "--ema 0 leaves --method teacher without a teacher"),
         ({"burn_in": 1.0}, "--burn-in must be in"),
         ({"pseudo_threshold": 0.0}, "--pseudo-threshold must be in"),
-        ({"method": "source", "target": (), "burn_in": 0.5}, "--burn-in has no use with --method source"),
+        (
+            {"method": "source", "target": (), "burn_in": 0.5},
+            "--burn-in has no use with --method source",
+        ),
         ({"method": "grl", "align": True}, "--align has no use with --method grl"),
-        ({"method": "oracle", "distil_boxes": True}, "--distil-boxes has no use with --method oracle"),
-        ({"method": "grl", "teacher_dehaze": "mscnn"}, "--teacher-dehaze has no use with --method grl"),
+        (
+            {"method": "oracle", "distil_boxes": True},
+            "--distil-boxes has no use with --method oracle",
+        ),
+        (
+            {"method": "grl", "teacher_dehaze": "mscnn"},
+            "--teacher-dehaze has no use with --method grl",
+        ),
         ({"target": ()}, "--method teacher needs --target"),
     ],
 )
@@ -106,7 +121,9 @@ def weak_and_strong(image: torch.Tensor, dehazer: Dehazer | None = None) -> Samp
 
 
 def test_teacher_sees_the_picture_the_student_a_harder_one():
-    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     sample = weak_and_strong(image)
     assert sample.weak is not None
     assert sample.weak.shape == sample.image.shape
@@ -116,7 +133,9 @@ def test_teacher_sees_the_picture_the_student_a_harder_one():
 
 @pytest.mark.parametrize("method", ["dark-channel", "aod-net"])
 def test_dehazing_is_for_the_teacher_alone(method: str):
-    image = torch.randint(90, 200, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        90, 200, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     plain, dehazed = weak_and_strong(image), weak_and_strong(image, Dehazer(method))
     assert plain.weak is not None
     assert dehazed.weak is not None
@@ -126,7 +145,10 @@ def test_dehazing_is_for_the_teacher_alone(method: str):
 
 
 def test_a_run_with_a_dehazing_teacher_does_not_hang_on_the_workers(teaching):
-    runs = [train(teaching(iterations=3, burn_in=0.0, teacher_dehaze="dark-channel", workers=n)) for n in (0, 1)]
+    runs = [
+        train(teaching(iterations=3, burn_in=0.0, teacher_dehaze="dark-channel", workers=n))
+        for n in (0, 1)
+    ]
     one, two = (load_checkpoint(run)["model"] for run in runs)
     assert all(torch.equal(one[k], two[k]) for k in one)
 
@@ -151,7 +173,9 @@ def watched(teaching) -> Teacher:
     return method
 
 
-@pytest.mark.parametrize(("later", "sign"), [(0.0, "almost nothing"), (60.0, "multiply"), (3.0, None)])
+@pytest.mark.parametrize(
+    ("later", "sign"), [(0.0, "almost nothing"), (60.0, "multiply"), (3.0, None)]
+)
 def test_warns_once_when_pseudo_labels_vanish_or_explode(teaching, later, sign):
     method = watched(teaching)
     said = [method.watch({"pseudo_labels": 3.0}) for _ in range(SETTLED)]

@@ -1,4 +1,5 @@
-"""The page in a browser: Chromium, driven headless. Skipped where there is none (Debian: ``apt install chromium-driver``)."""
+"""The page in a browser: Chromium, driven headless. Skipped where there is none (Debian: ``apt
+install chromium-driver``)."""
 
 from __future__ import annotations
 
@@ -17,8 +18,13 @@ from report_cases import make_comparison, write_run
 from dmaskrcnn.demo import write_scenes
 from dmaskrcnn.report import write_report
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (a development dependency)")
-FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --no-first-run"
+webdriver = pytest.importorskip(
+    "selenium.webdriver", reason="needs selenium (a development dependency)"
+)
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
+    "--disable-component-update --no-first-run"
+)
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
@@ -30,7 +36,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = write_scenes(folder / "source", 10, seed=11, size=(64, 96))
     target = write_scenes(folder / "target", 10, seed=12, labelled=False, **fog)
     test = write_scenes(folder / "test", 6, seed=13, **fog)
-    runs = [write_run(folder / "baseline-1", source, None), write_run(folder / "grl-1", source, target, 1, loss_domain=0.7)]
+    runs = [
+        write_run(folder / "baseline-1", source, None),
+        write_run(folder / "grl-1", source, target, 1, loss_domain=0.7),
+    ]
     groups = [("baseline", (runs[0],)), ("a rather long name of a method", (runs[1],))]
     return write_report(folder, runs, make_comparison(folder / "out", test, groups, published=True))
 
@@ -44,10 +53,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         pytest.skip("needs chromium and chromedriver on the path")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in (*FLAGS.split(), "--disable-dev-shm-usage", f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+    for flag in (
+        *FLAGS.split(),
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(driver, log_output=os.devnull)  # a driver that is named is not looked for in the network
+    # a driver that is named is not looked for in the network
+    service = webdriver.ChromeService(driver, log_output=os.devnull)
     try:
         started = webdriver.Chrome(options=options, service=service)
     except Exception as error:
@@ -60,8 +74,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def visit(browser: Any, written: Path) -> Callable[..., Any]:
     """Opens the page, or another one, at a size and in a theme."""
 
-    def open_page(size: tuple[int, int] = DESKTOP, theme: str = "light", page: Path = written) -> Any:
-        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
+    def open_page(
+        size: tuple[int, int] = DESKTOP, theme: str = "light", page: Path = written
+    ) -> Any:
+        metrics = {
+            "width": size[0],
+            "height": size[1],
+            "deviceScaleFactor": 1,
+            "mobile": size == PHONE,
+        }
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -75,13 +96,19 @@ def visit(browser: Any, written: Path) -> Callable[..., Any]:
 
 def run(page: Any, code: str) -> Any:
     """The value of an expression; ``$`` finds one element and ``$$`` all."""
-    tools = "const $ = (s) => document.querySelector(s), $$ = (s) => [...document.querySelectorAll(s)];"
+    tools = (
+        "const $ = (s) => document.querySelector(s), $$ = (s) => [...document.querySelectorAll(s)];"
+    )
     return page.execute_script(f"{tools} return ({code});")
 
 
 def choose(page: Any, control: str, value: str) -> None:
     """As a person does: the value, and the event that follows."""
-    run(page, f"($('#{control}').value = '{value}', $('#{control}').dispatchEvent(new Event('input', {{bubbles: true}})))")
+    run(
+        page,
+        f"($('#{control}').value = '{value}', $('#{control}').dispatchEvent(new "
+        f"Event('input', {{bubbles: true}})))",
+    )
 
 
 def visible(page: Any) -> int:
@@ -94,11 +121,20 @@ def test_nothing_is_fetched_and_nothing_fails(visit: Callable[..., Any]):
     run(page, "$('#grid .panel:last-child').click()")
     assert page.get_log("browser") == []  # no error, no warning, nothing blocked
     events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    urls = [
+        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    ]
     assert urls  # the log works: it has the page itself
     assert {url.split(":")[0] for url in urls} <= {"file", "data"}
     assert len([url for url in urls if url.startswith("file")]) == 1
-    assert run(page, "performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length") == 0
+    assert (
+        run(
+            page,
+            "performance.getEntriesByType('resource').filter((e) => "
+            "!e.name.startsWith('data:')).length",
+        )
+        == 0
+    )
 
 
 def test_fetching_is_forbidden(visit: Callable[..., Any]):
@@ -122,7 +158,8 @@ def test_fetching_is_forbidden(visit: Callable[..., Any]):
         page.set_script_timeout(20)
         code = """const done = arguments[1], image = new Image();
             image.onload = () => done('image loaded');
-            image.onerror = () => fetch(arguments[0] + 'fetch').then(() => done('fetched'), () => done('blocked'));
+            image.onerror = () => fetch(arguments[0] + 'fetch')
+                .then(() => done('fetched'), () => done('blocked'));
             image.src = arguments[0] + 'image';"""
         assert page.execute_async_script(code, url) == "blocked"
         server.shutdown()
@@ -137,7 +174,9 @@ def test_threshold_moves_the_number_of_objects(visit: Callable[..., Any]):
         choose(page, "threshold", threshold)
         counts.append(visible(page))
         assert run(page, "$('#score').value") == f"{float(threshold):.2f}"
-        shown = run(page, "$$('#grid .caption span:last-child').map((e) => parseInt(e.textContent) || 0)")
+        shown = run(
+            page, "$$('#grid .caption span:last-child').map((e) => parseInt(e.textContent) || 0)"
+        )
         assert sum(shown) == counts[-1]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[1] > counts[3]
@@ -150,7 +189,12 @@ def test_dehazing_changes_pictures_and_objects(visit: Callable[..., Any]):
     panels = "$$('#grid .row:first-child img').map((e) => e.src)"
     titles = "$$('#grid .row:first-child .caption span:first-child').map((e) => e.textContent)"
     before, objects = run(page, panels), run(page, "$('#grid').innerHTML.length")
-    assert run(page, titles) == ["input", "dehazed: MSCNN", "baseline", "a rather long name of a method"]
+    assert run(page, titles) == [
+        "input",
+        "dehazed: MSCNN",
+        "baseline",
+        "a rather long name of a method",
+    ]
     assert before[0] != before[1] == before[2] == before[3]
     choose(page, "dehaze", "none")
     after = run(page, panels)
@@ -164,7 +208,9 @@ def test_another_run(visit: Callable[..., Any]):
     page = visit()
     assert run(page, "[$('#left').value, $('#right').value]") == ["0", "1"]
     choose(page, "right", "0")
-    titles = run(page, "$$('#grid .row:first-child .caption span:first-child').map((e) => e.textContent)")
+    titles = run(
+        page, "$$('#grid .row:first-child .caption span:first-child').map((e) => e.textContent)"
+    )
     assert titles[2:] == ["baseline", "baseline"]
 
 
@@ -190,9 +236,12 @@ def test_enlarging(visit: Callable[..., Any]):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_theme(visit: Callable[..., Any], theme: str):
-    """The system's at first, the other one after a click: of the page, and of what is drawn in the figures."""
+    """The system's at first, the other one after a click: of the page, and of what is drawn in the
+    figures."""
     page = visit(theme=theme)
-    colours = "[getComputedStyle(document.body).backgroundColor, getComputedStyle($('figure text')).fill]"
+    colours = (
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle($('figure text')).fill]"
+    )
 
     def is_dark(paper: str) -> bool:
         return sum(map(int, paper[4:-1].split(","))) < 200
@@ -223,15 +272,19 @@ def test_it_fits_the_screen(visit: Callable[..., Any], size: tuple[int, int]):
     assert run(page, "document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     # Nothing sticks out but what scrolls or is meant to be cut.
     sticking = """$$('body *').filter((e) => e.getBoundingClientRect().right > innerWidth + 1
-        && !e.closest('.panels, .scroll, pre, dialog, defs')).map((e) => e.outerHTML.slice(0, 80))"""
+        && !e.closest('.panels, .scroll, pre, dialog, defs'))
+        .map((e) => e.outerHTML.slice(0, 80))"""
     assert run(page, sticking) == []
-    assert run(page, "$('.scroll').scrollWidth <= $('.scroll').clientWidth + 1")  # the table needs no scrolling at these sizes
+    # the table needs no scrolling at these sizes
+    assert run(page, "$('.scroll').scrollWidth <= $('.scroll').clientWidth + 1")
     letters = run(page, "$$('figure text').map((e) => e.getBoundingClientRect().height)")
     assert min(letters) >= 10
     tags = run(page, "$$('#grid svg text').map((e) => e.getBoundingClientRect().height)")
     assert tags
     assert min(tags) >= 10
-    assert run(page, "getComputedStyle($('.scores thead')).display") == ("none" if size == PHONE else "table-header-group")
+    assert run(page, "getComputedStyle($('.scores thead')).display") == (
+        "none" if size == PHONE else "table-header-group"
+    )
 
 
 def test_page_without_pictures(visit: Callable[..., Any], tmp_path: Path, written: Path):

@@ -78,20 +78,32 @@ def runs(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> l
     source, target = scenes["source"], scenes["target"]
     return [
         write_run(folder / "baseline-1", source, None),
-        write_run(folder / "grl-1", source, target, seed=1, loss_domain=0.7, domain_accuracy=0.5, pseudo_labels=3.0),
+        write_run(
+            folder / "grl-1",
+            source,
+            target,
+            seed=1,
+            loss_domain=0.7,
+            domain_accuracy=0.5,
+            pseudo_labels=3.0,
+        ),
         write_run(folder / "grl-2", source, target, seed=2, loss_domain=0.7, domain_accuracy=0.5),
     ]
 
 
 @pytest.fixture(scope="module")
-def whole(runs: list[Path], scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(
+    runs: list[Path], scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The page of a comparison that has everything."""
     folder = tmp_path_factory.mktemp("comparison")
     groups = [("baseline", (runs[0],)), ("grl", (runs[1], runs[2]))]
-    return write_report(folder, runs, make_comparison(folder, scenes["test"], groups, published=True))
+    return write_report(
+        folder, runs, make_comparison(folder, scenes["test"], groups, published=True)
+    )
 
 
-# --- the whole page -------------------------------------------------------------------------------------------------------
+# --- the whole page -------------------------------------------------------------------------------
 
 
 def test_all_sections_in_order(whole: Path):
@@ -107,7 +119,13 @@ def test_all_sections_in_order(whole: Path):
     assert "A note with < in it." in text
     assert "resamples of the images and seeds" in text
     assert "12 clear source images and 12 hazy target images" in text
-    for said in ("detection loss", "domain loss", "domain accuracy", "pseudo-labels per hazy image", "learning rate"):
+    for said in (
+        "detection loss",
+        "domain loss",
+        "domain accuracy",
+        "pseudo-labels per hazy image",
+        "learning rate",
+    ):
         assert said in text
     assert "mean score of the pseudo-labels" not in text  # no run has that column
     for said in (
@@ -125,14 +143,29 @@ def test_all_sections_in_order(whole: Path):
 
 def test_nothing_to_fetch(whole: Path):
     page = Page(whole)
-    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        meta["content"]
+        for meta in page.all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    )
     script = page.source.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy is not None
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert f"script-src 'sha256-{digest}'" in policy
-    assert {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "base", "form", "img"} == set()
-    assert set(re.findall(r"https?://[^\"' ]+", page.source)) <= {"http://www.w3.org/1999/xlink", "http://www.w3.org/2000/svg"}
+    assert {tag for tag, _ in page.tags} & {
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "img",
+    } == set()
+    assert set(re.findall(r"https?://[^\"' ]+", page.source)) <= {
+        "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/2000/svg",
+    }
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page.source))
     assert all(a["xlink:href"].startswith("#") for a in page.all("use") if a["xlink:href"])
     assert "@import" not in page.source
@@ -159,14 +192,21 @@ def test_legends_name_series_that_exist(whole: Path):
     page = Page(whole)
     keys = {button["data-key"] for button in page.all("button") if "data-key" in button}
     assert keys == {*(f"series-row{i}" for i in range(4)), "series-method0", "series-method1"}
-    assert keys == {attributes["data-series"] for _, attributes in page.tags if "data-series" in attributes}
+    assert keys == {
+        attributes["data-series"] for _, attributes in page.tags if "data-series" in attributes
+    }
 
 
 def test_pictures(whole: Path):
     data = Page(whole).data
     assert len(data["pictures"]) == 6
     assert data["methods"] == ["baseline", "grl"]
-    assert [(row["method"], row["dehaze"]) for row in data["rows"]] == [(0, "none"), (1, "none"), (0, "mscnn"), (1, "mscnn")]
+    assert [(row["method"], row["dehaze"]) for row in data["rows"]] == [
+        (0, "none"),
+        (1, "none"),
+        (0, "mscnn"),
+        (1, "mscnn"),
+    ]
     assert any(picture["truth"] for picture in data["pictures"])
     for number, picture in enumerate(data["pictures"]):
         assert (picture["width"], picture["height"]) == (96, 64)
@@ -180,7 +220,7 @@ def test_pictures(whole: Path):
                 assert len(one["b"]) == 4
 
 
-# --- what is found --------------------------------------------------------------------------------------------------------
+# --- what is found --------------------------------------------------------------------------------
 
 
 def scored(value: float, low: float, high: float, noise: np.ndarray, **objects: int) -> Scores:
@@ -189,20 +229,47 @@ def scored(value: float, low: float, high: float, noise: np.ndarray, **objects: 
     return Scores(metrics, objects or {"car": 80}, 10, len(noise), 0, "the same")
 
 
-def comparison_of(*values: float, spread: float = 0.01, published: float | None = None, **objects: int) -> Comparison:
+def comparison_of(
+    *values: float, spread: float = 0.01, published: float | None = None, **objects: int
+) -> Comparison:
     rows = []
     for number, value in enumerate(values):
         noise = np.random.default_rng(number).normal(size=200) * spread
-        scores = scored(value, value - spread, value + spread, noise - noise.mean() if len(noise) else noise, **objects)
-        rows.append(Row(f"row {number}", (Path(f"{number}"),), "none", (Path("gone"),), scores, 0.1, published))
+        scores = scored(
+            value,
+            value - spread,
+            value + spread,
+            noise - noise.mean() if len(noise) else noise,
+            **objects,
+        )
+        rows.append(
+            Row(
+                f"row {number}",
+                (Path(f"{number}"),),
+                "none",
+                (Path("gone"),),
+                scores,
+                0.1,
+                published,
+            )
+        )
     return Comparison(tuple(rows), (Path("gone"),), {}, Path("out"))
 
 
 @pytest.mark.parametrize(
     ("values", "spread", "said"),
     [
-        ((0.3, 0.32, 0.4), 0.01, "row 2 beats row 0: AP50 of car 30.0 → 40.0 %, a difference of +10.0 points [+"),
-        ((0.4, 0.3), 0.01, "Nothing beats row 0, row 1 is worse: AP50 of car 40.0 → 30.0 %, a difference of −10.0 points [−"),
+        (
+            (0.3, 0.32, 0.4),
+            0.01,
+            "row 2 beats row 0: AP50 of car 30.0 → 40.0 %, a difference of +10.0 points [+",
+        ),
+        (
+            (0.4, 0.3),
+            0.01,
+            "Nothing beats row 0, row 1 is worse: AP50 of car 40.0 → 30.0 %, a "
+            "difference of −10.0 points [−",
+        ),
         ((0.4, 0.2, 0.3), 0.01, "Nothing beats row 0, the closest is row 2: "),
         ((0.3, 0.31), 0.05, "No difference is shown between row 1 and row 0: "),
         ((0.3,), 0.01, "row 0: AP50 of car 30.0 % [29.0, 31.0] on 10 test images."),
@@ -213,24 +280,38 @@ def test_headline(values: tuple[float, ...], spread: float, said: str):
     assert found.startswith(said)
     if len(values) > 1:
         contains = "No difference" in said
-        assert found.endswith(f"; the 95 % interval {'contains' if contains else 'does not contain'} 0.")
+        assert found.endswith(
+            f"; the 95 % interval {'contains' if contains else 'does not contain'} 0."
+        )
 
 
 def test_headline_without_interval():
     comparison = comparison_of(0.3, 0.4)
     rows = [
-        Row(r.name, r.runs, r.dehaze, r.predictions, scored(0.3 + 0.1 * i, np.nan, np.nan, np.empty(0)), 0.1)
+        Row(
+            r.name,
+            r.runs,
+            r.dehaze,
+            r.predictions,
+            scored(0.3 + 0.1 * i, np.nan, np.nan, np.empty(0)),
+            0.1,
+        )
         for i, r in enumerate(comparison.rows)
     ]
     found = headline(gather([], Comparison(tuple(rows), comparison.data, {}, comparison.out)))
-    assert found == "row 1 against row 0: AP50 of car 30.0 → 40.0 %, a difference of +10.0 points, without an interval."
+    assert (
+        found
+        == "row 1 against row 0: AP50 of car 30.0 → 40.0 %, a difference of +10.0 points, without "
+        "an interval."
+    )
 
 
 @pytest.mark.parametrize(
     ("objects", "published", "metric"),
     [
         ({"car": 400, "person": 90}, None, "voc/AP50"),
-        ({"car": 400, "person": 9}, None, "voc/AP50/car"),  # the mean would be half a class of nine objects
+        # the mean would be half a class of nine objects
+        ({"car": 400, "person": 9}, None, "voc/AP50/car"),
         ({"car": 20, "person": 9}, None, "voc/AP50"),
         ({"car": 400, "bus": 0}, None, "voc/AP50"),
         ({"car": 400, "person": 90}, 0.61, "legacy/mAP"),
@@ -259,10 +340,12 @@ def test_curves_need_one_prediction_per_image():
         precision_curves(truth, found[:-1])
 
 
-# --- whatever there is ----------------------------------------------------------------------------------------------------
+# --- whatever there is ----------------------------------------------------------------------------
 
 
-def test_one_run_without_test_data(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_one_run_without_test_data(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     run = Path(shutil.copytree(runs[1], tmp_path / "grl-1"))
     main(["report", str(run), "--device", "cpu"])
     assert capsys.readouterr().out == f"{run / 'report.html'}\n"
@@ -284,21 +367,29 @@ def test_runs_are_scored_on_data(runs: list[Path], scenes: dict[str, Path], tmp_
 
 
 def test_results_of_any_detector(scenes: dict[str, Path], tmp_path: Path):
-    files = [write_predictions(tmp_path / f"{name}.json", scenes["test"], 1, share) for name, share in (("a", 0.3), ("b", 1.0))]
+    files = [
+        write_predictions(tmp_path / f"{name}.json", scenes["test"], 1, share)
+        for name, share in (("a", 0.3), ("b", 1.0))
+    ]
     page = Page(write_report(tmp_path / "page.html", files, data=(scenes["test"],)))
     assert page.sections == ["scores", "intervals", "curves", "pictures", "provenance"]
     assert "b beats a: " in page.text
 
 
-def test_comparison_whose_test_set_is_gone(scenes: dict[str, Path], runs: list[Path], tmp_path: Path):
+def test_comparison_whose_test_set_is_gone(
+    scenes: dict[str, Path], runs: list[Path], tmp_path: Path
+):
     data = Path(shutil.copytree(scenes["test"], tmp_path / "test"))
-    comparison = make_comparison(tmp_path / "out", data, [("baseline", (runs[0],)), ("grl", (runs[1],))])
+    comparison = make_comparison(
+        tmp_path / "out", data, [("baseline", (runs[0],)), ("grl", (runs[1],))]
+    )
     save_comparison(comparison)
     shutil.rmtree(data)
     main(["report", str(tmp_path / "out")])
     page = Page(tmp_path / "out" / "report.html")
     assert page.sections == [name for name in SECTIONS if name != "curves"]
-    assert [row["dehaze"] for row in page.data["rows"]] == ["none", "none"]  # detected anew, in the target
+    # detected anew, in the target
+    assert [row["dehaze"] for row in page.data["rows"]] == ["none", "none"]
 
 
 def test_run_without_a_detector(runs: list[Path], tmp_path: Path):
@@ -330,7 +421,9 @@ def test_names_from_files_are_text(runs: list[Path], scenes: dict[str, Path], tm
     data = tmp_path / "test"
     shutil.copytree(scenes["test"], data)
     text = (data / "annotations.json").read_text()
-    (data / "annotations.json").write_text(text.replace('"person"', json.dumps("</script><i>person")))
+    (data / "annotations.json").write_text(
+        text.replace('"person"', json.dumps("</script><i>person"))
+    )
     (data / "images" / "000000.png").rename(data / "images" / "<u>.png")
     text = (data / "annotations.json").read_text()
     (data / "annotations.json").write_text(text.replace("000000.png", "<u>.png"))
@@ -343,7 +436,7 @@ def test_names_from_files_are_text(runs: list[Path], scenes: dict[str, Path], tm
     assert page.data["pictures"][0]["name"] == "<u>.png"
 
 
-# --- bad input ------------------------------------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -359,7 +452,9 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
-def test_bad_input(runs: list[Path], scenes: dict[str, Path], tmp_path: Path, fails: Callable[..., str]):
+def test_bad_input(
+    runs: list[Path], scenes: dict[str, Path], tmp_path: Path, fails: Callable[..., str]
+):
     out = tmp_path / "new" / "page.html"
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("text")
@@ -377,8 +472,14 @@ def test_bad_input(runs: list[Path], scenes: dict[str, Path], tmp_path: Path, fa
         ((tmp_path / "empty", "--out", out), "empty: holds no metrics.csv"),
         ((tmp_path / "letters", "--out", out), "metrics.csv: not a readable metrics.csv"),
         ((tmp_path / "headless", "--out", out), "metrics.csv: has rows without an iteration"),
-        ((tmp_path / "text.txt", "--out", out, *test), "text.txt: is neither a run folder nor a COCO results JSON"),
-        ((predictions, "--out", out), "found.json: is a results JSON, which shows nothing without its test set; give --data"),
+        (
+            (tmp_path / "text.txt", "--out", out, *test),
+            "text.txt: is neither a run folder nor a COCO results JSON",
+        ),
+        (
+            (predictions, "--out", out),
+            "found.json: is a results JSON, which shows nothing without its test set; give --data",
+        ),
         ((tmp_path / "old", "--out", out), "comparison.json: not a readable comparison"),
         ((runs[0], tmp_path / "old", "--out", out), "old: a comparison is reported alone"),
         ((runs[0], "--out", out, "--data", scenes["target"]), "holds images but no labels"),
@@ -387,7 +488,10 @@ def test_bad_input(runs: list[Path], scenes: dict[str, Path], tmp_path: Path, fa
         ((runs[0], "--out", out, "--source", tmp_path / "empty"), "empty: no picture in it"),
         ((runs[0], "--out", out, "--device", "gpu"), "--device gpu: not available here"),
         ((runs[0], "--out", tmp_path / "text.txt" / "page.html"), "text.txt: cannot be written"),
-        ((runs[0], "--out", tmp_path / "text.txt"), "text.txt: is no report of this program, and is not overwritten"),
+        (
+            (runs[0], "--out", tmp_path / "text.txt"),
+            "text.txt: is no report of this program, and is not overwritten",
+        ),
     ]
     for arguments, said in cases:
         assert said in fails(*arguments)

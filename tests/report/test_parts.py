@@ -55,8 +55,12 @@ def test_simplified_outline_stays_close():
     fewer = simplify(ring, 0.5)
     assert 8 < len(fewer) < 80
     start, end = fewer[None], np.roll(fewer, -1, axis=0)[None]
-    along = np.clip(((ring[:, None] - start) * (end - start)).sum(2) / ((end - start) ** 2).sum(2), 0, 1)
-    distance = np.linalg.norm(start + along[..., None] * (end - start) - ring[:, None], axis=2).min(1)
+    along = np.clip(
+        ((ring[:, None] - start) * (end - start)).sum(2) / ((end - start) ** 2).sum(2), 0, 1
+    )
+    distance = np.linalg.norm(start + along[..., None] * (end - start) - ring[:, None], axis=2).min(
+        1
+    )
     assert distance.max() <= 0.5 + 1e-9
 
 
@@ -81,9 +85,12 @@ def test_pooled_features_leave_padding_out(tmp_path: Path):
     with torch.no_grad():
         maps = detector.features(detector.normalise([data.load(2).image]))
     shown = [
-        maps[level][0, :, : 64 // stride, : -(-80 // stride)] for level, stride in zip("0123", (4, 8, 16, 32), strict=True)
+        maps[level][0, :, : 64 // stride, : -(-80 // stride)]
+        for level, stride in zip("0123", (4, 8, 16, 32), strict=True)
     ]
-    np.testing.assert_allclose(found[1], torch.cat([m.mean((1, 2)) for m in shown]).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(
+        found[1], torch.cat([m.mean((1, 2)) for m in shown]).numpy(), rtol=1e-5
+    )
 
 
 def test_spread_out():
@@ -95,7 +102,10 @@ def test_spread_out():
 def test_figure_with_an_awkward_name():
     name = '$a_1$ <b>&"quoted"</b> --> 雾'
     figure = render(
-        lambda axes: axes.plot([0, 1], [1, 2], color=series_colour(9)) and axes.text(0, 1, name, color=INK), "a &amp; b"
+        lambda axes: (
+            axes.plot([0, 1], [1, 2], color=series_colour(9)) and axes.text(0, 1, name, color=INK)
+        ),
+        "a &amp; b",
     )
     assert "<b>" not in figure
     assert "$a_1$ &lt;b&gt;&amp;" in figure

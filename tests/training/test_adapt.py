@@ -13,8 +13,23 @@ from dmaskrcnn.training.loop import train
 
 
 def test_adapt_trains_the_favoured_method(clear, hazy, tmp_path, capsys):
-    main(["adapt", "--source", str(clear), "--target", str(hazy), "--preset", "demo", "--iterations", "2", "--device", "cpu",
-          "--out", str(tmp_path)])  # fmt: skip
+    main(
+        [
+            "adapt",
+            "--source",
+            str(clear),
+            "--target",
+            str(hazy),
+            "--preset",
+            "demo",
+            "--iterations",
+            "2",
+            "--device",
+            "cpu",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     out, err = capsys.readouterr()
     run = tmp_path / "adapt-1"
     assert out.strip().endswith(str(run))
@@ -33,7 +48,19 @@ def test_preset_follows_the_hardware(clear, hazy, tmp_path, monkeypatch):
 
 def test_bad_input_is_told_in_one_line(tmp_path, hazy, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["adapt", "--source", str(tmp_path / "none.json"), "--target", str(hazy), "--preset", "demo", "--device", "cpu"])
+        main(
+            [
+                "adapt",
+                "--source",
+                str(tmp_path / "none.json"),
+                "--target",
+                str(hazy),
+                "--preset",
+                "demo",
+                "--device",
+                "cpu",
+            ]
+        )
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "none.json" in line
@@ -51,7 +78,14 @@ def test_oracle_reads_the_targets_labels_and_no_other_method_does(tiny, clear, h
     monkeypatch.setattr(Batches, "__getitem__", look)
     for method in ("oracle", "teacher", "grl"):
         seen[method] = []
-        train(tiny(method=method, target=(clear,), iterations=2, **({"burn_in": 0.0} if method == "teacher" else {})))
+        train(
+            tiny(
+                method=method,
+                target=(clear,),
+                iterations=2,
+                **({"burn_in": 0.0} if method == "teacher" else {}),
+            )
+        )
     assert all(seen["oracle"])
     assert seen["oracle"]
     assert not any(seen["teacher"] + seen["grl"])

@@ -67,7 +67,9 @@ class TestCheckpoint:
         with pytest.raises(UserError, match=r"holds no last\.pt"):
             load_checkpoint(tmp_path)
 
-    @pytest.mark.parametrize("kind", ["text", "empty", "pickle", "zip of a pickle", "cut", "list", "tensors only"])
+    @pytest.mark.parametrize(
+        "kind", ["text", "empty", "pickle", "zip of a pickle", "cut", "list", "tensors only"]
+    )
     def test_damaged_or_foreign(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
         monkeypatch.chdir(tmp_path)
         path = tmp_path / "last.pt"

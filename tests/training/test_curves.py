@@ -9,7 +9,9 @@ from dmaskrcnn.training.curves import plot_curves
 
 @pytest.mark.parametrize("domain", [True, False])
 def test_curves_of_runs_with_and_without_a_domain_loss(tmp_path: Path, domain: bool):
-    (tmp_path / "a.csv").write_text("iteration,phase,lr,loss_mask,loss_classifier\n20,train,0.1,1,2\n40,fine,0.01,0.5,1\n")
+    (tmp_path / "a.csv").write_text(
+        "iteration,phase,lr,loss_mask,loss_classifier\n20,train,0.1,1,2\n40,fine,0.01,0.5,1\n"
+    )
     files = {"source": tmp_path / "a.csv"}
     if domain:  # the first phase has no detection loss
         (tmp_path / "b.csv").write_text(
@@ -30,4 +32,8 @@ def test_a_run_without_rows(tmp_path: Path):
 def test_detection_loss_is_that_of_detection_alone():
     row = {"loss_mask": 1.0, "loss_box_reg": 2.0, "loss_target_mask": 4.0, "loss": 99.0, "lr": 0.1}
     row |= {"loss_domain": 8.0, "loss_domain_instance": 16.0, "loss_consistency": 32.0}
-    assert (metric_value(row, "loss"), metric_value(row, "loss_target"), metric_value(row, "lr")) == (3.0, 4.0, 0.1)
+    assert (
+        metric_value(row, "loss"),
+        metric_value(row, "loss_target"),
+        metric_value(row, "lr"),
+    ) == (3.0, 4.0, 0.1)

@@ -103,18 +103,27 @@ class TestRun:
         first, second = train(tiny(seed=3)), train(tiny(seed=3, workers=1))
         assert_same_bits(first, second)
         third = train(tiny(seed=4))
-        assert not torch.equal(weights(first)["detector.backbone.fpn.inner_blocks.0.0.weight"],
-                               weights(third)["detector.backbone.fpn.inner_blocks.0.0.weight"])  # fmt: skip
+        assert not torch.equal(
+            weights(first)["detector.backbone.fpn.inner_blocks.0.0.weight"],
+            weights(third)["detector.backbone.fpn.inner_blocks.0.0.weight"],
+        )
 
     def test_phases_train_what_they_say(self, tiny: Make):
-        """Of fifteen iterations one trains the classifier alone, ten everything, four everything at a tenth of the rate."""
+        """Of fifteen iterations one trains the classifier alone, ten everything, four everything at
+        a tenth of the rate."""
         first, whole = (load_checkpoint(train(tiny(iterations=n))) for n in (1, 15))
         start = {k: v for k, v in first["ema"].items() if "running" not in k and "batches" not in k}
         assert all(torch.equal(v, first["model"][f"detector.{k}"]) for k, v in start.items())
-        moved = {k.split(".")[0] for k, v in whole["model"].items() if not torch.equal(v, first["model"][k])}
+        moved = {
+            k.split(".")[0]
+            for k, v in whole["model"].items()
+            if not torch.equal(v, first["model"][k])
+        }
         assert moved == {"detector", "alignment"}
         assert (first["detector_steps"], whole["detector_steps"]) == (0, 14)
-        assert [g["lr"] / g["base_lr"] for g in whole["optimizer"]["param_groups"]] == pytest.approx([0.1] * 4)
+        assert [
+            g["lr"] / g["base_lr"] for g in whole["optimizer"]["param_groups"]
+        ] == pytest.approx([0.1] * 4)
 
     def test_accumulation_and_ratio(self, tiny: Make):
         run = train(tiny(batch=4, target_batch=2, accumulate=2, iterations=2))
@@ -138,7 +147,9 @@ def test_target_annotations_change_no_bit(tiny: Make, tmp_path: Path):
     """The same hazy images with annotations, with other annotations, and with none."""
     runs = []
     for kind in ("with", "changed", "without"):
-        folder = write_scenes(tmp_path / kind / "hazy", 5, seed=7, size=(64, 96), visibility=(40, 80))
+        folder = write_scenes(
+            tmp_path / kind / "hazy", 5, seed=7, size=(64, 96), visibility=(40, 80)
+        )
         if kind == "changed":
             (folder / "annotations.json").write_text('{"images": [], "annotations": "leak"}')
         elif kind == "without":
@@ -148,9 +159,23 @@ def test_target_annotations_change_no_bit(tiny: Make, tmp_path: Path):
     assert_same_bits(runs[0], runs[2])
 
 
-def test_one_command_trains_scores_and_draws(clear: Path, hazy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    options = "--preset demo --iterations 2 --batch 2 --image-size 64 --max-size 96 --fpn-channels 16 --workers 0 --device cpu"
-    paths = ["--source", str(clear), "--target", str(hazy), "--test", str(clear), "--out", str(tmp_path)]
+def test_one_command_trains_scores_and_draws(
+    clear: Path, hazy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = (
+        "--preset demo --iterations 2 --batch 2 --image-size 64 --max-size 96 "
+        "--fpn-channels 16 --workers 0 --device cpu"
+    )
+    paths = [
+        "--source",
+        str(clear),
+        "--target",
+        str(hazy),
+        "--test",
+        str(clear),
+        "--out",
+        str(tmp_path),
+    ]
     main(["train", *options.split(), *paths])
     out = capsys.readouterr().out
     run = Path(out.strip().splitlines()[-1])
@@ -163,7 +188,9 @@ def test_one_command_trains_scores_and_draws(clear: Path, hazy: Path, tmp_path: 
 
 class TestInterruption:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_signal_saves_and_resume_is_bit_exact(self, tiny: Make, monkeypatch: pytest.MonkeyPatch, number: int):
+    def test_signal_saves_and_resume_is_bit_exact(
+        self, tiny: Make, monkeypatch: pytest.MonkeyPatch, number: int
+    ):
         unbroken = train(tiny(iterations=12, name="unbroken"))
         load = Batches.__getitem__
 
@@ -181,17 +208,30 @@ class TestInterruption:
         assert load_checkpoint(broken)["iteration"] == 9
         resume(broken)
         assert_same_bits(unbroken, broken)
-        assert [{**r, "seconds": 0} for r in rows(unbroken)] == [{**r, "seconds": 0} for r in rows(broken)]
+        assert [{**r, "seconds": 0} for r in rows(unbroken)] == [
+            {**r, "seconds": 0} for r in rows(broken)
+        ]
 
     def test_kill_9_loses_only_what_came_after_the_checkpoint(self, tiny: Make, tmp_path: Path):
         unbroken = train(tiny(iterations=14, name="unbroken"))
         config = tiny(iterations=14, name="broken", checkpoint_minutes=0.01)
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
-        command = [sys.executable, "-m", "dmaskrcnn", "train", "--config", str(tmp_path / "config.yaml")]
+        command = [
+            sys.executable,
+            "-m",
+            "dmaskrcnn",
+            "train",
+            "--config",
+            str(tmp_path / "config.yaml"),
+        ]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         broken = unbroken.parent / "broken-1"
         deadline = time.monotonic() + 120
-        while not (broken / "last.pt").exists() and time.monotonic() < deadline and process.poll() is None:
+        while (
+            not (broken / "last.pt").exists()
+            and time.monotonic() < deadline
+            and process.poll() is None
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -204,12 +244,23 @@ class TestInterruption:
         """As a terminal, systemd or a queue sends it: to the processes that load images, too."""
         config = tiny(iterations=40, name="stopped", workers=1)
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
-        command = [sys.executable, "-m", "dmaskrcnn", "train", "--config", str(tmp_path / "config.yaml")]
+        command = [
+            sys.executable,
+            "-m",
+            "dmaskrcnn",
+            "train",
+            "--config",
+            str(tmp_path / "config.yaml"),
+        ]
         log = tmp_path / "log"
         with log.open("w") as stderr:
             process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
         deadline = time.monotonic() + 120
-        while "iteration 2" not in log.read_text() and time.monotonic() < deadline and process.poll() is None:
+        while (
+            "iteration 2" not in log.read_text()
+            and time.monotonic() < deadline
+            and process.poll() is None
+        ):
             time.sleep(0.02)
         os.killpg(process.pid, number)
         assert process.wait(timeout=60) == 128 + number, log.read_text()
@@ -217,7 +268,9 @@ class TestInterruption:
         assert load_checkpoint(Path(config.out) / "stopped-1")["iteration"] > 0
 
     def test_resume_refuses_other_data(self, clear: Path, tiny: Make, tmp_path: Path):
-        hazy = write_scenes(tmp_path / "hazy", 3, seed=5, size=(64, 96), visibility=(40, 80), labelled=False)
+        hazy = write_scenes(
+            tmp_path / "hazy", 3, seed=5, size=(64, 96), visibility=(40, 80), labelled=False
+        )
         run = train(tiny(target=(hazy,), iterations=1))
         next((hazy / "images").iterdir()).unlink()
         with pytest.raises(UserError, match="changed since this run began"):
@@ -226,7 +279,8 @@ class TestInterruption:
 
 class TestDivergence:
     def test_guard_stops_in_time_and_keeps_the_checkpoint(self, tiny: Make):
-        """Without the gate and with a large lambda the original's classifier diverges: provoked here on purpose."""
+        """Without the gate and with a large lambda the original's classifier diverges: provoked
+        here on purpose."""
         config = tiny(
             iterations=300,
             classifier="paper",
@@ -253,11 +307,15 @@ class TestDivergence:
             return losses | {"loss_domain": losses["loss_domain"] * float("nan")}, logs
 
         monkeypatch.setattr(GRL, "forward", poisoned)
-        with pytest.raises(UserError, match=r"loss_domain.* not finite; images of this batch: .*\.png, .*\.png"):
+        with pytest.raises(
+            UserError, match=r"loss_domain.* not finite; images of this batch: .*\.png, .*\.png"
+        ):
             train(tiny())
 
 
-def test_same_images_in_source_and_target_warn(clear: Path, tiny: Make, capsys: pytest.CaptureFixture[str]):
+def test_same_images_in_source_and_target_warn(
+    clear: Path, tiny: Make, capsys: pytest.CaptureFixture[str]
+):
     train(tiny(target=(clear,), iterations=1))
     assert "warning: --source and --target share images" in capsys.readouterr().err
 
@@ -272,10 +330,13 @@ def test_ln2_is_explained_once(tiny: Make, capsys: pytest.CaptureFixture[str]):
 def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     """Real torchrun, the same global batch, pictures of different shapes.
 
-    One step of the classifier and one of everything: the momenta of SGD are then the gradients themselves, and compared, too.
-    More steps would compare luck: a rounding error flips a near tie among proposals, and other RoIs are sampled from there on.
+    One step of the classifier and one of everything: the momenta of SGD are then the gradients
+    themselves, and compared, too. More steps would compare luck: a rounding error flips a near tie
+    among proposals, and other RoIs are sampled from there on.
     """
-    wide = write_scenes(tmp_path / "wide", 4, seed=9, size=(64, 120), visibility=(40, 80), labelled=False)
+    wide = write_scenes(
+        tmp_path / "wide", 4, seed=9, size=(64, 120), visibility=(40, 80), labelled=False
+    )
     options = {
         "iterations": 2,
         "batch": 4,
@@ -291,18 +352,36 @@ def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     one = train(tiny(name="one", **shared))
     config = tiny(name="two", **shared)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--standalone",
+    ]
     command = [*torchrun, "-m", "dmaskrcnn", "train", "--config", str(tmp_path / "config.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert [p.name for p in config.out.iterdir()].count("two-1") == 1  # one writer
     assert not (config.out / "two-2").exists()
     assert done.stdout.strip().endswith("two-1")
     first, second = weights(one), weights(config.out / "two-1")
     errors = {
-        k: float((v - second[k]).abs().max() / v.abs().max().clamp(min=1e-6)) for k, v in first.items() if v.is_floating_point()
+        k: float((v - second[k]).abs().max() / v.abs().max().clamp(min=1e-6))
+        for k, v in first.items()
+        if v.is_floating_point()
     }
     assert max(errors.values()) < 1e-4, sorted(errors.items(), key=lambda e: -e[1])[:5]
     moved = weights(base)
     key = "detector.backbone.fpn.layer_blocks.0.0.weight"
-    assert (first[key] - moved[f"ema.{key.removeprefix('detector.')}"]).abs().max() > 1e-4  # the tolerance means something
+    # the tolerance means something
+    assert (first[key] - moved[f"ema.{key.removeprefix('detector.')}"]).abs().max() > 1e-4

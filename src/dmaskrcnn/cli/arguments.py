@@ -1,4 +1,5 @@
-"""From the words on the command line to a verb: tyro's parsing with errors of one line, and flags from a YAML file."""
+"""From the words on the command line to a verb: tyro's parsing with errors of one line, and flags
+from a YAML file."""
 
 from __future__ import annotations
 
@@ -30,18 +31,32 @@ def parse(verbs: object, arguments: list[str], program: str, description: str) -
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            return tyro.cli(verbs, args=arguments, prog=program, description=description, config=(tyro.conf.DisallowNone,))  # type: ignore[call-overload]
+            return tyro.cli(
+                verbs,
+                args=arguments,
+                prog=program,
+                description=description,
+                config=(tyro.conf.DisallowNone,),
+            )  # type: ignore[call-overload]
     except SystemExit as stop:
         if not stop.code:
             raise
-        names = {word.name for verb in get_args(verbs) for word in getattr(verb, "__metadata__", ()) if hasattr(word, "name")}
+        names = {
+            word.name
+            for verb in get_args(verbs)
+            for word in getattr(verb, "__metadata__", ())
+            if hasattr(word, "name")
+        }
         verb = f" {arguments[0]}" if arguments[0] in names else ""
         raise UserError(f"{_one_line(said.getvalue())}; see {program}{verb} --help") from None
 
 
 def _one_line(box: str) -> str:
-    """The text of tyro's box (drawn, or in ASCII a title and rules) up to the first rule, and what it suggests below that."""
-    lines = [line.strip(" │") for line in box.splitlines() if line.strip(" │") and line[0] not in "╭╰"]
+    """The text of tyro's box (drawn, or in ASCII a title and rules) up to the first rule, and what
+    it suggests below that."""
+    lines = [
+        line.strip(" │") for line in box.splitlines() if line.strip(" │") and line[0] not in "╭╰"
+    ]
     sections = [""]
     for line in lines:
         if set(line) <= {"─"} or set(line) == {"-"}:
@@ -73,7 +88,8 @@ def _flags(file: Path, given: list[str]) -> list[str]:
     values = read_yaml(file)
     check_fields(values, str(file))
     if any(argument.partition("=")[0] in ("--minutes", "--iterations") for argument in given):
-        values |= {"minutes": None, "iterations": None}  # two ways to say the same: the flag wins over the file
+        # two ways to say the same: the flag wins over the file
+        values |= {"minutes": None, "iterations": None}
     flags: list[str] = []
     for key, value in values.items():
         flag = key.replace("_", "-")

@@ -1,4 +1,5 @@
-"""The command line: verbs to functions, nothing else. Imports no torch, so that ``--help`` answers at once."""
+"""The command line: verbs to functions, nothing else. Imports no torch, so that ``--help`` answers
+at once."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(141) from None
     except OSError as error:  # a full disk below `>`, a file that vanished or may not be read
         _discard_output()
-        print(f"dmaskrcnn: {error.filename or 'output'}: {error.strerror or first_line(error)}", file=sys.stderr)
+        print(
+            f"dmaskrcnn: {error.filename or 'output'}: {error.strerror or first_line(error)}",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
 
 
@@ -59,7 +63,11 @@ def _dispatch(arguments: list[str]) -> None:
 
         print(f"dmaskrcnn {__version__}")
         return
-    if arguments[:1] == ["train"] and any(a.split("=")[0] == "--resume" for a in arguments) and "--help" not in arguments:
+    if (
+        arguments[:1] == ["train"]
+        and any(a.split("=")[0] == "--resume" for a in arguments)
+        and "--help" not in arguments
+    ):
         run: object = parse(Resume, arguments[1:], "dmaskrcnn train", _DESCRIPTION)
     else:
         if arguments[:1] == ["train"]:
@@ -70,7 +78,8 @@ def _dispatch(arguments: list[str]) -> None:
 
 @contextmanager
 def _termination_as_interrupt(enabled: bool) -> Iterator[None]:
-    """Let SIGTERM end a verb like Ctrl-C, so that what is half done is kept; training has its own way to stop."""
+    """Let SIGTERM end a verb like Ctrl-C, so that what is half done is kept; training has its own
+    way to stop."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt(number)
@@ -87,11 +96,15 @@ def _termination_as_interrupt(enabled: bool) -> Iterator[None]:
 
 
 def _discard_output() -> None:
-    """Let nothing more be said on an output that is gone, not even by Python's own flush at the end."""
+    """Let nothing more be said on an output that is gone, not even by Python's own flush at the
+    end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_DESCRIPTION = "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and measure what it gains."
+_DESCRIPTION = (
+    "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and "
+    "measure what it gains."
+)
 
 
 def _demo(verb: Demo) -> None:
@@ -135,7 +148,12 @@ def _evaluate(verb: Evaluate) -> None:
 
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
-    options = {"batch_size": verb.batch_size, "bootstrap": verb.bootstrap, "seed": verb.seed, "device": verb.device}
+    options = {
+        "batch_size": verb.batch_size,
+        "bootstrap": verb.bootstrap,
+        "seed": verb.seed,
+        "device": verb.device,
+    }
     options["classes"] = classes_to_score(verb.runs, verb.data, verb.classes)
     all_scores = []
     for run, out in zip(verb.runs, output_folders(verb.runs, verb.data, verb.out), strict=True):
@@ -150,14 +168,26 @@ def _evaluate(verb: Evaluate) -> None:
             differences = paired_difference(all_scores[0], scores)
         except ValueError as error:
             raise UserError(f"{run} against {verb.runs[0]}: {error}") from error
-        print(f"{run} against {verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}\n")
+        print(
+            f"{run} against "
+            f"{verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}\n"
+        )
 
 
 def _report(verb: Report) -> None:
     from dmaskrcnn.report import default_out, write_report
 
     out = verb.out or default_out(verb.runs)
-    print(write_report(out, verb.runs, data=verb.data, source=verb.source, target=verb.target, device=verb.device))
+    print(
+        write_report(
+            out,
+            verb.runs,
+            data=verb.data,
+            source=verb.source,
+            target=verb.target,
+            device=verb.device,
+        )
+    )
 
 
 def _compare(verb: Compare) -> None:
@@ -190,7 +220,10 @@ def _inspect(verb: Inspect) -> None:
     from dmaskrcnn.data.inspection import inspect
 
     if not verb.paths:
-        raise UserError("inspect: give at least one path: a COCO JSON file, a Pascal VOC folder or an image folder")
+        raise UserError(
+            "inspect: give at least one path: a COCO JSON file, a Pascal VOC folder "
+            "or an image folder"
+        )
     for number, path in enumerate(verb.paths):
         print("\n" * bool(number) + inspect(path).format_text(show_all=verb.all))
 
@@ -209,7 +242,9 @@ def _haze(verb: Haze) -> None:
     from dmaskrcnn.images.haze import HazeConditions, haze_images
 
     maps = open_depth_maps(verb.depth, verb.depth_scale, verb.disparity, verb.focal_baseline)
-    conditions = HazeConditions(verb.visibility, maps, verb.airlight, verb.inhomogeneity, verb.focal, verb.seed)
+    conditions = HazeConditions(
+        verb.visibility, maps, verb.airlight, verb.inhomogeneity, verb.focal, verb.seed
+    )
     print(haze_images(verb.inputs, verb.out, conditions, verb.drop_invalid))
 
 
@@ -218,7 +253,18 @@ def _train_dehazer(verb: TrainDehazer) -> None:
     from dmaskrcnn.distributed import resolve_device
 
     device = resolve_device(verb.device)
-    print(train_dehazer(verb.method, verb.out, verb.clear, verb.steps, verb.batch_size, verb.scenes, verb.seed, device))
+    print(
+        train_dehazer(
+            verb.method,
+            verb.out,
+            verb.clear,
+            verb.steps,
+            verb.batch_size,
+            verb.scenes,
+            verb.seed,
+            device,
+        )
+    )
 
 
 _VERBS = {

@@ -10,13 +10,15 @@ import tyro
 
 from dmaskrcnn.config.train import TrainConfig
 
-Paths = tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]]
+Paths = tyro.conf.Positional[
+    Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]
+]
 
 
 @dataclass
 class Demo:
-    """Do the main job on rendered street scenes, in a few minutes: train a clear-only baseline and DMask R-CNN, compare them
-    in haze."""
+    """Do the main job on rendered street scenes, in a few minutes: train a clear-only baseline and
+    DMask R-CNN, compare them in haze."""
 
     out: Path = Path("runs")
     """Folder for the demo's folder."""
@@ -26,10 +28,11 @@ class Demo:
 
 @dataclass
 class Adapt:
-    """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence favours, nothing to tune.
+    """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence
+    favours, nothing to tune.
 
-    A mean teacher that looks at dehazed pictures, on a source in synthetic haze. `dmaskrcnn train` has all methods and
-    options, and --resume.
+    A mean teacher that looks at dehazed pictures, on a source in synthetic haze. `dmaskrcnn train`
+    has all methods and options, and --resume.
     """
 
     source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
@@ -37,17 +40,24 @@ class Adapt:
     target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
     """Folders of unlabelled hazy images. Annotations beside them are never read."""
     test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="")] = ()
-    """Labelled images to score on once training has ended; they take no part in it and choose nothing."""
+    """Labelled images to score on once training has ended; they take no part in it and choose
+    nothing."""
     preset: Annotated[
         Literal["cpu", "default", "paper", "demo"] | None,
         tyro.conf.arg(help_behavior_hint="(default: default with a GPU, cpu without)"),
     ] = None
     """Architecture and schedule that fit together; see docs/training.md for the table."""
-    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
-    """Start: `coco`, `imagenet`, a run folder (then burn-in is shorter), or a local .safetensors/.pth file."""
+    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = (
+        None
+    )
+    """Start: `coco`, `imagenet`, a run folder (then burn-in is shorter), or a local
+    .safetensors/.pth file."""
     pseudo_labels: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
-    """COCO results JSON of another detector on the target images, to learn instead of the own teacher's detections."""
-    iterations: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
+    """COCO results JSON of another detector on the target images, to learn instead of the own
+    teacher's detections."""
+    iterations: Annotated[
+        int | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")
+    ] = None
     """Length of the schedule in optimiser steps."""
     minutes: Annotated[float | None, tyro.conf.arg(help_behavior_hint="")] = None
     """Length of the schedule in minutes instead."""
@@ -61,19 +71,31 @@ class Adapt:
 
 @dataclass
 class Evaluate:
-    """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric, with 95 % intervals.
+    """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric,
+    with 95 % intervals.
 
-    With several runs, also the paired difference of each to the first. Predictions are kept as COCO results JSON.
+    With several runs, also the paired difference of each to the first. Predictions are kept as COCO
+    results JSON.
     """
 
-    runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")]]
+    runs: tyro.conf.Positional[
+        Annotated[
+            tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
+        ]
+    ]
     """Run folders, or COCO results JSON files of any detector."""
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
     """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
-    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)")] = ()
+    classes: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)"),
+    ] = ()
     """Classes to score."""
-    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: evaluate-DATA in the run folder)")] = None
-    """Folder for predictions.json and scores.json. For a results JSON nothing is written unless this is given."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: evaluate-DATA in the run folder)")
+    ] = None
+    """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
+    this is given."""
     batch_size: int = 4
     """Images per forward pass."""
     bootstrap: int = 1000
@@ -86,20 +108,38 @@ class Evaluate:
 
 @dataclass
 class Report:
-    """Write one HTML page about runs: scores with intervals, curves, features and pictures. It needs no network.
+    """Write one HTML page about runs: scores with intervals, curves, features and pictures. It
+    needs no network.
 
     One folder of `compare` or `reproduce`, or training runs; these are scored if --data is given.
     """
 
-    runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")]]
-    """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of one comparison."""
-    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: nothing is scored)")] = ()
+    runs: tyro.conf.Positional[
+        Annotated[
+            tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
+        ]
+    ]
+    """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of
+    one comparison."""
+    data: Annotated[
+        tuple[Path, ...],
+        tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: nothing is scored)"),
+    ] = ()
     """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
-    source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')")] = ()
+    source: Annotated[
+        tuple[Path, ...],
+        tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
+    ] = ()
     """Clear images whose features are compared with those of the target."""
-    target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')")] = ()
+    target: Annotated[
+        tuple[Path, ...],
+        tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
+    ] = ()
     """Hazy images. Annotations beside them are never read."""
-    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: report.html in the one folder, or here)")] = None
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(help_behavior_hint="(default: report.html in the one folder, or here)"),
+    ] = None
     """The .html file to write."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`."""
@@ -109,25 +149,36 @@ class Report:
 class Compare:
     """Score every run with every way to dehaze the test images before: tables, CSV and a report.
 
-    Runs that differ only in their seed share a row, with intervals over images and seeds. Started again after an interruption
-    or with more runs, only what is missing is computed.
+    Runs that differ only in their seed share a row, with intervals over images and seeds. Started
+    again after an interruption or with more runs, only what is missing is computed.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")]
-    """Run folders; without dehazing also COCO results JSON files. The first is what the others are compared with."""
+    """Run folders; without dehazing also COCO results JSON files. The first is what the others are
+    compared with."""
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
     """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
-    dehaze: tuple[Literal["none", "dark-channel", "mscnn", "mscnn-released", "aod-net"], ...] = ("none",)
+    dehaze: tuple[Literal["none", "dark-channel", "mscnn", "mscnn-released", "aod-net"], ...] = (
+        "none",
+    )
     """What the test images go through before detection, each in turn."""
     out: Path = Path("compare")
-    """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the predictions."""
-    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)")] = ()
+    """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the
+    predictions."""
+    classes: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)"),
+    ] = ()
     """Classes to score."""
     bootstrap: int = 1000
     """Resamples behind the intervals."""
-    mscnn_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    mscnn_weights: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
+    ] = None
     """Weights of MSCNN, see `dmaskrcnn dehaze`."""
-    aod_net_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    aod_net_weights: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
+    ] = None
     """Weights of AOD-Net."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`."""
@@ -135,8 +186,8 @@ class Compare:
 
 @dataclass
 class Reproduce:
-    """The table of the DMask R-CNN paper, from nothing, on your data: three trainings per seed, eight rows, the paper's numbers
-    beside them.
+    """The table of the DMask R-CNN paper, from nothing, on your data: three trainings per seed,
+    eight rows, the paper's numbers beside them.
 
     Repeat the command after an interruption: it goes on where it stopped.
     """
@@ -153,15 +204,22 @@ class Reproduce:
     """Seeds of the trainings: each trains all three models."""
     preset: Literal["cpu", "default", "paper", "demo"] = "paper"
     """Architecture and schedule; those other than `paper` are smaller."""
-    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = None
-    """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local .safetensors/.pth file."""
+    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = (
+        None
+    )
+    """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local
+    .safetensors/.pth file."""
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
     bootstrap: int = 1000
     """Resamples behind the intervals."""
-    mscnn_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    mscnn_weights: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
+    ] = None
     """Weights of MSCNN, see `dmaskrcnn dehaze`."""
-    aod_net_weights: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")] = None
+    aod_net_weights: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
+    ] = None
     """Weights of AOD-Net."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`."""
@@ -169,7 +227,8 @@ class Reproduce:
 
 @dataclass
 class Predict:
-    """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one JSON."""
+    """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one
+    JSON."""
 
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """A run folder."""
@@ -187,7 +246,8 @@ class Predict:
 
 @dataclass
 class Inspect:
-    """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem in it."""
+    """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
+    in it."""
 
     paths: Paths
     """COCO JSON files, Pascal VOC folders, image folders."""
@@ -199,8 +259,8 @@ class Inspect:
 class Dehaze:
     """Remove haze from images and folders of images; names and subfolders are kept.
 
-    A network uses the project's own weights unless --weights names a file: .safetensors of train-dehazer, or the file of the
-    network's authors (.mat, .pth, .caffemodel).
+    A network uses the project's own weights unless --weights names a file: .safetensors of
+    train-dehazer, or the file of the network's authors (.mat, .pth, .caffemodel).
     """
 
     images: Paths
@@ -208,7 +268,8 @@ class Dehaze:
     out: Path
     """Folder for the pictures and dehazed.json."""
     method: Literal["dark-channel", "mscnn", "mscnn-released", "aod-net"] = "dark-channel"
-    """mscnn feeds the coarse map to the fine network, as published; mscnn-released does not, as the authors' code."""
+    """mscnn feeds the coarse map to the fine network, as published; mscnn-released does not, as the
+    authors' code."""
     weights: Path | None = None
     """Weights of the network; of MSCNN's two .mat files name either."""
     maps: bool = False
@@ -219,9 +280,11 @@ class Dehaze:
 
 @dataclass
 class Haze:
-    """Put data sets and images behind haze of known visibility; labels stay, and each folder opens as a data set.
+    """Put data sets and images behind haze of known visibility; labels stay, and each folder opens
+    as a data set.
 
-    Without depth maps, depth is estimated from the ground below the horizon and the annotated objects standing on it.
+    Without depth maps, depth is estimated from the ground below the horizon and the annotated
+    objects standing on it.
     """
 
     inputs: Paths
@@ -235,17 +298,24 @@ class Haze:
     depth_scale: float = 0.001
     """Metres per unit of PNG depth maps (KITTI: 0.00390625)."""
     disparity: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
-    """Instead of --depth: folder of disparity maps, 16-bit PNG as in Cityscapes and KITTI, or .npy/.npz with px."""
-    focal_baseline: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(required by --disparity)")] = None
+    """Instead of --depth: folder of disparity maps, 16-bit PNG as in Cityscapes and KITTI, or
+    .npy/.npz with px."""
+    focal_baseline: Annotated[
+        float | None, tyro.conf.arg(help_behavior_hint="(required by --disparity)")
+    ] = None
     """Focal length in px times baseline in metres of the stereo camera (Cityscapes: 473)."""
-    focal: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: the longer side of each image)")] = None
+    focal: Annotated[
+        float | None, tyro.conf.arg(help_behavior_hint="(default: the longer side of each image)")
+    ] = None
     """Focal length in px, for estimated depth."""
     airlight: Annotated[
-        tuple[float, float, float] | None, tyro.conf.arg(metavar="R G B", help_behavior_hint="(default: random, per image)")
+        tuple[float, float, float] | None,
+        tyro.conf.arg(metavar="R G B", help_behavior_hint="(default: random, per image)"),
     ] = None
     """Colour of the haze, three numbers from 0 to 1."""
     inhomogeneity: float = 0.0
-    """Standard deviation of the logarithm of the haze's density over an image; 0.3 is plainly visible."""
+    """Standard deviation of the logarithm of the haze's density over an image; 0.3 is plainly
+    visible."""
     drop_invalid: bool = False
     """Leave out annotations that are wrong instead of stopping at the first."""
     seed: int = 0
@@ -289,9 +359,12 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
         TrainConfig,
         tyro.conf.subcommand(
             "train",
-            description="Train a detector on labelled clear images and adapt it to unlabelled hazy ones.\n\n"
-            "Other ways to start: `dmaskrcnn train --resume RUN` continues an interrupted run; `--config FILE.yaml` reads "
-            "these options from a file (config.yaml of any run is one), options after it win. Under torchrun several "
+            description="Train a detector on labelled clear images and adapt it to unlabelled "
+            "hazy ones.\n\n"
+            "Other ways to start: `dmaskrcnn train --resume RUN` continues an interrupted run; "
+            "`--config FILE.yaml` reads "
+            "these options from a file (config.yaml of any run is one), options after it win. "
+            "Under torchrun several "
             "processes share the work.",
         ),
     ],

@@ -1,7 +1,8 @@
 """The result of `dmaskrcnn compare`: rows of scores, and how they are kept on disk.
 
-``comparison.json`` holds everything but the resamples behind the intervals, which lie beside it in ``comparison.safetensors``
-(float64, ``row number/metric``), so that differences and reports can be made again without the test set.
+``comparison.json`` holds everything but the resamples behind the intervals, which lie beside it in
+``comparison.safetensors`` (float64, ``row number/metric``), so that differences and reports can be
+made again without the test set.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Row:
         dehaze: what the test images went through: "none" or a method of `dmaskrcnn.dehazing`.
         predictions: a COCO results JSON per run.
         scores: mean over the seeds, resampled over images and seeds.
-        seconds_per_image: dehazing and detection of one image, from pixels to masks, median over images and seeds; NaN for
-            predictions that were made elsewhere.
+        seconds_per_image: dehazing and detection of one image, from pixels to masks, median over
+            images and seeds; NaN for predictions that were made elsewhere.
         published: in a reproduction, the paper's number: authors' metric on RTTS, in [0, 1].
     """
 
@@ -53,8 +54,8 @@ class Comparison:
     Attributes:
         rows: at least one.
         data: the labelled test set.
-        images: per dehazing method the folder with the test images as the detector saw them ("none" is not in it); see
-            `dmaskrcnn.images.dehazed_set.dehazed_paths` for the names.
+        images: per dehazing method the folder with the test images as the detector saw them ("none"
+            is not in it); see `dmaskrcnn.images.dehazed_set.dehazed_paths` for the names.
         out: the folder of comparison.csv, comparison.md, comparison.json and report.html.
         notes: sentences that belong below the table.
     """
@@ -71,7 +72,8 @@ class Comparison:
 
 
 def save_comparison(comparison: Comparison) -> None:
-    """Write ``comparison.json`` and ``comparison.safetensors``. Raises UserError where they cannot be written."""
+    """Write ``comparison.json`` and ``comparison.safetensors``. Raises UserError where they cannot
+    be written."""
     from safetensors.numpy import save_file
 
     out = comparison.out
@@ -88,10 +90,14 @@ def save_comparison(comparison: Comparison) -> None:
             "runs": [_relative(run, out) for run in row.runs],
             "dehaze": row.dehaze,
             "predictions": [_relative(path, out) for path in row.predictions],
-            "seconds_per_image": None if math.isnan(row.seconds_per_image) else row.seconds_per_image,
+            "seconds_per_image": None
+            if math.isnan(row.seconds_per_image)
+            else row.seconds_per_image,
             "published": row.published,
             "scores": {"fingerprint": row.scores.fingerprint, **row.scores.to_dict()},
-            "difference_to_first": {name: _numbers(difference) for name, difference in differences.items()},
+            "difference_to_first": {
+                name: _numbers(difference) for name, difference in differences.items()
+            },
         }
         for row, differences in zip(comparison.rows, comparison.differences(), strict=True)
     ]
@@ -107,7 +113,8 @@ def save_comparison(comparison: Comparison) -> None:
 
 
 def load_comparison(out: Path) -> Comparison:
-    """What ``save_comparison`` wrote into ``out``. Raises UserError for files that are missing, damaged or not from one run."""
+    """What ``save_comparison`` wrote into ``out``. Raises UserError for files that are missing,
+    damaged or not from one run."""
     from safetensors.numpy import load_file
 
     out = Path(out)
@@ -128,17 +135,24 @@ def load_comparison(out: Path) -> Comparison:
                     dehaze=row["dehaze"],
                     predictions=tuple(out / file for file in row["predictions"]),
                     scores=_scores(row["scores"], number, replicates),
-                    seconds_per_image=math.nan if row["seconds_per_image"] is None else float(row["seconds_per_image"]),
+                    seconds_per_image=math.nan
+                    if row["seconds_per_image"] is None
+                    else float(row["seconds_per_image"]),
                     published=row["published"],
                 )
             )
-        data, images = tuple(out / name for name in content["data"]), {k: out / v for k, v in content["images"].items()}
+        data, images = (
+            tuple(out / name for name in content["data"]),
+            {k: out / v for k, v in content["images"].items()},
+        )
         return Comparison(tuple(rows), data, images, out, tuple(map(str, content["notes"])))
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; name the folder of `dmaskrcnn compare`") from error
     except Exception as error:  # safetensors raises errors of its own
         reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
-        raise UserError(f"{path}: not a readable comparison ({reason}); run `dmaskrcnn compare` again") from error
+        raise UserError(
+            f"{path}: not a readable comparison ({reason}); run `dmaskrcnn compare` again"
+        ) from error
 
 
 def is_comparison(path: Path) -> bool:
@@ -152,10 +166,18 @@ def is_comparison(path: Path) -> bool:
 def _scores(values: dict[str, Any], number: int, replicates: dict[str, np.ndarray]) -> Scores:
     metrics = {}
     for name, numbers in values["metrics"].items():
-        value, low, high = (math.nan if numbers[key] is None else float(numbers[key]) for key in ("value", "low", "high"))
+        value, low, high = (
+            math.nan if numbers[key] is None else float(numbers[key])
+            for key in ("value", "low", "high")
+        )
         metrics[name] = Metric(value, low, high, replicates.get(f"{number}/{name}", np.empty(0)))
     return Scores(
-        metrics, dict(values["objects"]), values["images"], values["bootstrap"], values["seed"], values["fingerprint"]
+        metrics,
+        dict(values["objects"]),
+        values["images"],
+        values["bootstrap"],
+        values["seed"],
+        values["fingerprint"],
     )
 
 
@@ -165,6 +187,7 @@ def _numbers(difference: Difference) -> dict[str, float | None]:
 
 
 def _relative(path: Path, out: Path) -> str:
-    """Relative to ``out`` where the path lies in it, so that the folder can be moved; otherwise absolute."""
+    """Relative to ``out`` where the path lies in it, so that the folder can be moved; otherwise
+    absolute."""
     path, out = path.resolve(), out.resolve()
     return (path.relative_to(out) if path.is_relative_to(out) else path).as_posix()

@@ -23,28 +23,39 @@ FORMAT = "dmaskrcnn predictions 1"
 BATCH = 4  # images per forward pass
 
 
-def detect(run: Path, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path) -> list[float]:
+def detect(
+    run: Path, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path
+) -> list[float]:
     """Write the predictions of a run unless they are there; the seconds that each image took."""
     note = file.with_suffix(".made.json")
     inputs = [file_digest(run / "model.safetensors"), file_digest(run / "model.json"), pictures.key]
-    key = hashlib.sha256(repr((FORMAT, inputs, pictures.data.image_ids, dict(ids), device.type)).encode()).hexdigest()
+    key = hashlib.sha256(
+        repr((FORMAT, inputs, pictures.data.image_ids, dict(ids), device.type)).encode()
+    ).hexdigest()
     made = _read_note(note)
     if made.get("key") == key and file.is_file() and file_digest(file) == made.get("file"):
         return made["seconds"]
     if file.exists() and not made:
-        raise UserError(f"{file}: exists and was not written by `dmaskrcnn compare`; choose another --out")
+        raise UserError(
+            f"{file}: exists and was not written by `dmaskrcnn compare`; choose another --out"
+        )
     detector = Detector.load(run).to(device).set_precision()
-    write_text(note, json.dumps({"format": FORMAT, "seconds": []}))  # from here on the file beside it is ours, and unfinished
+    # from here on the file beside it is ours, and unfinished
+    write_text(note, json.dumps({"format": FORMAT, "seconds": []}))
     seconds: list[float] = []
     found = _timed(predictions(detector, pictures.data, BATCH, progress=True), seconds)
     save_results(file, pictures.data.image_ids, found, ids)
-    write_text(note, json.dumps({"format": FORMAT, "key": key, "file": file_digest(file), "seconds": seconds}) + "\n")
+    write_text(
+        note,
+        json.dumps({"format": FORMAT, "key": key, "file": file_digest(file), "seconds": seconds})
+        + "\n",
+    )
     return seconds
 
 
 def _timed(found: Iterator[Detections], seconds: list[float]) -> Iterator[Detections]:
-    """The detections; ``seconds`` receives each image's share of the time of its batch, without what is done with the
-    result."""
+    """The detections; ``seconds`` receives each image's share of the time of its batch, without
+    what is done with the result."""
     while True:
         began = time.perf_counter()
         batch = [one for _, one in zip(range(BATCH), found, strict=False)]

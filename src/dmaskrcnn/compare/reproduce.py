@@ -1,10 +1,12 @@
 """`dmaskrcnn reproduce`: the paper's table from nothing, on any data, as one command.
 
-    dmaskrcnn reproduce --source clear/ --target hazy/ --test test/ --preset cpu --budget 0.01 --seeds 0 1
+    dmaskrcnn reproduce --source clear/ --target hazy/ --test test/ --preset cpu --budget 0.01
+    --seeds 0 1
 
-Three trainings per seed, of equal length from the same start: Mask R-CNN on the clear images (``source``), DMask1 (``grl`` with
-the hazy images as they are) and DMask2 (``grl`` with the hazy images dehazed by MSCNN). Then the eight rows of the paper
-(arXiv 1807.00202) with its numbers beside ours. Everything is kept in the output folder: the same command goes on where it was
+Three trainings per seed, of equal length from the same start: Mask R-CNN on the clear images
+(``source``), DMask1 (``grl`` with the hazy images as they are) and DMask2 (``grl`` with the hazy
+images dehazed by MSCNN). Then the eight rows of the paper (arXiv 1807.00202) with its numbers
+beside ours. Everything is kept in the output folder: the same command goes on where it was
 interrupted.
 """
 
@@ -68,7 +70,8 @@ def reproduce(
     Args:
         source: labelled clear images.
         target: unlabelled hazy images; annotations beside them are never read.
-        test: labelled hazy images, scored at the end; they take no part in training and choose nothing.
+        test: labelled hazy images, scored at the end; they take no part in training and choose
+            nothing.
         budget: iterations of each training, in units of the paper's 75,000.
         seeds: of the trainings; each seed trains all three models.
         preset: architecture and everything else of the trainings, see `TrainConfig`.
@@ -104,17 +107,26 @@ def reproduce(
     Dehazer("aod-net", aod_net_weights)
     hazy = _check_data(configs[0]["mask-rcnn"], target)
     check_out(out)
-    write_text(out / "reproduce.json", json.dumps({"format": FORMAT, "arguments": arguments}, indent=1) + "\n")
+    write_text(
+        out / "reproduce.json",
+        json.dumps({"format": FORMAT, "arguments": arguments}, indent=1) + "\n",
+    )
     notes = _notes(configs[0]["mask-rcnn"], budget, seeds)
     print("\n".join(notes), file=sys.stderr)
 
     dehaze_dataset(dehazer, hazy, out / "target-mscnn")
     runs: dict[str, list[Path]] = {model: [] for model in MODELS}
-    for number, (model, config) in enumerate(((m, c) for of_seed in configs for m, c in of_seed.items()), 1):
-        print(f"training {number}/{len(MODELS) * len(seeds)}: {MODELS[model]}, seed {config.seed}", file=sys.stderr)
+    for number, (model, config) in enumerate(
+        ((m, c) for of_seed in configs for m, c in of_seed.items()), 1
+    ):
+        print(
+            f"training {number}/{len(MODELS) * len(seeds)}: {MODELS[model]}, seed {config.seed}",
+            file=sys.stderr,
+        )
         runs[model].append(_train(config))
     plans = [
-        Plan(PREFIXES[dehaze] + MODELS[model], tuple(runs[model]), dehaze, published) for model, dehaze, published in TABLE
+        Plan(PREFIXES[dehaze] + MODELS[model], tuple(runs[model]), dehaze, published)
+        for model, dehaze, published in TABLE
     ]
     options = {"mscnn_weights": mscnn_weights, "aod_net_weights": aod_net_weights, "device": device}
     return compare_rows(plans, test, out, bootstrap=bootstrap, notes=notes, **options)
@@ -124,10 +136,20 @@ def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
     """The three trainings with one seed. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
     kept = {name: arguments[name] for name in ("source", "test", "preset", "weights", "device")}
-    kept |= {"seed": seed, "out": out / "runs", "iterations": iterations, "warmup": min(100, iterations // 5)}
+    kept |= {
+        "seed": seed,
+        "out": out / "runs",
+        "iterations": iterations,
+        "warmup": min(100, iterations // 5),
+    }
     targets = {"mask-rcnn": (), "dmask1": arguments["target"], "dmask2": (out / "target-mscnn",)}
     return {
-        model: TrainConfig(method="grl" if images else "source", target=tuple(images), name=f"{model}-s{seed}", **kept)
+        model: TrainConfig(
+            method="grl" if images else "source",
+            target=tuple(images),
+            name=f"{model}-s{seed}",
+            **kept,
+        )
         for model, images in targets.items()
     }
 
@@ -135,7 +157,11 @@ def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
 def _train(config: TrainConfig) -> Path:
     """The finished run of this configuration: an earlier one, one that goes on, or a new one."""
     wanted, name = config.to_dict(), f"{config.name}-"
-    numbers = [number for path in config.out.glob(f"{name}*") if (number := path.name.removeprefix(name)).isdecimal()]
+    numbers = [
+        number
+        for path in config.out.glob(f"{name}*")
+        if (number := path.name.removeprefix(name)).isdecimal()
+    ]
     for number in sorted(numbers, key=int, reverse=True):
         folder = config.out / f"{name}{number}"
         if not _is_of(folder, wanted):
@@ -156,7 +182,8 @@ def _or_say_how_to_go_on(training: Any, argument: Any) -> Path:
 
 
 def _is_of(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Whether the run in this folder has the wanted configuration; fields that its version did not have take their default."""
+    """Whether the run in this folder has the wanted configuration; fields that its version did not
+    have take their default."""
     if not (folder / "config.yaml").is_file():
         return False
     values = read_yaml(folder / "config.yaml")
@@ -175,16 +202,24 @@ def _is_finished(folder: Path) -> bool:
 
 def _check_numbers(budget: float, seeds: Sequence[int]) -> None:
     if not (budget > 0 and math.isfinite(budget)):
-        raise UserError(f"--budget must be above 0 (1 is the paper's {ITERATIONS:,} iterations), got {budget}")
+        raise UserError(
+            f"--budget must be above 0 (1 is the paper's {ITERATIONS:,} iterations), got {budget}"
+        )
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds {' '.join(map(str, seeds)) or 'is empty'}: give at least one, and each once")
+        raise UserError(
+            f"--seeds {' '.join(map(str, seeds)) or 'is empty'}: give at least one, and each once"
+        )
 
 
 def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
-    """Raises UserError where ``reproduce.json`` is of other arguments, or no such file, or the folder one of `compare`."""
+    """Raises UserError where ``reproduce.json`` is of other arguments, or no such file, or the
+    folder one of `compare`."""
     if not path.exists():
         if is_comparison(path.with_name("comparison.json")):
-            raise UserError(f"{path.parent}: holds a comparison, whose table would be replaced; choose another --out")
+            raise UserError(
+                f"{path.parent}: holds a comparison, whose table would be replaced; "
+                "choose another --out"
+            )
         return
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -192,20 +227,30 @@ def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
             raise ValueError("another format")
         before = dict(content["arguments"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not of `dmaskrcnn reproduce`, or damaged; choose another --out") from error
+        raise UserError(
+            f"{path}: not of `dmaskrcnn reproduce`, or damaged; choose another --out"
+        ) from error
     for name, value in arguments.items():
         if before.get(name) != value:
-            said = [" ".join(map(str, v)) if isinstance(v, list) else v for v in (before.get(name), value)]
+            said = [
+                " ".join(map(str, v)) if isinstance(v, list) else v
+                for v in (before.get(name), value)
+            ]
             flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{path}: was begun with {flag} {said[0]}, not {said[1]}; repeat it, or choose another --out")
+            raise UserError(
+                f"{path}: was begun with {flag} {said[0]}, not {said[1]}; repeat it, "
+                "or choose another --out"
+            )
 
 
 def _check_data(config: TrainConfig, target: Sequence[Path]) -> Dataset:
-    """The target images. Raises UserError, before anything is written, for data and weights that the trainings would refuse."""
+    """The target images. Raises UserError, before anything is written, for data and weights that
+    the trainings would refuse."""
     source = open_dataset(*config.source)
     if not source.labelled:
         raise UserError(
-            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a Pascal VOC folder"
+            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
+            "Pascal VOC folder"
         )
     open_test_set(config.test, known=source.classes)
     Detector.create(source.classes, config.detector, str(config.weights))
@@ -214,14 +259,24 @@ def _check_data(config: TrainConfig, target: Sequence[Path]) -> Dataset:
 
 def _notes(config: TrainConfig, budget: float, seeds: Sequence[int]) -> tuple[str, ...]:
     detector = config.detector
-    network = f"{detector.backbone} FPN, {detector.fpn_channels} channels, short side {detector.image_size} px"
+    network = (
+        f"{detector.backbone} FPN, {detector.fpn_channels} channels, short side "
+        f"{detector.image_size} px"
+    )
     return (
-        "paper, RTTS: the published numbers (arXiv 1807.00202), authors' metric, one run each. Other test images and another "
+        "paper, RTTS: the published numbers (arXiv 1807.00202), authors' metric, one run each. "
+        "Other test images and another "
         "training than here: compare order and gains, not levels.",
-        f"Iterations here: {config.iterations:,} of {config.batch} source images in each of the three trainings, {budget:.3g} "
-        f"times the paper's {ITERATIONS:,}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; from {config.weights}.",
+        f"Iterations here: {config.iterations:,} of {config.batch} source images in each of the "
+        f"three trainings, {budget:.3g} "
+        f"times the paper's {ITERATIONS:,}; seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}; from {config.weights}.",
         f"Preset {config.preset}: {network}"
-        + (", the paper's." if config.preset == "paper" else "; the paper's network is larger: ResNet-101 FPN, 256, 800 px."),
+        + (
+            ", the paper's."
+            if config.preset == "paper"
+            else "; the paper's network is larger: ResNet-101 FPN, 256, 800 px."
+        ),
     )
 
 

@@ -1,11 +1,14 @@
-"""`dmaskrcnn compare`: every run with every way to dehaze the test images before, with the project's metrics and intervals.
+"""`dmaskrcnn compare`: every run with every way to dehaze the test images before, with the
+project's metrics and intervals.
 
-    dmaskrcnn compare --runs runs/source-1 runs/grl-1 --dehaze none aod-net mscnn dark-channel --data test/
+    dmaskrcnn compare --runs runs/source-1 runs/grl-1 --dehaze none aod-net mscnn dark-channel
+    --data test/
 
-What is expensive is kept in the output folder and found again: dehazed pictures in ``dehazed/<method>/``, predictions in
-``predictions/<method>/<run>.json`` with a note beside them of what they were made from. Started again after an interruption,
-with other runs or more ways to dehaze, only what is missing is computed; what was made from other weights or other images is
-made anew.
+What is expensive is kept in the output folder and found again: dehazed pictures in
+``dehazed/<method>/``, predictions in ``predictions/<method>/<run>.json`` with a note beside them of
+what they were made from. Started again after an interruption, with other runs or more ways to
+dehaze, only what is missing is computed; what was made from other weights or other images is made
+anew.
 """
 
 from __future__ import annotations
@@ -18,7 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmaskrcnn.compare.comparison import Comparison, Row, is_comparison, load_comparison, save_comparison
+from dmaskrcnn.compare.comparison import (
+    Comparison,
+    Row,
+    is_comparison,
+    load_comparison,
+    save_comparison,
+)
 from dmaskrcnn.compare.groups import group_runs
 from dmaskrcnn.compare.kept import detect
 from dmaskrcnn.compare.tables import cell, csv_table, markdown
@@ -37,7 +46,12 @@ from dmaskrcnn.run import run_names
 
 __all__ = ["Comparison", "Plan", "Row", "compare", "compare_rows", "load_comparison"]
 
-LABELS = {"dark-channel": "dark channel", "mscnn": "MSCNN", "mscnn-released": "MSCNN (released)", "aod-net": "AOD-Net"}
+LABELS = {
+    "dark-channel": "dark channel",
+    "mscnn": "MSCNN",
+    "mscnn-released": "MSCNN (released)",
+    "aod-net": "AOD-Net",
+}
 
 
 @dataclass(frozen=True)
@@ -60,21 +74,25 @@ def compare(
     """Score every run with every way to dehaze the test images.
 
     Args:
-        runs: run folders, and with ``dehaze`` none also COCO results JSONs. Runs that differ only in their seed share a row.
+        runs: run folders, and with ``dehaze`` none also COCO results JSONs. Runs that differ only
+            in their seed share a row.
         data: the labelled test set.
         dehaze: "none" and methods of `Dehazer`, in the order of the rows.
         out: the folder to write to; of an earlier comparison, what still holds is used again.
         options: see `compare_rows`.
 
     Raises:
-        UserError: unreadable input, no labels, no class in common, files that cannot be written, or ``out`` is of `reproduce`.
+        UserError: unreadable input, no labels, no class in common, files that cannot be written, or
+        ``out`` is of `reproduce`.
     """
     if not runs:
         raise UserError("--runs is empty: name at least one run folder or COCO results JSON")
     if not dehaze:
         raise UserError(f"--dehaze is empty: name none, or some of {', '.join(LABELS)}")
     if (Path(out) / "reproduce.json").exists():
-        raise UserError(f"{out}: holds a reproduction, whose table would be replaced; choose another --out")
+        raise UserError(
+            f"{out}: holds a reproduction, whose table would be replaced; choose another --out"
+        )
     groups = group_runs(list({run.resolve(): run for run in map(Path, runs)}.values()))
     plans = [
         Plan(" + ".join(filter(None, (LABELS.get(method), group.name))), group.runs, method)
@@ -117,15 +135,27 @@ def compare_rows(
     from dmaskrcnn.report import write_report
 
     check_numbers(bootstrap=bootstrap, seed=seed)
-    ready = next((run for plan in plans for run in plan.runs if run.suffix == ".json" and plan.dehaze != "none"), None)
+    ready = next(
+        (
+            run
+            for plan in plans
+            for run in plan.runs
+            if run.suffix == ".json" and plan.dehaze != "none"
+        ),
+        None,
+    )
     if ready is not None:
-        raise UserError(f"{ready}: predictions were made already, so there is nothing to dehaze; compare it with --dehaze none")
+        raise UserError(
+            f"{ready}: predictions were made already, so there is nothing to dehaze; "
+            "compare it with --dehaze none"
+        )
     runs = list(dict.fromkeys(run for plan in plans for run in plan.runs))
     truth, ids = open_test_set(data, classes_to_score(runs, data, classes))
     chosen = resolve_device(device)
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "mscnn-released": mscnn_weights, "aod-net": aod_net_weights}
-    dehazers = {method: Dehazer(method, weights.get(method), chosen) for method in methods}  # wrong files show now
+    # wrong files show now
+    dehazers = {method: Dehazer(method, weights.get(method), chosen) for method in methods}
     _check_runs(runs, truth, ids)
     check_out(out)
 
@@ -148,12 +178,19 @@ def compare_rows(
                 taken = [a + b for a, b in zip(pictures.seconds, detecting, strict=True)]
             files.append(file)
             seconds += taken
-            scores.append(score(truth, load_results(file, truth.image_ids, ids), bootstrap=bootstrap, seed=seed))
+            scores.append(
+                score(
+                    truth, load_results(file, truth.image_ids, ids), bootstrap=bootstrap, seed=seed
+                )
+            )
         median = statistics.median(seconds) if seconds else math.nan
         mean = over_seeds(scores)
-        rows.append(Row(plan.name, plan.runs, plan.dehaze, tuple(files), mean, median, plan.published))
+        rows.append(
+            Row(plan.name, plan.runs, plan.dehaze, tuple(files), mean, median, plan.published)
+        )
         _say(
-            f"{number}/{len(plans)} {plan.name}: VOC AP50 {cell(mean['voc/AP50'])}, authors' metric {cell(mean['legacy/mAP'])}"
+            f"{number}/{len(plans)} {plan.name}: VOC AP50 {cell(mean['voc/AP50'])}, authors' "
+            f"metric {cell(mean['legacy/mAP'])}"
         )
 
     images = {method: out / "dehazed" / method for method in methods}
@@ -173,7 +210,8 @@ def check_numbers(**numbers: int) -> None:
 
 
 def _check_runs(runs: Sequence[Path], truth: Dataset, ids: Mapping[str, int]) -> None:
-    """Raises UserError for weights or predictions that cannot be read: now, rather than after hours of other rows."""
+    """Raises UserError for weights or predictions that cannot be read: now, rather than after hours
+    of other rows."""
     for run in runs:
         if run.suffix == ".json":
             load_results(run, truth.image_ids, ids)
@@ -182,11 +220,21 @@ def _check_runs(runs: Sequence[Path], truth: Dataset, ids: Mapping[str, int]) ->
 
 
 def check_out(out: Path) -> None:
-    """Raises UserError where the folder cannot be written to, or holds files of our names that are not ours."""
+    """Raises UserError where the folder cannot be written to, or holds files of our names that are
+    not ours."""
     if not is_comparison(out / "comparison.json"):
-        for name in ("comparison.json", "comparison.safetensors", "comparison.csv", "comparison.md", "report.html"):
+        for name in (
+            "comparison.json",
+            "comparison.safetensors",
+            "comparison.csv",
+            "comparison.md",
+            "report.html",
+        ):
             if (out / name).exists():
-                raise UserError(f"{out / name}: exists and is not of an earlier comparison; choose another --out")
+                raise UserError(
+                    f"{out / name}: exists and is not of an earlier comparison; "
+                    "choose another --out"
+                )
     check_writable(out)
 
 

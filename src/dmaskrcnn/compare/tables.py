@@ -14,36 +14,64 @@ from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.evaluation.scores import aligned
 from dmaskrcnn.run import which_weights
 
-SUMMARY = {"voc/AP50": "VOC AP50", "box/AP": "COCO box AP", "mask/AP": "COCO mask AP", "legacy/mAP": "authors' metric"}
+SUMMARY = {
+    "voc/AP50": "VOC AP50",
+    "box/AP": "COCO box AP",
+    "mask/AP": "COCO mask AP",
+    "legacy/mAP": "authors' metric",
+}
 CLASSES_SHOWN = 10  # those with the most objects; all are in the CSV
 WIDTH = 118  # characters of a terminal's line
 Cell = Callable[[Metric | None], str]
 
 
 def terminal(comparison: Comparison) -> str:
-    """Percent with intervals in aligned columns of at most 118 characters, where the names leave room."""
+    """Percent with intervals in aligned columns of at most 118 characters, where the names leave
+    room."""
     lines = _blocks(comparison, False)
     if len(comparison.rows) > 1:
-        lines += [f"Difference to {comparison.rows[0].name}, in points", "", *_blocks(comparison, True)]
-    return "\n".join([*lines, *(line for text in _explanations(comparison, "*") for line in textwrap.wrap(text, WIDTH))])
+        lines += [
+            f"Difference to {comparison.rows[0].name}, in points",
+            "",
+            *_blocks(comparison, True),
+        ]
+    return "\n".join(
+        [
+            *lines,
+            *(
+                line
+                for text in _explanations(comparison, "*")
+                for line in textwrap.wrap(text, WIDTH)
+            ),
+        ]
+    )
 
 
 def markdown(comparison: Comparison) -> str:
     """The same as Markdown, with the runs behind the rows."""
     columns = _columns(comparison)
-    lines = ["# Comparison", "", *_markdown_table(_table(comparison, columns, _bold_cell, False)), ""]
+    lines = [
+        "# Comparison",
+        "",
+        *_markdown_table(_table(comparison, columns, _bold_cell, False)),
+        "",
+    ]
     if len(comparison.rows) > 1:
         lines += [f"## Difference to {_escape(comparison.rows[0].name)}, in points", ""]
         lines += [*_markdown_table(_table(comparison, columns, _bold_cell, True)), ""]
     lines += [f"- {_escape(line)}" for line in _explanations(comparison, "bold")]
     lines += [f"- Test set: {', '.join(f'`{path}`' for path in comparison.data)}"]
     runs = {row.runs: row.name for row in reversed(comparison.rows)}
-    lines += [f"- {_escape(name)}: {', '.join(f'`{run}`' for run in files)}" for files, name in reversed(runs.items())]
+    lines += [
+        f"- {_escape(name)}: {', '.join(f'`{run}`' for run in files)}"
+        for files, name in reversed(runs.items())
+    ]
     return "\n".join(lines) + "\n"
 
 
 def csv_table(comparison: Comparison) -> str:
-    """One line per row and metric, in [0, 1] (seconds: in seconds), with the paired difference to the first row."""
+    """One line per row and metric, in [0, 1] (seconds: in seconds), with the paired difference to
+    the first row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = ("value", "low", "high")
@@ -53,9 +81,21 @@ def csv_table(comparison: Comparison) -> str:
         key = [row.name, row.dehaze, len(row.runs)]
         for name, metric in row.scores.metrics.items():
             change = differences.get(name, Difference(math.nan))
-            values = [metric.value, metric.low, metric.high, change.value, change.low, change.high, change.share_above_zero]
-            published = row.published if name == "legacy/mAP" and row.published is not None else math.nan
-            writer.writerow([*key, name, *("" if math.isnan(v) else f"{v:.6g}" for v in (*values, published))])
+            values = [
+                metric.value,
+                metric.low,
+                metric.high,
+                change.value,
+                change.low,
+                change.high,
+                change.share_above_zero,
+            ]
+            published = (
+                row.published if name == "legacy/mAP" and row.published is not None else math.nan
+            )
+            writer.writerow(
+                [*key, name, *("" if math.isnan(v) else f"{v:.6g}" for v in (*values, published))]
+            )
         if not math.isnan(row.seconds_per_image):
             writer.writerow([*key, "seconds_per_image", f"{row.seconds_per_image:.6g}", *[""] * 7])
     return text.getvalue()
@@ -72,30 +112,50 @@ class _Column(NamedTuple):
 def _columns(comparison: Comparison) -> list[_Column]:
     """The summary, what a row costs, and the classes by their number of objects."""
     rows = comparison.rows
-    columns = [_Column(h, m) for m, h in SUMMARY.items() if any(m in row.scores.metrics for row in rows)]
+    columns = [
+        _Column(h, m) for m, h in SUMMARY.items() if any(m in row.scores.metrics for row in rows)
+    ]
     if any(row.published is not None for row in rows):
-        columns.append(_Column("paper, RTTS", text=lambda row: "" if row.published is None else f"{100 * row.published:.2f}"))
+        columns.append(
+            _Column(
+                "paper, RTTS",
+                text=lambda row: "" if row.published is None else f"{100 * row.published:.2f}",
+            )
+        )
     if len({len(row.runs) for row in rows}) > 1:
         columns.append(_Column("seeds", text=lambda row: str(len(row.runs))))
     if any(not math.isnan(row.seconds_per_image) for row in rows):
         columns.append(_Column("s/image", text=lambda row: _seconds(row.seconds_per_image)))
-    return columns + [_Column(f"{name} AP50 ({count:,})", f"voc/AP50/{name}") for name, count in _frequent(comparison)]
+    return columns + [
+        _Column(f"{name} AP50 ({count:,})", f"voc/AP50/{name}")
+        for name, count in _frequent(comparison)
+    ]
 
 
 def _frequent(comparison: Comparison) -> list[tuple[str, int]]:
     objects = comparison.rows[0].scores.objects
-    classes = sorted(((name, count) for name, count in objects.items() if count), key=lambda item: -item[1])
+    classes = sorted(
+        ((name, count) for name, count in objects.items() if count), key=lambda item: -item[1]
+    )
     return classes[:CLASSES_SHOWN]
 
 
-def _table(comparison: Comparison, columns: Sequence[_Column], show: Cell, differences: bool) -> list[list[str]]:
-    """Heading and rows as cells; with differences, only the columns that have one, and from the second row on."""
+def _table(
+    comparison: Comparison, columns: Sequence[_Column], show: Cell, differences: bool
+) -> list[list[str]]:
+    """Heading and rows as cells; with differences, only the columns that have one, and from the
+    second row on."""
     columns = [column for column in columns if column.metric or not differences]
     table = [["", *(column.heading for column in columns)]]
     for row, changes in zip(comparison.rows, comparison.differences(), strict=True):
         metrics = changes if differences else row.scores.metrics
         if metrics:
-            table.append([row.name, *(show(metrics.get(c.metric)) if c.metric else c.text(row) for c in columns)])
+            table.append(
+                [
+                    row.name,
+                    *(show(metrics.get(c.metric)) if c.metric else c.text(row) for c in columns),
+                ]
+            )
     return table
 
 
@@ -125,12 +185,18 @@ def cell(metric: Metric | None) -> str:
         return "n/a"
     sign = "+" if isinstance(metric, Difference) else ""
     text = f"{100 * metric.value:{sign}.1f}"
-    return text if math.isnan(metric.low) else f"{text} [{100 * metric.low:{sign}.1f}, {100 * metric.high:{sign}.1f}]"
+    return (
+        text
+        if math.isnan(metric.low)
+        else f"{text} [{100 * metric.low:{sign}.1f}, {100 * metric.high:{sign}.1f}]"
+    )
 
 
 def _starred_cell(metric: Metric | None) -> str:
     """A star, or the room for it, behind every difference."""
-    return cell(metric) + ("*" if _is_clear(metric) else " " if isinstance(metric, Difference) else "")
+    return cell(metric) + (
+        "*" if _is_clear(metric) else " " if isinstance(metric, Difference) else ""
+    )
 
 
 def _bold_cell(metric: Metric | None) -> str:
@@ -150,14 +216,19 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
     if seeds != {1}:
         drawn += f" and {f'the {next(iter(seeds))} seeds' if len(seeds) == 1 else 'the seeds'}"
     noun = "class" if classes == 1 else "classes"
-    lines = [f"In percent. VOC AP50, COCO box and mask AP: means over {classes} {noun} with objects (in brackets, how many)."]
+    lines = [
+        f"In percent. VOC AP50, COCO box and mask AP: means over {classes} {noun} with "
+        "objects (in brackets, how many)."
+    ]
     if first.bootstrap:
         said = f"[95 % interval] from {first.bootstrap:,} resamples of {drawn}."
         if len(comparison.rows) > 1:
             said += f" Differences are paired; {mark}: 0 lies outside the interval."
         lines.append(said)
     if seeds == {1}:
-        lines.append("One training run per row: the intervals do not contain what another seed would change.")
+        lines.append(
+            "One training run per row: the intervals do not contain what another seed would change."
+        )
     if any(not math.isnan(row.seconds_per_image) for row in comparison.rows):
         lines.append("s/image: dehazing and detection, median over the images, on this machine.")
     named = [(which_weights(run), row.name) for row in comparison.rows for run in row.runs]
@@ -166,7 +237,9 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
         rows = "all rows" if {which} == {one for one, _ in named} else ", ".join(names)
         lines.append(f"Scored of {rows}: {which}.")
     if len(first.objects) > CLASSES_SHOWN:
-        lines.append(f"The {CLASSES_SHOWN} most frequent classes are shown; all are in comparison.csv.")
+        lines.append(
+            f"The {CLASSES_SHOWN} most frequent classes are shown; all are in comparison.csv."
+        )
     return [*lines, *comparison.notes]
 
 

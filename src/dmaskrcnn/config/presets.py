@@ -10,7 +10,8 @@ from dmaskrcnn.detector.config import DetectorConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """Defaults that fit together for one kind of machine; every one of them can be overridden by the flag of its name."""
+    """Defaults that fit together for one kind of machine; every one of them can be overridden by
+    the flag of its name."""
 
     detector: DetectorConfig
     weights: str
@@ -67,7 +68,8 @@ PRESETS: dict[str, Preset] = {
         scale_jitter=(0.8, 1.25),
         strong=True,
     ),
-    # Ten times the images per second of `default` on two cores: a narrow network, small images, few proposals.
+    # Ten times the images per second of `default` on two cores: a narrow network, small images, few
+    # proposals.
     "cpu": Preset(
         detector=DetectorConfig(
             backbone="resnet18",
@@ -96,7 +98,8 @@ PRESETS: dict[str, Preset] = {
         scale_jitter=(0.7, 1.3),
         strong=True,
     ),
-    # For the rendered scenes of `dmaskrcnn demo`: learns from scratch in a minute or two on two cores.
+    # For the rendered scenes of `dmaskrcnn demo`: learns from scratch in a minute or two on two
+    # cores.
     "demo": Preset(
         detector=DetectorConfig(
             backbone="resnet18",
@@ -127,5 +130,6 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-# What `dmaskrcnn adapt` trains: the fields of the configuration that the benchmark favours (docs/results.md).
+# What `dmaskrcnn adapt` trains: the fields of the configuration that the benchmark favours
+# (docs/results.md).
 BEST: dict[str, Any] = {"method": "teacher", "haze_augment": 0.5, "teacher_dehaze": "dark-channel"}

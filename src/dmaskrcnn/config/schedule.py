@@ -25,8 +25,8 @@ class Phase:
     """Whether the detector goes on from its averaged weights."""
 
 
-# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers (REFERENCE: arXiv
-# 1807.00202).
+# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers
+# (REFERENCE: arXiv 1807.00202).
 PAPER_PHASES = (
     Phase("classifier", 5 / 75, trains="classifier"),
     Phase("adapt", 50 / 75),
@@ -36,9 +36,15 @@ SOURCE_PHASES = (Phase("train", 55 / 75), Phase("fine", 20 / 75, rate=0.1))
 
 
 def teacher_phases(burn_in: float) -> tuple[Phase, ...]:
-    """The source alone for a share of the schedule, then teacher and student, in the proportions of the others' phases."""
+    """The source alone for a share of the schedule, then teacher and student, in the proportions of
+    the others' phases."""
     adapt = tuple(
-        Phase(name, phase.share * (1 - burn_in), phase.rate, from_average=burn_in > 0 and name == "adapt")
+        Phase(
+            name,
+            phase.share * (1 - burn_in),
+            phase.rate,
+            from_average=burn_in > 0 and name == "adapt",
+        )
         for name, phase in zip(("adapt", "fine"), SOURCE_PHASES, strict=True)
     )
     return (Phase("burn-in", burn_in, target=False), *adapt) if burn_in else adapt
@@ -47,12 +53,19 @@ def teacher_phases(burn_in: float) -> tuple[Phase, ...]:
 class Schedule:
     """Where in the schedule an iteration stands.
 
-    With ``iterations`` progress counts iterations; with ``minutes`` it follows the clock, so that training ends on time and the
-    learning rate has gone all its way by then.
+    With ``iterations`` progress counts iterations; with ``minutes`` it follows the clock, so that
+    training ends on time and the learning rate has gone all its way by then.
     """
 
-    def __init__(self, phases: Sequence[Phase], iterations: int | None, minutes: float | None, warmup: int) -> None:
-        self.phases, self.iterations, self.minutes, self.warmup = phases, iterations, minutes, warmup
+    def __init__(
+        self, phases: Sequence[Phase], iterations: int | None, minutes: float | None, warmup: int
+    ) -> None:
+        self.phases, self.iterations, self.minutes, self.warmup = (
+            phases,
+            iterations,
+            minutes,
+            warmup,
+        )
 
     def progress(self, iteration: int, seconds: float) -> float:
         """The part of the schedule that is done, in [0, 1]."""
@@ -70,7 +83,8 @@ class Schedule:
         return self.phases[-1]
 
     def rate(self, phase: Phase, detector_steps: int) -> float:
-        """Factor on the learning rate; ``detector_steps`` counts the steps that trained the detector, for the warm-up."""
+        """Factor on the learning rate; ``detector_steps`` counts the steps that trained the
+        detector, for the warm-up."""
         if phase.trains == "classifier":
             return phase.rate
         return phase.rate * min(1.0, (detector_steps + 1) / max(1, self.warmup))

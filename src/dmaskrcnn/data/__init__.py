@@ -1,4 +1,5 @@
-"""Data: COCO, Pascal VOC and plain folders behind one :func:`open_dataset`; augmentation; batches of source and target."""
+"""Data: COCO, Pascal VOC and plain folders behind one :func:`open_dataset`; augmentation; batches
+of source and target."""
 
 from dmaskrcnn.data.augment import Augmentation, resize_to, strong_photometric
 from dmaskrcnn.data.classes import canonical

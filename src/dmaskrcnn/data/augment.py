@@ -1,7 +1,9 @@
-"""Augmentation of one sample: a pure function of the sample and a seed, on uint8 tensors; boxes and masks follow the picture.
+"""Augmentation of one sample: a pure function of the sample and a seed, on uint8 tensors; boxes and
+masks follow the picture.
 
-Order: scale jitter with crop, resize and flip in one resampling; then haze, colour, greyscale, blur, erasing. The picture is
-resampled once and masks are picked by nearest index, so that the cost hardly grows with their number.
+Order: scale jitter with crop, resize and flip in one resampling; then haze, colour, greyscale,
+blur, erasing. The picture is resampled once and masks are picked by nearest index, so that the cost
+hardly grows with their number.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from dmaskrcnn.haze.random_haze import HazeAugment
 
 BLOCK = 32  # px
-MEAN_COLOUR = torch.tensor((124, 116, 104), dtype=torch.uint8).view(3, 1, 1)  # ImageNet's: zero for the network, as the padding
+# ImageNet's: zero for the network, as the padding
+MEAN_COLOUR = torch.tensor((124, 116, 104), dtype=torch.uint8).view(3, 1, 1)
 MIN_SIDE = 1.0  # px; boxes thinner than this after the transform are dropped
 
 
@@ -33,15 +36,19 @@ class Augmentation:
 
     Attributes:
         short_side: px that the shorter side is resized to.
-        long_side: px that the longer side never exceeds (the shorter one gives way), as in the Faster R-CNN paper, §3.3.
+        long_side: px that the longer side never exceeds (the shorter one gives way), as in the
+            Faster R-CNN paper, §3.3.
         flip: probability of a horizontal flip.
-        scale: ``(smallest, largest)`` factor on the size, log-uniform; enlarged pictures are cropped at random.
+        scale: ``(smallest, largest)`` factor on the size, log-uniform; enlarged pictures are
+            cropped at random.
         haze: synthetic haze, for clear images only.
-        strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021, table in appendix A).
+        strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021,
+            table in appendix A).
         erase: random erasing of up to three rectangles, too; for source images only.
         weak: keep the picture as it was before its colours were changed, too, as ``Sample.weak``.
         dehaze: what ``weak`` goes through.
-        hide: largest share of the picture that is hidden in blocks (of a student, not of its teacher's view).
+        hide: largest share of the picture that is hidden in blocks (of a student, not of its
+            teacher's view).
     """
 
     short_side: int = 800
@@ -56,27 +63,44 @@ class Augmentation:
     hide: float = 0.0
 
     def __call__(self, sample: Sample, seed: int) -> Sample:
-        """The augmented sample; the same for the same sample and seed, on any machine and in any process."""
+        """The augmented sample; the same for the same sample and seed, on any machine and in any
+        process."""
         generator = torch.Generator().manual_seed(seed)
         flip = _uniform(generator) < self.flip
         low, high = (math.log(factor) for factor in self.scale)
         factor = math.exp(low + (high - low) * _uniform(generator))
-        sample = resample(sample, self.short_side, self.long_side, factor, flip, (_uniform(generator), _uniform(generator)))
-        if self.haze is not None:  # with random numbers of its own: the rest stays as it is without haze
-            sample = replace(sample, image=self.haze(sample.image, sample.objects, np.random.default_rng((seed, 1))))
+        sample = resample(
+            sample,
+            self.short_side,
+            self.long_side,
+            factor,
+            flip,
+            (_uniform(generator), _uniform(generator)),
+        )
+        # with random numbers of its own: the rest stays as it is without haze
+        if self.haze is not None:
+            sample = replace(
+                sample,
+                image=self.haze(sample.image, sample.objects, np.random.default_rng((seed, 1))),
+            )
         if self.weak:
-            sample = replace(sample, weak=sample.image if self.dehaze is None else self.dehaze(sample.image)[0])
+            sample = replace(
+                sample, weak=sample.image if self.dehaze is None else self.dehaze(sample.image)[0]
+            )
         if self.strong:
             sample = replace(sample, image=strong_photometric(sample.image, generator))
         if self.erase:
             sample = replace(sample, image=random_erasing(sample.image, generator))
         if self.hide:
-            sample = replace(sample, image=hide_blocks(sample.image, self.hide * _uniform(generator), generator))
+            sample = replace(
+                sample, image=hide_blocks(sample.image, self.hide * _uniform(generator), generator)
+            )
         return sample
 
 
 def target_size(height: int, width: int, short_side: int, long_side: int) -> tuple[int, int]:
-    """``(height, width)`` with the shorter side at ``short_side`` unless the longer one would exceed ``long_side``."""
+    """``(height, width)`` with the shorter side at ``short_side`` unless the longer one would
+    exceed ``long_side``."""
     scale = min(short_side / min(height, width), long_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -96,9 +120,10 @@ def resample(
 ) -> Sample:
     """Scale, crop and flip with one resampling of the picture.
 
-    With ``factor`` > 1 the window of the usual size is cut from the enlarged picture (only that window is computed); with
-    ``factor`` < 1 the picture simply becomes smaller (the model pads batches). Boxes are clipped to the window; objects whose
-    box is then under 1 px wide or high are dropped.
+    With ``factor`` > 1 the window of the usual size is cut from the enlarged picture (only that
+    window is computed); with ``factor`` < 1 the picture simply becomes smaller (the model pads
+    batches). Boxes are clipped to the window; objects whose box is then under 1 px wide or high are
+    dropped.
 
     Args:
         sample: image uint8 ``(3, H, W)``.
@@ -110,7 +135,10 @@ def resample(
     """
     height, width = sample.image.shape[-2:]
     full_h, full_w = target_size(height, width, short_side, long_side)
-    out_h, out_w = max(1, round(full_h * min(factor, 1.0))), max(1, round(full_w * min(factor, 1.0)))
+    out_h, out_w = (
+        max(1, round(full_h * min(factor, 1.0))),
+        max(1, round(full_w * min(factor, 1.0))),
+    )
     # The window in source pixels: whole pixels, so that cropping needs no resampling of its own.
     win_h, win_w = max(1, round(height / max(factor, 1.0))), max(1, round(width / max(factor, 1.0)))
     top, left = round((height - win_h) * crop[0]), round((width - win_w) * crop[1])
@@ -138,7 +166,9 @@ def _resample_objects(
     boxes[:, 1::2] = boxes[:, 1::2].clamp(0, out_h)
     if flip:
         boxes[:, [0, 2]] = out_w - boxes[:, [2, 0]]
-    keep = ((boxes[:, 2] - boxes[:, 0] >= MIN_SIDE) & (boxes[:, 3] - boxes[:, 1] >= MIN_SIDE)).nonzero()[:, 0]
+    keep = (
+        (boxes[:, 2] - boxes[:, 0] >= MIN_SIDE) & (boxes[:, 3] - boxes[:, 1] >= MIN_SIDE)
+    ).nonzero()[:, 0]
 
     has_mask = objects.has_mask[keep]
     masks = no_masks(len(keep), out_h, out_w)
@@ -148,18 +178,28 @@ def _resample_objects(
         if flip:
             columns = columns.flip(0)
         masks = _pick(objects.masks, rows, columns)[keep]
-        has_mask = has_mask & masks.flatten(1).any(1)  # a mask that shrank to nothing would teach that there is none
-    return Annotations(boxes[keep], objects.labels[keep], masks, has_mask, objects.crowd[keep], objects.difficult[keep])
+        # a mask that shrank to nothing would teach that there is none
+        has_mask = has_mask & masks.flatten(1).any(1)
+    return Annotations(
+        boxes[keep],
+        objects.labels[keep],
+        masks,
+        has_mask,
+        objects.crowd[keep],
+        objects.difficult[keep],
+    )
 
 
 def _pick(masks: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """``masks[:, rows][:, :, columns]``, contiguous; columns first, as rasterised masks lie column by column (4× faster)."""
+    """``masks[:, rows][:, :, columns]``, contiguous; columns first, as rasterised masks lie column
+    by column (4× faster)."""
     picked = masks.transpose(1, 2).index_select(1, columns)
     return picked.transpose(1, 2).contiguous().index_select(1, rows)
 
 
 def strong_photometric(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Colour jitter 0.6–1.4 (p 0.8), greyscale (p 0.2), Gaussian blur σ 0.1–2 px (p 0.5): changes no geometry.
+    """Colour jitter 0.6–1.4 (p 0.8), greyscale (p 0.2), Gaussian blur σ 0.1–2 px (p 0.5): changes
+    no geometry.
 
     Args:
         image: uint8 ``(3, H, W)``.
@@ -175,13 +215,15 @@ def strong_photometric(image: Tensor, generator: torch.Generator) -> Tensor:
     if _uniform(generator) < 0.5:
         sigma = 0.1 + 1.9 * _uniform(generator)
         taps = 2 * math.ceil(3 * sigma) + 1
-        image = tv.gaussian_blur(image, [taps, 1], [sigma, sigma])  # one axis after the other: 26 taps instead of 169
+        # one axis after the other: 26 taps instead of 169
+        image = tv.gaussian_blur(image, [taps, 1], [sigma, sigma])
         image = tv.gaussian_blur(image, [1, taps], [sigma, sigma])
     return image
 
 
 def random_erasing(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Fill up to three rectangles with noise (Zhong et al. 2020; areas and odds of Unbiased Teacher). Returns a new tensor."""
+    """Fill up to three rectangles with noise (Zhong et al. 2020; areas and odds of Unbiased
+    Teacher). Returns a new tensor."""
     height, width = image.shape[-2:]
     image = image.clone()
     for probability, areas, aspects in (
@@ -192,16 +234,25 @@ def random_erasing(image: Tensor, generator: torch.Generator) -> Tensor:
         if _uniform(generator) >= probability:
             continue
         area = height * width * (areas[0] + (areas[1] - areas[0]) * _uniform(generator))
-        aspect = math.exp(math.log(aspects[0]) + math.log(aspects[1] / aspects[0]) * _uniform(generator))
-        h, w = min(height, round(math.sqrt(area * aspect))), min(width, round(math.sqrt(area / aspect)))
-        top, left = int((height - h + 1) * _uniform(generator)), int((width - w + 1) * _uniform(generator))
+        aspect = math.exp(
+            math.log(aspects[0]) + math.log(aspects[1] / aspects[0]) * _uniform(generator)
+        )
+        h, w = (
+            min(height, round(math.sqrt(area * aspect))),
+            min(width, round(math.sqrt(area / aspect))),
+        )
+        top, left = (
+            int((height - h + 1) * _uniform(generator)),
+            int((width - w + 1) * _uniform(generator)),
+        )
         noise = torch.randint(0, 256, (3, h, w), generator=generator, dtype=torch.uint8)
         image[:, top : top + h, left : left + w] = noise
     return image
 
 
 def hide_blocks(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Hide random blocks of 32 x 32 px (masked image consistency, Hoyer et al., CVPR 2023, section 3.2). Returns a new tensor.
+    """Hide random blocks of 32 x 32 px (masked image consistency, Hoyer et al., CVPR 2023, section
+    3.2). Returns a new tensor.
 
     Args:
         image: uint8 ``(3, H, W)``.

@@ -1,4 +1,5 @@
-"""Class names are the identity of a class across data sets: one spelling each, and the choice of classes by name."""
+"""Class names are the identity of a class across data sets: one spelling each, and the choice of
+classes by name."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from dmaskrcnn.errors import UserError
 
-# Pascal VOC and RTTS names → COCO names, and spellings met in road data sets. Only true synonyms: `pedestrian` is *not*
-# `person`, because data sets that have it (KITTI, BDD100K) count riders and seated people apart from pedestrians.
+# Pascal VOC and RTTS names → COCO names, and spellings met in road data sets. Only true synonyms:
+# `pedestrian` is *not* `person`, because data sets that have it (KITTI, BDD100K) count riders and
+# seated people apart from pedestrians.
 ALIASES = {
     "motorbike": "motorcycle",
     "motor bike": "motorcycle",
@@ -25,7 +27,8 @@ ALIASES = {
 
 
 def canonical(name: str) -> str:
-    """The one spelling of a class name: lower case, single spaces (``_`` counts as a space), aliases resolved.
+    """The one spelling of a class name: lower case, single spaces (``_`` counts as a space),
+    aliases resolved.
 
     >>> canonical("Motorbike"), canonical("traffic_light")
     ('motorcycle', 'traffic light')
@@ -54,6 +57,7 @@ def choose_classes(present: Iterable[str], wanted: Sequence[str] | None) -> tupl
     missing = [name for name in chosen if name not in available]
     if missing:
         raise UserError(
-            f"--classes: no {', '.join(missing)} in the data; there is: {', '.join(available) or 'no class at all'}"
+            f"--classes: no {', '.join(missing)} in the data; there is: "
+            f"{', '.join(available) or 'no class at all'}"
         )
     return chosen

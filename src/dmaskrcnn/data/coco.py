@@ -16,12 +16,14 @@ from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem, check_box
 from dmaskrcnn.errors import UserError
 
-_SNIFF_BYTES = 1 << 16  # COCO's own files name "images" within the first few kB (after info and licences)
+# COCO's own files name "images" within the first few kB (after info and licences)
+_SNIFF_BYTES = 1 << 16
 _KEYS = re.compile(rb'"(images|annotations|categories)"\s*:')
 
 
 def looks_like_coco(path: Path) -> bool:
-    """Whether the beginning of a JSON file names COCO's keys; cheap, for finding the one among others."""
+    """Whether the beginning of a JSON file names COCO's keys; cheap, for finding the one among
+    others."""
     try:
         with path.open("rb") as file:
             return _KEYS.search(file.read(_SNIFF_BYTES)) is not None
@@ -32,9 +34,10 @@ def looks_like_coco(path: Path) -> bool:
 def read_coco(path: Path) -> Part:
     """Read a COCO JSON with its annotations.
 
-    Boxes ``[x, y, w, h]`` become xyxy. Objects without ``segmentation`` have a box only. Pascal VOC's flag ``difficult`` is
-    read where a converter wrote it; COCO does not define it. What is wrong is collected in ``problems`` and left out: images
-    that are not there, annotations that point to no image or no category, bad boxes, masks of another size than their picture.
+    Boxes ``[x, y, w, h]`` become xyxy. Objects without ``segmentation`` have a box only. Pascal
+    VOC's flag ``difficult`` is read where a converter wrote it; COCO does not define it. What is
+    wrong is collected in ``problems`` and left out: images that are not there, annotations that
+    point to no image or no category, bad boxes, masks of another size than their picture.
 
     Raises:
         UserError: the file cannot be read, is not COCO, or none of its images exist.
@@ -45,20 +48,37 @@ def read_coco(path: Path) -> Part:
     label_of, classes, category_ids = _read_categories(path, data["categories"], problems)
 
     index_of = {image_id: i for i, image_id in enumerate(ids)}
-    left_out = {entry["id"] for entry in data["images"] if isinstance(entry, dict) and _is_id(entry.get("id"))} - set(ids)
+    left_out = {
+        entry["id"]
+        for entry in data["images"]
+        if isinstance(entry, dict) and _is_id(entry.get("id"))
+    } - set(ids)
     objects = ObjectTableBuilder()
     for number, entry in enumerate(data["annotations"]):
         if not isinstance(entry, dict):
-            problems.append(Problem("annotation", path, f"annotations[{number}]", "is not an object"))
+            problems.append(
+                Problem("annotation", path, f"annotations[{number}]", "is not an object")
+            )
             continue
         where = f"annotations[id={entry['id']}]" if "id" in entry else f"annotations[{number}]"
         image_id, category = entry.get("image_id"), entry.get("category_id")
         if not _is_id(image_id) or image_id not in index_of:
             if not _is_id(image_id) or image_id not in left_out:
-                problems.append(Problem("missing image", path, f"{where}.image_id", f"no image has the id {image_id!r}"))
+                problems.append(
+                    Problem(
+                        "missing image",
+                        path,
+                        f"{where}.image_id",
+                        f"no image has the id {image_id!r}",
+                    )
+                )
             continue
         if not _is_id(category) or category not in label_of:
-            problems.append(Problem("category", path, f"{where}.category_id", f"no category has the id {category!r}"))
+            problems.append(
+                Problem(
+                    "category", path, f"{where}.category_id", f"no category has the id {category!r}"
+                )
+            )
             continue
         image = index_of[image_id]
         height, width = sizes[image]
@@ -70,13 +90,27 @@ def read_coco(path: Path) -> Part:
         if reason is not None:
             problems.append(Problem("mask", path, f"{where}.segmentation", reason))
             continue
-        flags = {"crowd": bool(entry.get("iscrowd", 0)), "difficult": entry.get("difficult") in (1, True)}
+        flags = {
+            "crowd": bool(entry.get("iscrowd", 0)),
+            "difficult": entry.get("difficult") in (1, True),
+        }
         objects.add(image, box, label_of[category], segmentation, **flags)
-    return Part(path, "COCO JSON", images, ids, sizes, classes, category_ids, objects.build(len(images)), problems)
+    return Part(
+        path,
+        "COCO JSON",
+        images,
+        ids,
+        sizes,
+        classes,
+        category_ids,
+        objects.build(len(images)),
+        problems,
+    )
 
 
 def list_coco_images(path: Path) -> Part:
-    """The images that a COCO JSON lists, in its order. Annotations, categories and sizes are not looked at."""
+    """The images that a COCO JSON lists, in its order. Annotations, categories and sizes are not
+    looked at."""
     data = _load(path, ("images",))
     problems: list[Problem] = []
     images, ids, _ = _read_images(path, data["images"], problems, sized=False)
@@ -86,15 +120,24 @@ def list_coco_images(path: Path) -> Part:
 def image_roots(path: Path) -> list[Path]:
     """Folders in which the images of a COCO JSON are looked for, in this order.
 
-    Beside the JSON, in ``images/``, in a folder named like the split (``instances_val2017.json`` → ``val2017``), and the same
-    one folder up (COCO's own layout: ``annotations/`` beside ``train2017/`` and ``val2017/``).
+    Beside the JSON, in ``images/``, in a folder named like the split (``instances_val2017.json`` →
+    ``val2017``), and the same one folder up (COCO's own layout: ``annotations/`` beside
+    ``train2017/`` and ``val2017/``).
     """
-    split = re.sub(r"^(instances|person_keypoints|captions|image_info|annotations|coco)[_.-]", "", path.stem)
+    split = re.sub(
+        r"^(instances|person_keypoints|captions|image_info|annotations|coco)[_.-]", "", path.stem
+    )
     beside, above = path.parent, path.parent.parent
     return [
         folder
         for base in (beside, above)
-        for folder in (base, base / "images", base / split, base / "images" / split, base / "JPEGImages")
+        for folder in (
+            base,
+            base / "images",
+            base / split,
+            base / "images" / split,
+            base / "JPEGImages",
+        )
     ]
 
 
@@ -102,13 +145,19 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot read the file ({error.strerror}); check the path") from error
+        raise UserError(
+            f"{path}: cannot read the file ({error.strerror}); check the path"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{path}: not valid JSON ({error}); name a COCO JSON, a Pascal VOC folder or an image folder"
+            f"{path}: not valid JSON ({error}); name a COCO JSON, a Pascal VOC folder or an image "
+            "folder"
         ) from error
     if not isinstance(data, dict):
-        raise UserError(f"{path}: JSON, but not COCO: the top level is a {type(data).__name__}, not an object with 'images'")
+        raise UserError(
+            f"{path}: JSON, but not COCO: the top level is a {type(data).__name__}, "
+            "not an object with 'images'"
+        )
     for key in keys:
         if not isinstance(data.get(key), list):
             found = f"it has: {', '.join(list(data)[:6])}" if data else "it is empty"
@@ -129,8 +178,17 @@ def _read_images(
     for number, entry in enumerate(entries):
         entry = entry if isinstance(entry, dict) else {}
         image_id, name = entry.get("id"), entry.get("file_name")
-        if not isinstance(image_id, (int, str)) or not _is_id(image_id) or not isinstance(name, str) or not name:
-            problems.append(Problem("image entry", path, f"images[{number}]", "has no usable 'id' and 'file_name'"))
+        if (
+            not isinstance(image_id, (int, str))
+            or not _is_id(image_id)
+            or not isinstance(name, str)
+            or not name
+        ):
+            problems.append(
+                Problem(
+                    "image entry", path, f"images[{number}]", "has no usable 'id' and 'file_name'"
+                )
+            )
             continue
         where = f"images[id={image_id}]"
         if image_id in images:
@@ -140,7 +198,12 @@ def _read_images(
         if file is None:
             missing += 1
             problems.append(
-                Problem("missing image", path, f"{where}.file_name", f"{name} is neither beside the JSON nor in images/ there")
+                Problem(
+                    "missing image",
+                    path,
+                    f"{where}.file_name",
+                    f"{name} is neither beside the JSON nor in images/ there",
+                )
             )
             continue
         if file != roots[0] / name:  # where one was, the next will be
@@ -156,7 +219,8 @@ def _read_images(
     if not images:
         if missing:
             raise UserError(
-                f"{path}: none of its {missing} images found; looked in {', '.join(map(str, image_roots(path)[:4]))}, …"
+                f"{path}: none of its {missing} images found; looked in "
+                f"{', '.join(map(str, image_roots(path)[:4]))}, …"
             )
         raise UserError(f"{path}: images: no image is listed; nothing to do")
     files, sizes = zip(*images.values(), strict=True)
@@ -165,7 +229,12 @@ def _read_images(
 
 def _read_size(entry: dict[str, Any]) -> tuple[int, int] | None:
     height, width = entry.get("height"), entry.get("width")
-    if isinstance(height, (int, float)) and isinstance(width, (int, float)) and 0 < height < 1 << 24 and 0 < width < 1 << 24:
+    if (
+        isinstance(height, (int, float))
+        and isinstance(width, (int, float))
+        and 0 < height < 1 << 24
+        and 0 < width < 1 << 24
+    ):
         return int(height), int(width)
     return None
 
@@ -178,11 +247,20 @@ def _read_categories(
     for number, entry in enumerate(entries):
         entry = entry if isinstance(entry, dict) else {}
         category, name = entry.get("id"), entry.get("name")
-        if not isinstance(category, (int, str)) or not _is_id(category) or not isinstance(name, str) or not name.strip():
-            problems.append(Problem("category", path, f"categories[{number}]", "has no usable 'id' and 'name'"))
+        if (
+            not isinstance(category, (int, str))
+            or not _is_id(category)
+            or not isinstance(name, str)
+            or not name.strip()
+        ):
+            problems.append(
+                Problem("category", path, f"categories[{number}]", "has no usable 'id' and 'name'")
+            )
             continue
         if category in label_of:
-            problems.append(Problem("category", path, f"categories[id={category}]", "the id occurs twice"))
+            problems.append(
+                Problem("category", path, f"categories[id={category}]", "the id occurs twice")
+            )
             continue
         ids.setdefault(canonical(name), category)
         label_of[category] = list(ids).index(canonical(name))
@@ -190,7 +268,9 @@ def _read_categories(
     return label_of, tuple(ids), integers if len(integers) == len(ids) else None
 
 
-def _read_box(value: Any, height: int, width: int) -> tuple[tuple[float, float, float, float] | None, str | None]:
+def _read_box(
+    value: Any, height: int, width: int
+) -> tuple[tuple[float, float, float, float] | None, str | None]:
     try:
         x, y, w, h = (float(v) for v in value)
     except (TypeError, ValueError, OverflowError):
@@ -199,20 +279,28 @@ def _read_box(value: Any, height: int, width: int) -> tuple[tuple[float, float, 
 
 
 def _read_segmentation(value: Any, height: int, width: int) -> tuple[Any, str | None]:
-    """The segmentation to keep (None: no mask), or what is wrong with it. Compressed RLE is decoded only when used."""
+    """The segmentation to keep (None: no mask), or what is wrong with it. Compressed RLE is decoded
+    only when used."""
     if not value:
         return None, None
     if isinstance(value, dict):
         size, counts = value.get("size"), value.get("counts")
         if size != [height, width]:
-            return None, f"the mask is of size {str(size)[:40]}, its picture of {[height, width]} (height, width)"
+            return (
+                None,
+                f"the mask is of size {str(size)[:40]}, its picture of {[height, width]} (height, "
+                "width)",
+            )
         kept = {"size": [height, width], "counts": counts}
         if isinstance(counts, str):
             return kept, None
         if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
             return None, "'counts' of the RLE is neither text nor a list of run lengths"
         if sum(counts) != height * width:
-            return None, f"the runs of the RLE cover {sum(counts)} pixels, its picture has {height * width}"
+            return (
+                None,
+                f"the runs of the RLE cover {sum(counts)} pixels, its picture has {height * width}",
+            )
         return kept, None
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         return None, "is neither a list of polygons nor RLE"
@@ -226,5 +314,6 @@ def _read_segmentation(value: Any, height: int, width: int) -> tuple[Any, str | 
             return None, "a polygon is not a list of x, y pairs of finite numbers"
         if values.min() < -limit or values.max() > limit:
             return None, f"a polygon lies far outside the {width}x{height} picture"
-    polygons = [polygon for polygon in value if len(polygon) >= 6]  # fewer than three points enclose nothing
+    # fewer than three points enclose nothing
+    polygons = [polygon for polygon in value if len(polygon) >= 6]
     return polygons or None, None

@@ -13,10 +13,11 @@ from dmaskrcnn.errors import UserError
 
 
 def to_coco(data: Dataset, images: Sequence[tuple[int, str]]) -> dict[str, Any]:
-    """The content of a COCO JSON file that ``open_dataset`` reads back with the same boxes, masks, flags and classes.
+    """The content of a COCO JSON file that ``open_dataset`` reads back with the same boxes, masks,
+    flags and classes.
 
-    Segmentations stay as they were written. ``difficult`` of Pascal VOC becomes a field of the same name, which COCO does not
-    define and other readers pass over.
+    Segmentations stay as they were written. ``difficult`` of Pascal VOC becomes a field of the same
+    name, which COCO does not define and other readers pass over.
 
     Args:
         data: labelled.
@@ -28,7 +29,8 @@ def to_coco(data: Dataset, images: Sequence[tuple[int, str]]) -> dict[str, Any]:
     objects = data.objects
     if objects is None:
         raise UserError(f"{data.paths[0]}: has no annotations to write")
-    numbered = all(isinstance(image_id, int) for image_id in data.image_ids)  # other tools want integers
+    # other tools want integers
+    numbered = all(isinstance(image_id, int) for image_id in data.image_ids)
     entries, annotations = [], []
     for number, (index, name) in enumerate(images, 1):
         height, width = data.size(index)
@@ -49,10 +51,15 @@ def to_coco(data: Dataset, images: Sequence[tuple[int, str]]) -> dict[str, Any]:
                 try:
                     entry["area"] = int(mask_api.area(to_rle(segmentation, height, width)))
                 except (RuntimeError, ValueError) as error:
-                    raise UserError(f"{data.paths[index]}: a mask of it cannot be decoded ({error}); correct it") from error
+                    raise UserError(
+                        f"{data.paths[index]}: a mask of it cannot be decoded ({error}); correct it"
+                    ) from error
                 entry["segmentation"] = segmentation
             if objects.difficult[row]:
                 entry["difficult"] = 1
             annotations.append(entry)
-    categories = [{"id": number, "name": name} for number, name in zip(data.category_ids, data.classes, strict=True)]
+    categories = [
+        {"id": number, "name": name}
+        for number, name in zip(data.category_ids, data.classes, strict=True)
+    ]
     return {"images": entries, "annotations": annotations, "categories": categories}

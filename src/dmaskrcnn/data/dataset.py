@@ -23,13 +23,16 @@ PathLike = str | os.PathLike[str]
 
 
 class Dataset:
-    """Images with or without labels. Holds paths and compact annotations only; picklable; pictures are decoded by :meth:`load`.
+    """Images with or without labels. Holds paths and compact annotations only; picklable; pictures
+    are decoded by :meth:`load`.
 
     Attributes:
         classes: canonical names; empty if unlabelled.
-        category_ids: per class COCO's category id where one COCO JSON (or several that agree) gives it, otherwise index + 1.
+        category_ids: per class COCO's category id where one COCO JSON (or several that agree) gives
+            it, otherwise index + 1.
         paths: the files.
-        image_ids: unique: COCO's id or the file's stem; counted from 1 where the ids of several paths collide.
+        image_ids: unique: COCO's id or the file's stem; counted from 1 where the ids of several
+            paths collide.
     """
 
     def __init__(
@@ -41,7 +44,8 @@ class Dataset:
         sizes: np.ndarray | None = None,
         objects: ObjectTable | None = None,
     ) -> None:
-        """Args as the attributes; ``sizes`` int32 ``(n, 2)`` height, width, and ``objects``: both None if unlabelled."""
+        """Args as the attributes; ``sizes`` int32 ``(n, 2)`` height, width, and ``objects``: both
+        None if unlabelled."""
         self.classes, self.category_ids = classes, category_ids
         self.paths, self.image_ids = paths, image_ids
         self._sizes, self._objects = sizes, objects
@@ -58,7 +62,8 @@ class Dataset:
         """Decode one picture (once) with its objects.
 
         Raises:
-            UserError: the picture is unreadable or not of the size its annotations state, or a mask cannot be decoded.
+            UserError: the picture is unreadable or not of the size its annotations state, or a mask
+            cannot be decoded.
         """
         if self._sizes is None:
             return Sample(decode_image(self.paths[index]), self.paths[index], self.image_ids[index])
@@ -68,7 +73,9 @@ class Dataset:
     def size(self, index: int) -> tuple[int, int]:
         """``(height, width)`` of a labelled image, without opening it."""
         if self._sizes is None:
-            raise UserError(f"{self.paths[index]}: has no annotations; name a COCO JSON or a Pascal VOC folder")
+            raise UserError(
+                f"{self.paths[index]}: has no annotations; name a COCO JSON or a Pascal VOC folder"
+            )
         height, width = self._sizes[index].tolist()
         return height, width
 
@@ -79,12 +86,15 @@ class Dataset:
             UserError: the data set is unlabelled, or a mask cannot be decoded.
         """
         if self._objects is None:
-            raise UserError(f"{self.paths[index]}: has no annotations; name a COCO JSON or a Pascal VOC folder")
+            raise UserError(
+                f"{self.paths[index]}: has no annotations; name a COCO JSON or a Pascal VOC folder"
+            )
         try:
             return self._objects.annotations(index, *self.size(index))
         except ValueError as error:
             raise UserError(
-                f"{self.paths[index]}: a mask of it cannot be decoded ({error}); correct its segmentation"
+                f"{self.paths[index]}: a mask of it cannot be decoded ({error}); correct its "
+                "segmentation"
             ) from error
 
     @property
@@ -93,37 +103,50 @@ class Dataset:
         return self._objects
 
     def with_pictures(self, paths: Sequence[Path]) -> Dataset:
-        """The same images and annotations with other pictures of the same sizes, one per image: dehazed ones, say."""
+        """The same images and annotations with other pictures of the same sizes, one per image:
+        dehazed ones, say."""
         if len(paths) != len(self):
             raise ValueError(f"{len(paths)} pictures for {len(self)} images")
-        return Dataset(self.classes, self.category_ids, list(paths), self.image_ids, self._sizes, self._objects)
+        return Dataset(
+            self.classes, self.category_ids, list(paths), self.image_ids, self._sizes, self._objects
+        )
 
     def without_labels(self) -> Dataset:
         """The same images; nothing of their annotations is left in it."""
         return Dataset((), (), self.paths, self.image_ids)
 
 
-def open_dataset(*paths: PathLike, classes: Sequence[str] | None = None, drop_invalid: bool = False) -> Dataset:
+def open_dataset(
+    *paths: PathLike, classes: Sequence[str] | None = None, drop_invalid: bool = False
+) -> Dataset:
     """Open one or several paths as one data set; the format is recognised from each path alone.
 
-    A COCO JSON or a folder with exactly one; a Pascal VOC folder; a folder of pictures (unlabelled, recursive); a picture.
+    A COCO JSON or a folder with exactly one; a Pascal VOC folder; a folder of pictures (unlabelled,
+    recursive); a picture.
 
     Args:
         paths: one or more.
-        classes: select and order the classes; objects of others are left out, their images stay. None: all, in the order met.
-        drop_invalid: leave out invalid objects and images with one warning, instead of stopping at them.
+        classes: select and order the classes; objects of others are left out, their images stay.
+            None: all, in the order met.
+        drop_invalid: leave out invalid objects and images with one warning, instead of stopping at
+            them.
 
     Raises:
         UserError: something is missing or wrong; names the file, the field and the remedy.
     """
     if not paths:
-        raise UserError("no path is given; name a COCO JSON, a Pascal VOC folder or an image folder")
+        raise UserError(
+            "no path is given; name a COCO JSON, a Pascal VOC folder or an image folder"
+        )
     parts = [find_format(Path(path)).read() for path in paths]
     _settle_problems(parts, drop_invalid)
     labelled = [part for part in parts if part.objects is not None]
     if labelled and len(labelled) < len(parts):
         bare = next(part for part in parts if part.objects is None)
-        raise UserError(f"{bare.path}: {bare.format} without annotations, but {labelled[0].path} has some; do not mix the two")
+        raise UserError(
+            f"{bare.path}: {bare.format} without annotations, but {labelled[0].path} "
+            "has some; do not mix the two"
+        )
     images, ids = _join(parts)
     if not labelled:
         return Dataset((), (), images, ids)
@@ -134,18 +157,22 @@ def open_dataset(*paths: PathLike, classes: Sequence[str] | None = None, drop_in
         assert part.objects is not None
         tables.append(part.objects.relabel(np.array(new_label, dtype=np.int64)))
     sizes = np.array([size for part in parts for size in part.sizes], dtype=np.int32).reshape(-1, 2)
-    return Dataset(chosen, _category_ids(labelled, chosen), images, ids, sizes, ObjectTable.concatenate(tables))
+    return Dataset(
+        chosen, _category_ids(labelled, chosen), images, ids, sizes, ObjectTable.concatenate(tables)
+    )
 
 
 def open_images(*paths: PathLike, drop_invalid: bool = False) -> Dataset:
     """Open the pictures of paths of any format without their labels: for target images.
 
-    No annotation is read: a folder gives its pictures (those in ``JPEGImages/`` if it has one) ordered by name, whether or not
-    annotation files lie beside them. Of a COCO JSON named itself only the list of files is used.
+    No annotation is read: a folder gives its pictures (those in ``JPEGImages/`` if it has one)
+    ordered by name, whether or not annotation files lie beside them. Of a COCO JSON named itself
+    only the list of files is used.
 
     Args:
         paths: one or more.
-        drop_invalid: leave out images that a COCO JSON lists but are not there, with one warning, instead of stopping.
+        drop_invalid: leave out images that a COCO JSON lists but are not there, with one warning,
+            instead of stopping.
 
     Raises:
         UserError: a path is missing or holds no picture.
@@ -171,8 +198,14 @@ def _settle_problems(parts: list[Part], drop_invalid: bool) -> None:
         if drop_invalid:
             _log.warning("%s: left out as invalid: %s", part.path, count_kinds(part.problems))
             continue
-        more = f" (and {len(part.problems) - 1} more: dmaskrcnn inspect {part.path})" if len(part.problems) > 1 else ""
-        raise UserError(f"{part.problems[0]}{more}; correct it, or leave such out with --drop-invalid")
+        more = (
+            f" (and {len(part.problems) - 1} more: dmaskrcnn inspect {part.path})"
+            if len(part.problems) > 1
+            else ""
+        )
+        raise UserError(
+            f"{part.problems[0]}{more}; correct it, or leave such out with --drop-invalid"
+        )
 
 
 def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...]:
@@ -182,6 +215,10 @@ def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...
             if name in found:
                 found[name].add(category)
     ids = [next(iter(numbers)) for numbers in found.values() if len(numbers) == 1]
-    if len(ids) == len(classes) and len(set(ids)) == len(ids) and all(part.category_ids is not None for part in parts):
+    if (
+        len(ids) == len(classes)
+        and len(set(ids)) == len(ids)
+        and all(part.category_ids is not None for part in parts)
+    ):
         return tuple(ids)
     return tuple(range(1, len(classes) + 1))

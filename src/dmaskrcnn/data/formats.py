@@ -1,4 +1,5 @@
-"""Which format a path has, told from the path alone; and plain folders of pictures, the format without labels."""
+"""Which format a path has, told from the path alone; and plain folders of pictures, the format
+without labels."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Format:
 
 
 def find_format(path: Path, labels: bool = True) -> Format:
-    """Recognise a path: a COCO JSON or a folder with exactly one, a Pascal VOC folder, a folder of pictures, a picture.
+    """Recognise a path: a COCO JSON or a folder with exactly one, a Pascal VOC folder, a folder of
+    pictures, a picture.
 
     Args:
         path: a file or a folder.
@@ -41,7 +43,9 @@ def find_format(path: Path, labels: bool = True) -> Format:
         raise UserError(f"{path}: no such file or folder; check the path")
     if path.is_file():
         if path.suffix.lower() == ".json":
-            return Format("COCO JSON", lambda: read_coco(path) if labels else list_coco_images(path))
+            return Format(
+                "COCO JSON", lambda: read_coco(path) if labels else list_coco_images(path)
+            )
         if is_image(path):
             return Format("single image", lambda: Part(path, "single image", [path], [path.stem]))
         raise UserError(f"{path}: neither a COCO JSON (.json) nor a picture; name one, or a folder")
@@ -55,7 +59,10 @@ def _find_labelled(path: Path) -> Format:
     for folder in (path, path / "annotations"):
         jsons = sorted(file for file in folder.glob("*.json") if looks_like_coco(file))
         if len(jsons) > 1:
-            raise UserError(f"{path}: holds several COCO files ({', '.join(file.name for file in jsons)}); name one of them")
+            raise UserError(
+                f"{path}: holds several COCO files "
+                f"({', '.join(file.name for file in jsons)}); name one of them"
+            )
         if jsons:
             return Format("COCO JSON", partial(read_coco, jsons[0]))
     return _find_pictures(path)
@@ -71,5 +78,7 @@ def _find_pictures(path: Path) -> Format:
 def _read_pictures(path: Path, folder: Path) -> Part:
     images = list_images(folder)
     if not images:
-        raise UserError(f"{path}: no picture in it; name a COCO JSON, a Pascal VOC folder or an image folder")
+        raise UserError(
+            f"{path}: no picture in it; name a COCO JSON, a Pascal VOC folder or an image folder"
+        )
     return Part(path, "image folder", images, stem_ids(images, folder))

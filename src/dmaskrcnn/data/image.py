@@ -1,4 +1,5 @@
-"""Pictures from disk: listing, header sizes, and one decode to a tensor with EXIF rotation honoured."""
+"""Pictures from disk: listing, header sizes, and one decode to a tensor with EXIF rotation
+honoured."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from dmaskrcnn.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 _ORIENTATION_TAG = 0x0112  # EXIF 2.3, §4.6.4
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations that swap width and height
 
@@ -23,7 +26,8 @@ def is_image(path: Path) -> bool:
 
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """The pictures of a folder, ordered by relative path whatever the file system; links are followed, loops are not."""
+    """The pictures of a folder, ordered by relative path whatever the file system; links are
+    followed, loops are not."""
     found: list[Path] = []
     seen: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
@@ -58,9 +62,10 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     """Decode a picture.
 
-    EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by a tool that ignored EXIF
-    are recognised by the size they state: where that is the stored size and not the displayed one, the picture is left as
-    stored, so that its boxes fit (pycocotools and torchvision's ``CocoDetection`` would show it so, too).
+    EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by
+    a tool that ignored EXIF are recognised by the size they state: where that is the stored size
+    and not the displayed one, the picture is left as stored, so that its boxes fit (pycocotools and
+    torchvision's ``CocoDetection`` would show it so, too).
 
     Args:
         path: the file.
@@ -76,7 +81,10 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         with Image.open(path) as picture:
             picture.load()
             upright = ImageOps.exif_transpose(picture)
-            if size is not None and (upright.height, upright.width) != size == (picture.height, picture.width):
+            if size is not None and (upright.height, upright.width) != size == (
+                picture.height,
+                picture.width,
+            ):
                 upright = picture
             pixels = np.array(_to_rgb(upright))
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
@@ -84,7 +92,10 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     if size is not None and pixels.shape[:2] != size:
         height, width = pixels.shape[:2]
         stated = f"{size[1]}x{size[0]}"
-        raise UserError(f"{path}: the picture is {width}x{height} but its annotations say {stated}; correct them")
+        raise UserError(
+            f"{path}: the picture is {width}x{height} but its annotations say "
+            f"{stated}; correct them"
+        )
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
@@ -97,8 +108,11 @@ def unreadable(path: Path, error: Exception) -> UserError:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16") or picture.mode == "I":  # 16-bit grey: Pillow's convert would clip, not scale
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+    # 16-bit grey: Pillow's convert would clip, not scale
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        return Image.fromarray(
+            (np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8)
+        ).convert("RGB")
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture if picture.mode == "RGB" else picture.convert("RGB")

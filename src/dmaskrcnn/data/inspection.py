@@ -1,4 +1,5 @@
-"""``dmaskrcnn inspect``: what a path holds and everything that is wrong with it, found by reading and decoding all of it."""
+"""``dmaskrcnn inspect``: what a path holds and everything that is wrong with it, found by reading
+and decoding all of it."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Inspection:
         images: number of usable images.
         labelled: whether there are annotations.
         negatives: images without objects.
-        classes: per class name the numbers of ``boxes``, ``images``, ``masks``, ``crowd`` and ``difficult``.
+        classes: per class name the numbers of ``boxes``, ``images``, ``masks``, ``crowd`` and
+            ``difficult``.
         heights: int64 ``(n,)``, px, of the pictures that could be read.
         widths: int64 ``(n,)``, px.
         problems: what is wrong, in the order found; ``train`` and ``evaluate`` stop at these.
@@ -54,14 +56,24 @@ class Inspection:
 
     def format_text(self, show_all: bool = False) -> str:
         """Lines for the terminal; at most five problems of a kind unless ``show_all``."""
-        lines = [f"{self.path}", f"  {self.format}, {self.images} images, {'labelled' if self.labelled else 'without labels'}"]
+        lines = [
+            f"{self.path}",
+            f"  {self.format}, {self.images} images, "
+            f"{'labelled' if self.labelled else 'without labels'}",
+        ]
         if len(self.heights):
             for name, values in (("width", self.widths), ("height", self.heights)):
-                low, middle, high = (round(float(v)) for v in (values.min(), np.median(values), values.max()))
+                low, middle, high = (
+                    round(float(v)) for v in (values.min(), np.median(values), values.max())
+                )
                 lines.append(f"  {name:<6}  min {low:>5}  median {middle:>5}  max {high:>5} px")
         if self.labelled:
             lines += [f"  {self.negatives} images without objects", "", *_table(self.classes)]
-        lines += ["", *_listing("problems", self.problems, show_all), *_listing("notes", self.notes, show_all)]
+        lines += [
+            "",
+            *_listing("problems", self.problems, show_all),
+            *_listing("notes", self.notes, show_all),
+        ]
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -69,7 +81,8 @@ class Inspection:
 
 
 def inspect(path: str | os.PathLike[str]) -> Inspection:
-    """Read a path of any format, decode every picture and mask, and list every problem without stopping at the first.
+    """Read a path of any format, decode every picture and mask, and list every problem without
+    stopping at the first.
 
     Shows a progress bar on stderr if that is a terminal.
 
@@ -80,9 +93,14 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     problems, notes = list(part.problems), list(part.notes)
     sizes: list[tuple[int, int]] = []
     same_content: dict[bytes, list[Path]] = defaultdict(list)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
+    # Pillow decodes outside the interpreter lock
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         looks = pool.map(lambda i: _look(part, i), range(len(part.images)))
-        for image, look in zip(part.images, tqdm(looks, "decoding", len(part.images), disable=None, unit="img"), strict=True):
+        for image, look in zip(
+            part.images,
+            tqdm(looks, "decoding", len(part.images), disable=None, unit="img"),
+            strict=True,
+        ):
             problems += look.problems
             if look.size is not None:
                 sizes.append(look.size)
@@ -131,7 +149,11 @@ def _look(part: Part, index: int) -> _Look:
         try:
             part.objects.annotations(index, *stated)
         except ValueError as error:
-            problems.append(Problem("mask", part.path, f"image {path.name}", f"a mask cannot be decoded ({error})"))
+            problems.append(
+                Problem(
+                    "mask", part.path, f"image {path.name}", f"a mask cannot be decoded ({error})"
+                )
+            )
     return _Look(digest, size, problems)
 
 
@@ -152,7 +174,9 @@ def _count(classes: tuple[str, ...], objects: ObjectTable) -> dict[str, dict[str
 
 def _duplicate_images(groups: Iterable[list[Path]]) -> list[Problem]:
     return [
-        Problem("duplicate image", path, "", f"has the same content as {group[0]}") for group in groups for path in group[1:]
+        Problem("duplicate image", path, "", f"has the same content as {group[0]}")
+        for group in groups
+        for path in group[1:]
     ]
 
 
@@ -170,7 +194,8 @@ def _duplicate_objects(part: Part, objects: ObjectTable) -> list[Problem]:
 
 
 def _unlisted(part: Part) -> list[Problem]:
-    """Pictures beside those of a COCO JSON that it does not list; one note per folder, as other splits often live there."""
+    """Pictures beside those of a COCO JSON that it does not list; one note per folder, as other
+    splits often live there."""
     if part.format != "COCO JSON":
         return []
     listed = {path.resolve() for path in part.images}
@@ -178,7 +203,14 @@ def _unlisted(part: Part) -> list[Problem]:
     for folder in sorted({path.parent for path in part.images}):
         count = sum(path.resolve() not in listed for path in list_images(folder, recursive=False))
         if count:
-            notes.append(Problem("not annotated", folder, "", f"{count} pictures here are not listed (another split's?)"))
+            notes.append(
+                Problem(
+                    "not annotated",
+                    folder,
+                    "",
+                    f"{count} pictures here are not listed (another split's?)",
+                )
+            )
     return notes
 
 
@@ -189,7 +221,10 @@ def _table(classes: dict[str, dict[str, int]]) -> list[str]:
     total["images"] = -1  # an image may hold several classes
     lines = [f"  {'class':<{width}}" + "".join(f"{column:>11}" for column in columns)]
     for name, counts in [*classes.items(), ("total", total)]:
-        lines.append(f"  {name:<{width}}" + "".join(f"{'' if counts[c] < 0 else counts[c]:>11}" for c in columns))
+        lines.append(
+            f"  {name:<{width}}"
+            + "".join(f"{'' if counts[c] < 0 else counts[c]:>11}" for c in columns)
+        )
     return lines
 
 
@@ -210,16 +245,21 @@ def _listing(title: str, entries: list[Problem], show_all: bool) -> list[str]:
 
 
 def same_images(a: Dataset, b: Dataset, sample: int = 64) -> list[tuple[str, str]]:
-    """Pairs of files that two data sets share: for the warning when source and target are the same images.
+    """Pairs of files that two data sets share: for the warning when source and target are the same
+    images.
 
-    Compares all resolved paths, and the contents of about ``sample`` evenly spaced files of ``b`` with the files of ``a`` that
-    have the same number of bytes.
+    Compares all resolved paths, and the contents of about ``sample`` evenly spaced files of ``b``
+    with the files of ``a`` that have the same number of bytes.
 
     Returns:
         ``(path in a, path in b)`` per shared file found.
     """
     resolved = {os.path.realpath(path): str(path) for path in a.paths}
-    shared = {str(path): resolved[real] for path in b.paths if (real := os.path.realpath(path)) in resolved}
+    shared = {
+        str(path): resolved[real]
+        for path in b.paths
+        if (real := os.path.realpath(path)) in resolved
+    }
     by_bytes: dict[int, list[str]] = {}
     for path in a.paths:
         by_bytes.setdefault(os.stat(path).st_size, []).append(str(path))

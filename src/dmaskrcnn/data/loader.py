@@ -1,4 +1,5 @@
-"""Batches as a pure function of ``(seed, iteration)``: nothing to save for a resume, disjoint shards for any process count."""
+"""Batches as a pure function of ``(seed, iteration)``: nothing to save for a resume, disjoint
+shards for any process count."""
 
 from __future__ import annotations
 
@@ -28,18 +29,22 @@ from dmaskrcnn.files import derive_seed
 Augment = Callable[[Sample, int], Sample]
 
 
-@lru_cache(maxsize=8)  # two domains, and a batch may touch two epochs; a pure function, so that caching changes nothing
+# two domains, and a batch may touch two epochs; a pure function, so that caching changes nothing
+@lru_cache(maxsize=8)
 def permutation(seed: int, domain: str, epoch: int, n: int) -> np.ndarray:
     """The order of n images in one epoch: int64 ``(n,)``."""
-    return np.random.Generator(np.random.Philox(derive_seed(seed, domain, "epoch", epoch))).permutation(n)
+    return np.random.Generator(
+        np.random.Philox(derive_seed(seed, domain, "epoch", epoch))
+    ).permutation(n)
 
 
 class Batches(TorchDataset[Batch]):
     """The batch of every iteration, one process's share of it.
 
-    Global position ``p = iteration · B + j`` of a domain takes image ``permutation(seed, domain, p // n)[p % n]``, augmented
-    with a seed made from ``(seed, domain, p)``: every image once per epoch, epochs running on over batch borders. Process
-    ``rank`` of ``world`` takes the j with ``j ≡ rank (mod world)``; together the processes hold what one process would.
+    Global position ``p = iteration · B + j`` of a domain takes image ``permutation(seed, domain, p
+    // n)[p % n]``, augmented with a seed made from ``(seed, domain, p)``: every image once per
+    epoch, epochs running on over batch borders. Process ``rank`` of ``world`` takes the j with ``j
+    ≡ rank (mod world)``; together the processes hold what one process would.
     """
 
     def __init__(
@@ -67,16 +72,27 @@ class Batches(TorchDataset[Batch]):
             augment_target: the same for target samples.
             rank: of this process.
             world: number of processes.
-            target_labels: let target samples keep their objects (the oracle); otherwise they are taken off here.
+            target_labels: let target samples keep their objects (the oracle); otherwise they are
+                taken off here.
 
         Raises:
-            UserError: a count does not divide by the number of processes, or there are no images to fill it.
+            UserError: a count does not divide by the number of processes, or there are no images to
+            fill it.
         """
-        for name, per_batch, images in (("source", source_per_batch, source), ("target", target_per_batch, target)):
+        for name, per_batch, images in (
+            ("source", source_per_batch, source),
+            ("target", target_per_batch, target),
+        ):
             if per_batch % world:
-                raise UserError(f"{per_batch} {name} images per batch do not divide by {world} processes; choose a multiple")
+                raise UserError(
+                    f"{per_batch} {name} images per batch do not divide by {world} "
+                    "processes; choose a multiple"
+                )
             if per_batch and not images:
-                raise UserError(f"{per_batch} {name} images per batch, but no {name} images; name some with --{name}")
+                raise UserError(
+                    f"{per_batch} {name} images per batch, but no {name} images; name "
+                    f"some with --{name}"
+                )
         if target is not None and not target_labels:
             target = target.without_labels()
         self._domains = [("source", source, source_per_batch, augment_source)]
@@ -98,7 +114,8 @@ class Batches(TorchDataset[Batch]):
 
 
 class _Packed(TorchDataset):
-    """Batches as they travel from a worker: packed, or the user's error as a value (raised, it would arrive as a traceback)."""
+    """Batches as they travel from a worker: packed, or the user's error as a value (raised, it
+    would arrive as a traceback)."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
@@ -141,12 +158,16 @@ def batch_loader(
         prefetch_factor=prefetch,
         collate_fn=_as_is,
         worker_init_fn=_start_worker,
-        # Forked workers share the annotations' memory and start at once; elsewhere fork is unsafe or absent.
+        # Forked workers share the annotations' memory and start at once; elsewhere fork is unsafe
+        # or absent.
         multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
     )
     with warnings.catch_warnings():
-        # Python ≥ 3.12 warns of any fork beside threads; workers use one thread and no lock of the parent's.
-        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+        # Python ≥ 3.12 warns of any fork beside threads; workers use one thread and no lock of the
+        # parent's.
+        warnings.filterwarnings(
+            "ignore", message=".*multi-threaded.*fork", category=DeprecationWarning
+        )
         arriving = _iterate(loader)
     for item in arriving:
         if isinstance(item, UserError):
@@ -155,10 +176,12 @@ def batch_loader(
 
 
 def _iterate(loader: DataLoader) -> Iterator[Any]:
-    """``iter(loader)``, where the death of a worker is an error when a batch is asked for, and only then.
+    """``iter(loader)``, where the death of a worker is an error when a batch is asked for, and only
+    then.
 
-    PyTorch's own handler raises it wherever the main process happens to be, in the middle of a training step: a SIGTERM sent to
-    all processes, as systemd and queues do, would then cost the run its last state.
+    PyTorch's own handler raises it wherever the main process happens to be, in the middle of a
+    training step: a SIGTERM sent to all processes, as systemd and queues do, would then cost the
+    run its last state.
     """
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         return iter(loader)
@@ -183,7 +206,8 @@ def _as_is(item: object) -> object:
 
 
 def _start_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's, which saves and then ends the workers
+    # Ctrl-C is the main process's, which saves and then ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

@@ -1,4 +1,5 @@
-"""The annotations of a whole data set in flat arrays: small, shared between forked workers, masks as text until asked for."""
+"""The annotations of a whole data set in flat arrays: small, shared between forked workers, masks
+as text until asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from dmaskrcnn.data.sample import Annotations
 class ObjectTable:
     """All M objects of n images, grouped by image.
 
-    A segmentation stays the JSON text it was: as compact as any binary form, and lossless: rasterised it is COCO's mask.
+    A segmentation stays the JSON text it was: as compact as any binary form, and lossless:
+    rasterised it is COCO's mask.
 
     Attributes:
         boxes: float32 ``(M, 4)``, xyxy in pixels.
@@ -29,7 +31,8 @@ class ObjectTable:
         difficult: bool ``(M,)``.
         first: int64 ``(n + 1,)``: the objects of image i are rows ``first[i]:first[i + 1]``.
         text: uint8, the segmentations one after another.
-        text_first: int64 ``(M + 1,)``: object j's segmentation is ``text[text_first[j]:text_first[j + 1]]``; empty: no mask.
+        text_first: int64 ``(M + 1,)``: object j's segmentation is ``text[text_first[j]:text_first[j
+            + 1]]``; empty: no mask.
     """
 
     boxes: np.ndarray
@@ -88,7 +91,8 @@ class ObjectTable:
         return np.diff(self.text_first[rows.start : rows.stop + 1]) > 0
 
     def relabel(self, new_label: np.ndarray) -> ObjectTable:
-        """The table with label ``l`` replaced by ``new_label[l]``; objects whose new label is −1 are left out."""
+        """The table with label ``l`` replaced by ``new_label[l]``; objects whose new label is −1
+        are left out."""
         labels = new_label[self.labels] if len(self.labels) else self.labels
         keep = labels >= 0
         lengths = np.diff(self.text_first)
@@ -141,10 +145,15 @@ class ObjectTableBuilder:
         self._labels.append(label)
         self._crowd.append(crowd)
         self._difficult.append(difficult)
-        self._texts.append(b"" if segmentation is None else json.dumps(segmentation, separators=(",", ":")).encode())
+        self._texts.append(
+            b""
+            if segmentation is None
+            else json.dumps(segmentation, separators=(",", ":")).encode()
+        )
 
     def build(self, images: int) -> ObjectTable:
-        """The table for ``images`` images; the objects of an image keep the order in which they came."""
+        """The table for ``images`` images; the objects of an image keep the order in which they
+        came."""
         owner = np.array(self._images, dtype=np.int64)
         order = np.argsort(owner, kind="stable")
         texts = [self._texts[i] for i in order]
@@ -176,7 +185,8 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 
 def no_masks(count: int, height: int, width: int) -> Tensor:
-    """bool ``(count, height, width)``, all False, in one byte of memory: for objects annotated with boxes only. Read-only."""
+    """bool ``(count, height, width)``, all False, in one byte of memory: for objects annotated with
+    boxes only. Read-only."""
     return torch.zeros(1, 1, 1, dtype=torch.bool).expand(count, height, width)
 
 

@@ -39,7 +39,8 @@ class Part:
 
 
 def stem_ids(images: list[Path], folder: Path) -> list[int | str]:
-    """An id per image: the file's stem, or all relative paths without suffix where two stems are the same."""
+    """An id per image: the file's stem, or all relative paths without suffix where two stems are
+    the same."""
     stems: list[int | str] = [path.stem for path in images]
     if len(set(stems)) == len(stems):
         return stems

@@ -1,4 +1,5 @@
-"""What can be wrong with annotations: found while reading, never stopped at, so that all can be listed at once."""
+"""What can be wrong with annotations: found while reading, never stopped at, so that all can be
+listed at once."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-ROUNDING = 2.0  # px a box may reach outside its picture: annotation tools round, and VOC counts from 1
+# px a box may reach outside its picture: annotation tools round, and VOC counts from 1
+ROUNDING = 2.0
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,18 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.field}: {self.message}" if self.field else f"{self.file}: {self.message}"
+        return (
+            f"{self.file}: {self.field}: {self.message}"
+            if self.field
+            else f"{self.file}: {self.message}"
+        )
 
 
 def count_kinds(problems: list[Problem]) -> str:
     """``3 × box, 1 × missing image``."""
-    return ", ".join(f"{count} × {kind}" for kind, count in Counter(p.kind for p in problems).most_common())
+    return ", ".join(
+        f"{count} × {kind}" for kind, count in Counter(p.kind for p in problems).most_common()
+    )
 
 
 def check_box(
@@ -46,7 +54,8 @@ def check_box(
         width: of the picture, px.
 
     Returns:
-        The box, clipped, and None; or None and the reason: not finite, inverted or without area, or more than 2 px outside.
+        The box, clipped, and None; or None and the reason: not finite, inverted or without area, or
+        more than 2 px outside.
     """
     if not all(math.isfinite(v) for v in box):
         return None, "the box is not finite"

@@ -1,7 +1,8 @@
 """A batch as one block of memory: what a worker process hands over.
 
-PyTorch passes each tensor between processes through a file handle of its own; seven per sample, several batches ahead and many
-workers soon exceed the usual limit of 1024 open files. One block per batch needs one handle, and one copy.
+PyTorch passes each tensor between processes through a file handle of its own; seven per sample,
+several batches ahead and many workers soon exceed the usual limit of 1024 open files. One block per
+batch needs one handle, and one copy.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
         weak = None if sample.weak is None else place(sample.weak)
         return place(sample.image), objects, weak, (sample.path, sample.image_id, sample.seed)
 
-    layout = [[place_sample(sample) for sample in samples] for samples in (batch.source, batch.target)]
+    layout = [
+        [place_sample(sample) for sample in samples] for samples in (batch.source, batch.target)
+    ]
     block = torch.empty(end, dtype=torch.uint8)
     for offset, tensor in stored:
         _view(block, _View(offset, tuple(tensor.shape), tensor.dtype)).copy_(tensor)
@@ -65,8 +68,17 @@ def unpack(packed: tuple[Tensor, Any]) -> Batch:
 
     def restore(sample: tuple[Any, ...]) -> Sample:
         image, objects, weak, (path, image_id, seed) = sample
-        annotations = None if objects is None else Annotations(*(_view(block, view) for view in objects))
-        return Sample(_view(block, image), path, image_id, annotations, seed, None if weak is None else _view(block, weak))
+        annotations = (
+            None if objects is None else Annotations(*(_view(block, view) for view in objects))
+        )
+        return Sample(
+            _view(block, image),
+            path,
+            image_id,
+            annotations,
+            seed,
+            None if weak is None else _view(block, weak),
+        )
 
     source, target = ([restore(sample) for sample in samples] for samples in layout)
     return Batch(source, target)

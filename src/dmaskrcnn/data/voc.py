@@ -1,4 +1,5 @@
-"""Pascal VOC: a folder with ``JPEGImages/`` and ``Annotations/`` (VOC, RTTS, DAWN), or a folder of XML files."""
+"""Pascal VOC: a folder with ``JPEGImages/`` and ``Annotations/`` (VOC, RTTS, DAWN), or a folder of
+XML files."""
 
 from __future__ import annotations
 
@@ -25,9 +26,9 @@ _IMAGE_FOLDERS = ("JPEGImages", "images")
 def voc_folders(path: Path) -> tuple[Path, Path] | None:
     """The folders of images and of XML files if this is a Pascal VOC folder.
 
-    Recognised: ``JPEGImages/`` (or ``images/``) with ``Annotations/``; and a folder that itself holds XML files, whose images
-    are beside them, or beside the folder in ``JPEGImages/``, ``images/`` or the folder whose name begins this one's
-    (``target_annotations`` → ``target``).
+    Recognised: ``JPEGImages/`` (or ``images/``) with ``Annotations/``; and a folder that itself
+    holds XML files, whose images are beside them, or beside the folder in ``JPEGImages/``,
+    ``images/`` or the folder whose name begins this one's (``target_annotations`` → ``target``).
     """
     annotations = path / "Annotations"
     if annotations.is_dir():
@@ -41,7 +42,11 @@ def voc_folders(path: Path) -> tuple[Path, Path] | None:
         return path, path
     siblings = [path.parent / name for name in _IMAGE_FOLDERS if (path.parent / name).is_dir()]
     siblings += sorted(
-        (p for p in path.parent.iterdir() if p != path and p.is_dir() and path.name.startswith(p.name)),
+        (
+            p
+            for p in path.parent.iterdir()
+            if p != path and p.is_dir() and path.name.startswith(p.name)
+        ),
         key=lambda p: -len(p.name),
     )
     return (siblings[0], path) if siblings else None
@@ -50,16 +55,21 @@ def voc_folders(path: Path) -> tuple[Path, Path] | None:
 def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
     """Read the images that have an XML file of the same stem, in the order of their names.
 
-    VOC counts pixels from 1 and includes the last: ``xmin…xmax`` covers the edges ``xmin − 1 … xmax``. Tools that write 0 for
-    the first pixel (OpenLabeling, as in DAWN) would give −1: clipped to 0. All objects have boxes only; tags that are missing
-    (``difficult``, ``truncated``, ``pose``, ``size``) are taken as 0 or from the picture. Problems are collected, not raised.
+    VOC counts pixels from 1 and includes the last: ``xmin…xmax`` covers the edges ``xmin − 1 …
+    xmax``. Tools that write 0 for the first pixel (OpenLabeling, as in DAWN) would give −1: clipped
+    to 0. All objects have boxes only; tags that are missing (``difficult``, ``truncated``,
+    ``pose``, ``size``) are taken as 0 or from the picture. Problems are collected, not raised.
 
     Raises:
         UserError: no annotated image at all.
     """
     problems: list[Problem] = []
     notes: list[Problem] = []
-    xml_of = {file.stem: file for file in sorted(annotation_folder.glob("*.xml")) if not file.name.startswith(".")}
+    xml_of = {
+        file.stem: file
+        for file in sorted(annotation_folder.glob("*.xml"))
+        if not file.name.startswith(".")
+    }
     images: list[Path] = []
     sizes: list[tuple[int, int]] = []
     objects = ObjectTableBuilder()
@@ -67,7 +77,14 @@ def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
     for image in list_images(image_folder):
         file = xml_of.pop(image.stem, None)
         if file is None:
-            notes.append(Problem("not annotated", image, "", f"no {image.stem}.xml in {annotation_folder}: left out"))
+            notes.append(
+                Problem(
+                    "not annotated",
+                    image,
+                    "",
+                    f"no {image.stem}.xml in {annotation_folder}: left out",
+                )
+            )
             continue
         try:
             root = _parse(file)
@@ -88,16 +105,22 @@ def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
                 problems.append(Problem("box", file, f"{where}.bndbox", str(reason)))
             else:
                 difficult = (element.findtext("difficult") or "0").strip().lower() in ("1", "true")
-                objects.add(len(images), box, classes.setdefault(name, len(classes)), difficult=difficult)
+                objects.add(
+                    len(images), box, classes.setdefault(name, len(classes)), difficult=difficult
+                )
         images.append(image)
         sizes.append(size)
     problems += [
-        Problem("missing image", file, "", f"annotates a picture that is not in {image_folder}") for file in xml_of.values()
+        Problem("missing image", file, "", f"annotates a picture that is not in {image_folder}")
+        for file in xml_of.values()
     ]
     if not images:
         if problems:
             raise UserError(f"{problems[0]}; correct it (no image of {path} is usable)")
-        raise UserError(f"{path}: no picture in {image_folder} has an annotation in {annotation_folder}; names must match")
+        raise UserError(
+            f"{path}: no picture in {image_folder} has an annotation in "
+            f"{annotation_folder}; names must match"
+        )
     ordered = tuple(sorted(classes))  # the order must not hang on which image comes first
     table = objects.build(len(images)).relabel(_positions(classes, ordered))
     ids = stem_ids(images, image_folder)
@@ -123,13 +146,17 @@ def _parse(file: Path) -> Element:
 
 
 def _read_size(root: Element, image: Path) -> tuple[int, int] | str:
-    """The size that the boxes refer to: as displayed, unless the XML states the stored size of an EXIF-rotated picture.
+    """The size that the boxes refer to: as displayed, unless the XML states the stored size of an
+    EXIF-rotated picture.
 
     A text says how the stated size contradicts the picture: nobody knows what the boxes mean then.
     """
     displayed, stored = image_size(image)
     try:
-        stated = (int(float(root.findtext("size/height") or 0)), int(float(root.findtext("size/width") or 0)))
+        stated = (
+            int(float(root.findtext("size/height") or 0)),
+            int(float(root.findtext("size/width") or 0)),
+        )
     except (ValueError, OverflowError):
         stated = (0, 0)
     if stated in (displayed, stored):
@@ -139,14 +166,25 @@ def _read_size(root: Element, image: Path) -> tuple[int, int] | str:
     return displayed
 
 
-def _read_box(element: Element, height: int, width: int) -> tuple[tuple[float, float, float, float] | None, str | None]:
+def _read_box(
+    element: Element, height: int, width: int
+) -> tuple[tuple[float, float, float, float] | None, str | None]:
     texts = [element.findtext(f"bndbox/{tag}") for tag in ("xmin", "ymin", "xmax", "ymax")]
     try:
         xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
     except ValueError:
         return None, f"xmin, ymin, xmax, ymax are {texts}, not four numbers"
-    if xmin == xmax or ymin == ymax:  # one pixel wide by the letter of VOC; in practice a slip of the annotator
-        return None, f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax) has no area"
+    # one pixel wide by the letter of VOC; in practice a slip of the annotator
+    if xmin == xmax or ymin == ymax:
+        return (
+            None,
+            f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax) has no "
+            "area",
+        )
     if xmax < xmin or ymax < ymin:
-        return None, f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax) is inverted"
+        return (
+            None,
+            f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax) is "
+            "inverted",
+        )
     return check_box((xmin - 1, ymin - 1, xmax, ymax), height, width)

@@ -1,4 +1,5 @@
-"""AOD-Net: the all-in-one dehazing network (Li et al., ICCV 2017). One map K stands for airlight and transmission together."""
+"""AOD-Net: the all-in-one dehazing network (Li et al., ICCV 2017). One map K stands for airlight
+and transmission together."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 
 from dmaskrcnn.dehazing.phases import block_weight, parameters
 
-COLUMNS = 4  # outputs computed at once: 4 pixels of 3 channels fill 12 of 16 vector lanes, and lie in memory as pixels do
+# outputs computed at once: 4 pixels of 3 channels fill 12 of 16 vector lanes, and lie in memory as
+# pixels do
+COLUMNS = 4
 
 
 class AODNet(nn.Module):
@@ -17,17 +20,25 @@ class AODNet(nn.Module):
     def __init__(self):
         super().__init__()
         shapes = ((3, 1), (3, 3), (6, 5), (6, 7), (12, 3))  # inputs, kernel
-        self.convolutions = nn.ModuleList(nn.Conv2d(inputs, 3, kernel, padding=kernel // 2) for inputs, kernel in shapes)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs, 3, kernel, padding=kernel // 2) for inputs, kernel in shapes
+        )
 
-    def forward(self, image: Tensor, layers: list[Tensor] | None = None, inner_dtype: torch.dtype | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        layers: list[Tensor] | None = None,
+        inner_dtype: torch.dtype | None = None,
+    ) -> Tensor:
         """The map K, ``(N, 3, H, W)`` >= 0, of images ``(N, 3, H, W)`` in [0, 1].
 
         Args:
             image: the hazy images.
             layers: receives the outputs of the five convolutions.
-            inner_dtype: to compute the third and fourth convolution in, two thirds of the work. In bfloat16 the dehazed picture
-                moves by less than 0.6/255 (measured with the authors' weights on RESIDE's indoor pictures); were the last
-                convolution computed so, too, it would be 1.4/255.
+            inner_dtype: to compute the third and fourth convolution in, two thirds of the work. In
+                bfloat16 the dehazed picture moves by less than 0.6/255 (measured with the authors'
+                weights on RESIDE's indoor pictures); were the last convolution computed so, too, it
+                would be 1.4/255.
         """
         one, two, three, four, five = self.convolutions
         first = convolve(one, image)
@@ -41,16 +52,28 @@ class AODNet(nn.Module):
 
 
 def convolve(convolution: nn.Module, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Convolution and ReLU, four neighbouring outputs at a time: the same values as ``convolution(image).relu()``."""
+    """Convolution and ReLU, four neighbouring outputs at a time: the same values as
+    ``convolution(image).relu()``."""
     weight, bias = parameters(convolution)
     batch, _, height, width = image.shape
     image = F.pad(image, (0, -width % COLUMNS)) if width % COLUMNS else image
     wide = block_weight(weight, 1, COLUMNS)
-    kernel, bias, pixels = (part.to(dtype or image.dtype) for part in (wide, bias.repeat(COLUMNS), image))
-    kernel, pixels = (part.contiguous(memory_format=torch.channels_last) for part in (kernel, pixels))
-    blocks = F.conv2d(pixels, kernel, bias, stride=(1, COLUMNS), padding=weight.shape[-1] // 2).relu_().to(image.dtype)
-    # Channels last, a block's channels are its pixels' channels one after the other: the whole picture, without copying.
-    return blocks.permute(0, 2, 3, 1).reshape(batch, height, -1, 3)[:, :, :width].permute(0, 3, 1, 2)
+    kernel, bias, pixels = (
+        part.to(dtype or image.dtype) for part in (wide, bias.repeat(COLUMNS), image)
+    )
+    kernel, pixels = (
+        part.contiguous(memory_format=torch.channels_last) for part in (kernel, pixels)
+    )
+    blocks = (
+        F.conv2d(pixels, kernel, bias, stride=(1, COLUMNS), padding=weight.shape[-1] // 2)
+        .relu_()
+        .to(image.dtype)
+    )
+    # Channels last, a block's channels are its pixels' channels one after the other: the whole
+    # picture, without copying.
+    return (
+        blocks.permute(0, 2, 3, 1).reshape(batch, height, -1, 3)[:, :, :width].permute(0, 3, 1, 2)
+    )
 
 
 def clear(image: Tensor, k: Tensor) -> Tensor:

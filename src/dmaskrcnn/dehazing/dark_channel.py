@@ -1,6 +1,8 @@
-"""The dark channel prior (He, Sun, Tang, CVPR 2009 and PAMI 2011) with guided-filter refinement (He et al., ECCV 2010).
+"""The dark channel prior (He, Sun, Tang, CVPR 2009 and PAMI 2011) with guided-filter refinement (He
+et al., ECCV 2010).
 
-In clear outdoor pictures nearly every patch has a pixel that is dark in some colour; what light such a patch shows is airlight.
+In clear outdoor pictures nearly every patch has a pixel that is dark in some colour; what light
+such a patch shows is airlight.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
 PATCH = 15  # pixels; PAMI 2011, section 4.1
 OMEGA = 0.95  # share of the haze to remove: a little left keeps distance visible; PAMI 2011, eq. 12
 T_MIN = 0.1  # floor of the transmission, against amplified noise; PAMI 2011, eq. 22
-AIRLIGHT_SHARE = 0.001  # of the pixels, those with the brightest dark channel; PAMI 2011, section 4.3
+# of the pixels, those with the brightest dark channel; PAMI 2011, section 4.3
+AIRLIGHT_SHARE = 0.001
 RADIUS, EPSILON = 60, 1e-3  # of the guided filter; ECCV 2010, section 4 (single image haze removal)
 
 
 def dark_channel(image: Tensor) -> Tensor:
-    """The lowest value of any colour in the 15 by 15 pixels around: ``(N, 3, H, W)`` to ``(N, 1, H, W)``."""
+    """The lowest value of any colour in the 15 by 15 pixels around: ``(N, 3, H, W)`` to ``(N, 1, H,
+    W)``."""
     return minimum_filter(image.amin(dim=1, keepdim=True), PATCH)
 
 
@@ -40,7 +44,9 @@ def estimate_airlight(image: Tensor, dark: Tensor) -> Tensor:
 
 
 def estimate(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Airlight ``(N, 3)`` and transmission ``(N, 1, H, W)``, in [0.1, 1], of images ``(N, 3, H, W)`` in [0, 1]."""
-    airlight = estimate_airlight(image, dark_channel(image)).clamp(min=1 / 255)  # black pictures would divide by zero
+    """Airlight ``(N, 3)`` and transmission ``(N, 1, H, W)``, in [0.1, 1], of images ``(N, 3, H,
+    W)`` in [0, 1]."""
+    # black pictures would divide by zero
+    airlight = estimate_airlight(image, dark_channel(image)).clamp(min=1 / 255)
     coarse = 1 - OMEGA * dark_channel(image / airlight[:, :, None, None])
     return airlight, guided_filter(grey(image), coarse, RADIUS, EPSILON).clamp_(T_MIN, 1)

@@ -9,11 +9,16 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-TITLES = {"transmission": "transmission t", "coarse": "transmission, coarse network", "k": "K (mean of channels)"}
+TITLES = {
+    "transmission": "transmission t",
+    "coarse": "transmission, coarse network",
+    "k": "K (mean of channels)",
+}
 
 
 def draw_maps(hazy: Tensor, clear: Tensor, maps: Mapping[str, Tensor]) -> Image.Image:
-    """Hazy picture, dehazed picture and each map side by side, the maps with a colour scale, the airlight as a patch.
+    """Hazy picture, dehazed picture and each map side by side, the maps with a colour scale, the
+    airlight as a patch.
 
     Args:
         hazy: ``(3, H, W)``, uint8 or floats in [0, 1].
@@ -23,9 +28,14 @@ def draw_maps(hazy: Tensor, clear: Tensor, maps: Mapping[str, Tensor]) -> Image.
     Returns:
         An RGB picture, about 320 pixels of width per panel.
     """
-    from matplotlib.figure import Figure  # no pyplot: it looks for a display and keeps figures alive
+    # no pyplot: it looks for a display and keeps figures alive
+    from matplotlib.figure import Figure
 
-    scalars = {name: value.float().mean(dim=0).cpu().numpy() for name, value in maps.items() if value.ndim == 3}
+    scalars = {
+        name: value.float().mean(dim=0).cpu().numpy()
+        for name, value in maps.items()
+        if value.ndim == 3
+    }
     airlight = maps["airlight"].cpu().numpy().clip(0, 1) if "airlight" in maps else None
     panels = 2 + len(scalars) + (airlight is not None)
     height, width = hazy.shape[-2:]
@@ -34,7 +44,9 @@ def draw_maps(hazy: Tensor, clear: Tensor, maps: Mapping[str, Tensor]) -> Image.
     axes = iter(figure.subplots(1, panels))
     for title, image in (("hazy", hazy), ("dehazed", clear)):
         pixels = image.permute(1, 2, 0).cpu().numpy()
-        _panel(next(axes), title).imshow(pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32).clip(0, 1))
+        _panel(next(axes), title).imshow(
+            pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32).clip(0, 1)
+        )
     for name, values in scalars.items():
         ax = _panel(next(axes), TITLES[name])
         shown = ax.imshow(values, cmap="viridis", vmin=0, vmax=max(1.0, float(values.max())))

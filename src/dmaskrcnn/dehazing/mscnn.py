@@ -1,6 +1,8 @@
-"""MSCNN: single image dehazing by multi-scale convolutional networks (Ren et al., ECCV 2016), as its authors ran it.
+"""MSCNN: single image dehazing by multi-scale convolutional networks (Ren et al., ECCV 2016), as
+its authors ran it.
 
-A coarse network guesses the transmission, a fine one sharpens it, a guided filter fits it to the picture's edges.
+A coarse network guesses the transmission, a fine one sharpens it, a guided filter fits it to the
+picture's edges.
 """
 
 from __future__ import annotations
@@ -14,14 +16,17 @@ from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
 
 PATCH = 15  # pixels, of the airlight's minimum filter
 T_RANGE = (0.1, 0.9)
-ALPHA, NEIGHBOURS = 2e-5, 2  # of the local response normalisation, on each side: MatConvNet's param [5, 1, 2e-5, 0.75]
+# of the local response normalisation, on each side: MatConvNet's param [5, 1, 2e-5, 0.75]
+ALPHA, NEIGHBOURS = 2e-5, 2
 
 
 class ScaleNetwork(nn.Module):
-    """One of the two networks: three times convolution, ReLU, max-pooling by 2, upsampling by 2; then a linear combination.
+    """One of the two networks: three times convolution, ReLU, max-pooling by 2, upsampling by 2;
+    then a linear combination.
 
-    Local response normalisation follows the first two. Everything after the first convolution is computed at half the
-    resolution, which is exact: pooling and upsampling leave blocks of 2 by 2 equal pixels (see ``phases``).
+    Local response normalisation follows the first two. Everything after the first convolution is
+    computed at half the resolution, which is exact: pooling and upsampling leave blocks of 2 by 2
+    equal pixels (see ``phases``).
 
     Args:
         kernels: sides of the three kernels.
@@ -32,12 +37,16 @@ class ScaleNetwork(nn.Module):
         super().__init__()
         inputs = (3, *channels[:2])
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, k, padding=k // 2) for i, o, k in zip(inputs, channels, kernels, strict=True)
+            nn.Conv2d(i, o, k, padding=k // 2)
+            for i, o, k in zip(inputs, channels, kernels, strict=True)
         )
         self.combination = nn.Conv2d(channels[2], 1, 1)
 
-    def forward(self, image: Tensor, guess: Tensor | None = None, layers: list[Tensor] | None = None) -> Tensor:
-        """The transmission at half the resolution (rounded down): ``(N, 3, H, W)`` to ``(N, 1, H // 2, W // 2)`` in (0, 1).
+    def forward(
+        self, image: Tensor, guess: Tensor | None = None, layers: list[Tensor] | None = None
+    ) -> Tensor:
+        """The transmission at half the resolution (rounded down): ``(N, 3, H, W)`` to ``(N, 1, H //
+        2, W // 2)`` in (0, 1).
 
         Args:
             image: divided by the airlight; at least 2 by 2 pixels.
@@ -49,7 +58,9 @@ class ScaleNetwork(nn.Module):
         padding = weight.shape[-1] // 2
         if guess is not None:
             weight, bias = weight[:-1], bias[:-1]
-        blocks = F.conv2d(image, block_weight(weight, 2, 2), bias.repeat(4), stride=2, padding=padding)
+        blocks = F.conv2d(
+            image, block_weight(weight, 2, 2), bias.repeat(4), stride=2, padding=padding
+        )
         features = highest_of_block(blocks).relu_()
         if guess is not None:
             features = torch.cat([features, F.max_pool2d(guess, 2)], dim=1)
@@ -66,7 +77,8 @@ class ScaleNetwork(nn.Module):
 
 
 def normalise_response(features: Tensor) -> Tensor:
-    """Local response normalisation: ``x / (1 + alpha sum x^2) ** 0.75`` over two channels on each side (kappa is 1)."""
+    """Local response normalisation: ``x / (1 + alpha sum x^2) ** 0.75`` over two channels on each
+    side (kappa is 1)."""
     channels = features.shape[1]
     place = torch.arange(channels, device=features.device)
     band = ((place[:, None] - place).abs() <= NEIGHBOURS).to(features.dtype)
@@ -79,8 +91,9 @@ class MSCNN(nn.Module):
     """Both networks.
 
     Args:
-        released: leave the coarse map unused, as the authors' released MATLAB code does: it feeds the map to the fine network
-            only if their sizes differ, which they never do. By default the fine network sees it, as in the paper.
+        released: leave the coarse map unused, as the authors' released MATLAB code does: it feeds
+            the map to the fine network only if their sizes differ, which they never do. By default
+            the fine network sees it, as in the paper.
     """
 
     def __init__(self, released: bool = False):
@@ -90,7 +103,8 @@ class MSCNN(nn.Module):
         self.fine = ScaleNetwork((7, 5, 3), (6, 5, 10))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Coarse and fine transmission, each ``(N, 1, H, W)``, of images ``(N, 3, H, W)`` divided by their airlight."""
+        """Coarse and fine transmission, each ``(N, 1, H, W)``, of images ``(N, 3, H, W)`` divided
+        by their airlight."""
         height, width = image.shape[-2:]
         if min(height, width) < 2:  # pooling needs a pair
             image = F.pad(image, (0, int(width < 2), 0, int(height < 2)), mode="replicate")
@@ -100,24 +114,31 @@ class MSCNN(nn.Module):
 
 
 def enlarge(half: Tensor, size: torch.Size) -> Tensor:
-    """Nearest upsampling by 2; where the image has an odd side, resized to it bicubically, as MATLAB's ``imresize``."""
+    """Nearest upsampling by 2; where the image has an odd side, resized to it bicubically, as
+    MATLAB's ``imresize``."""
     full = F.interpolate(half, scale_factor=2, mode="nearest")
     if full.shape[-2:] == size:
         return full
-    # antialias has no effect on enlarging but to choose MATLAB's (Keys') cubic, a = -0.5, for PyTorch's a = -0.75
-    return F.interpolate(full, size, mode="bicubic", align_corners=False, antialias=True).clamp_(0, 1)
+    # antialias has no effect on enlarging but to choose MATLAB's (Keys') cubic, a = -0.5, for
+    # PyTorch's a = -0.75
+    return F.interpolate(full, size, mode="bicubic", align_corners=False, antialias=True).clamp_(
+        0, 1
+    )
 
 
 def estimate_airlight(image: Tensor) -> Tensor:
-    """Per channel the brightest of the 15 by 15 minima: ``(N, 3, H, W)`` in [0, 1] to ``(N, 3)``."""
-    return minimum_filter(image, PATCH).amax(dim=(2, 3)).clamp(min=1 / 255)  # black pictures would divide by zero
+    """Per channel the brightest of the 15 by 15 minima: ``(N, 3, H, W)`` in [0, 1] to ``(N,
+    3)``."""
+    # black pictures would divide by zero
+    return minimum_filter(image, PATCH).amax(dim=(2, 3)).clamp(min=1 / 255)
 
 
 def refine(image: Tensor, airlight: Tensor, transmission: Tensor) -> Tensor:
-    """Fits the transmission to the picture: less haze where it is darker or brighter than the airlight, and along its edges.
+    """Fits the transmission to the picture: less haze where it is darker or brighter than the
+    airlight, and along its edges.
 
-    With d the luma's distance from the airlight's, ``s = (d^2 + 0.1 / t) / (d^2 + 0.1)`` is smoothed by a guided
-    filter; t = 1 / s.
+    With d the luma's distance from the airlight's, ``s = (d^2 + 0.1 / t) / (d^2 + 0.1)`` is
+    smoothed by a guided filter; t = 1 / s.
 
     Args:
         image: ``(N, 3, H, W)`` in [0, 1].
@@ -141,7 +162,8 @@ def recover(image: Tensor, airlight: Tensor, transmission: Tensor) -> Tensor:
 
 
 def estimate(network: MSCNN, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Airlight ``(N, 3)``, refined transmission and the coarse network's, ``(N, 1, H, W)``, of images in [0, 1]."""
+    """Airlight ``(N, 3)``, refined transmission and the coarse network's, ``(N, 1, H, W)``, of
+    images in [0, 1]."""
     airlight = estimate_airlight(image)
     coarse, fine = network(image / airlight[:, :, None, None])
     return airlight, refine(image, airlight, fine), coarse

@@ -1,4 +1,5 @@
-"""How close a dehazed picture is to the clear one: PSNR and SSIM as scikit-image defines them, for comparable figures."""
+"""How close a dehazed picture is to the clear one: PSNR and SSIM as scikit-image defines them, for
+comparable figures."""
 
 from __future__ import annotations
 
@@ -11,17 +12,27 @@ WINDOW = 7  # pixels; scikit-image's default, with uniform weights and sample co
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio [dB] of two uint8 images ``(3, H, W)``; infinite where they are equal."""
+    """Peak signal-to-noise ratio [dB] of two uint8 images ``(3, H, W)``; infinite where they are
+    equal."""
     error = float((image.double() - truth.double()).square().mean())
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
 def ssim(image: Tensor, truth: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004) of two uint8 images ``(3, H, W)``, at least 7 by 7: the mean of the channels.
+    """Structural similarity (Wang et al. 2004) of two uint8 images ``(3, H, W)``, at least 7 by 7:
+    the mean of the channels.
 
-    As ``skimage.metrics.structural_similarity(…, channel_axis=0, data_range=255)``: windows that cross the border are left out.
+    As ``skimage.metrics.structural_similarity(…, channel_axis=0, data_range=255)``: windows that
+    cross the border are left out.
     """
-    return float(np.mean([_ssim(a.numpy().astype(float), b.numpy().astype(float)) for a, b in zip(image, truth, strict=True)]))
+    return float(
+        np.mean(
+            [
+                _ssim(a.numpy().astype(float), b.numpy().astype(float))
+                for a, b in zip(image, truth, strict=True)
+            ]
+        )
+    )
 
 
 def _ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -1,7 +1,8 @@
 """Trains MSCNN or AOD-Net in minutes on clear pictures behind synthetic haze.
 
 dmaskrcnn train-dehazer --method aod-net --out my-aod-net.safetensors
-dmaskrcnn train-dehazer --method mscnn --clear photos/ --out my-mscnn.safetensors --steps 20     # a tiny run
+dmaskrcnn train-dehazer --method mscnn --clear photos/ --out my-mscnn.safetensors --steps 20     # a
+tiny run
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ VALIDATION = 24  # pictures kept out of training, at most a fifth
 
 @dataclass
 class TrainedDehazer:
-    """Result of ``train_dehazer``: the file, and the mean PSNR [dB] on pictures kept out, hazy and dehazed."""
+    """Result of ``train_dehazer``: the file, and the mean PSNR [dB] on pictures kept out, hazy and
+    dehazed."""
 
     weights: Path
     hazy_psnr: float
@@ -54,7 +56,8 @@ def train_dehazer(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> TrainedDehazer:
-    """Train a dehazing network and write its weights, with a JSON beside them that says how they were made.
+    """Train a dehazing network and write its weights, with a JSON beside them that says how they
+    were made.
 
     Args:
         method: "mscnn" or "aod-net".
@@ -68,7 +71,8 @@ def train_dehazer(
         progress: show progress on stderr.
 
     Raises:
-        UserError: for a method that cannot be trained, nothing to train on, unreadable folders, and divergence.
+        UserError: for a method that cannot be trained, nothing to train on, unreadable folders, and
+        divergence.
     """
     if method not in NETWORKS:
         raise UserError(f"method: {method!r} cannot be trained; choose from {', '.join(NETWORKS)}")
@@ -80,9 +84,13 @@ def train_dehazer(
     start = time.monotonic()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    pictures = photographs([Path(folder) for folder in clear], progress) + rendered_pictures(scenes, seed, progress)
+    pictures = photographs([Path(folder) for folder in clear], progress) + rendered_pictures(
+        scenes, seed, progress
+    )
     if len(pictures) < 5:
-        raise UserError(f"clear, scenes: {len(pictures)} pictures are too few to train on; give more")
+        raise UserError(
+            f"clear, scenes: {len(pictures)} pictures are too few to train on; give more"
+        )
     pictures = [pictures[i] for i in rng.permutation(len(pictures))]
     kept_out = min(VALIDATION, len(pictures) // 5)
     validation = [random_pair(picture, rng) for picture in pictures[:kept_out]]
@@ -95,9 +103,22 @@ def train_dehazer(
         "command": shlex.join(
             ["dmaskrcnn", "train-dehazer", "--method", method]
             + (["--clear", *(Path(folder).name for folder in clear)] if clear else [])
-            + ["--scenes", str(scenes), "--steps", str(steps), "--batch-size", str(batch_size), "--seed", str(seed)]
+            + [
+                "--scenes",
+                str(scenes),
+                "--steps",
+                str(steps),
+                "--batch-size",
+                str(batch_size),
+                "--seed",
+                str(seed),
+            ]
         ),
-        "pictures": {"photographs": len(pictures) - scenes, "rendered scenes": scenes, "of these kept out": kept_out},
+        "pictures": {
+            "photographs": len(pictures) - scenes,
+            "rendered scenes": scenes,
+            "of these kept out": kept_out,
+        },
         "psnr_db_of_kept_out": {"hazy": round(hazy_psnr, 2), "dehazed": round(score, 2)},
         "seconds": round(result.seconds),
         "torch": torch.__version__,
@@ -132,13 +153,23 @@ def optimise(
     """
     device = next(network.parameters()).device
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps + 1, pct_start=0.05
+    )
     average = None
-    bar = tqdm(range(steps), desc="training", unit="step", disable=not progress, file=sys.stderr, mininterval=1.0)
+    bar = tqdm(
+        range(steps),
+        desc="training",
+        unit="step",
+        disable=not progress,
+        file=sys.stderr,
+        mininterval=1.0,
+    )
     for step in bar:
         chosen = rng.integers(len(pictures), size=batch_size)
         hazy, clear, transmission = (
-            torch.stack(part).to(device) for part in zip(*(random_pair(pictures[i], rng) for i in chosen), strict=True)
+            torch.stack(part).to(device)
+            for part in zip(*(random_pair(pictures[i], rng) for i in chosen), strict=True)
         )
         value = loss(network, hazy, clear, transmission)
         if not bool(value.isfinite()):
@@ -154,7 +185,8 @@ def optimise(
 
 
 def loss(network: torch.nn.Module, hazy: Tensor, clear: Tensor, transmission: Tensor) -> Tensor:
-    """AOD-Net: squared error of the clear picture. MSCNN: of both transmissions, without gradient between them."""
+    """AOD-Net: squared error of the clear picture. MSCNN: of both transmissions, without gradient
+    between them."""
     if isinstance(network, aodnet.AODNet):
         return F.mse_loss((hazy - 1) * network(hazy) + 1, clear)
     assert isinstance(network, mscnn.MSCNN)
@@ -166,8 +198,11 @@ def loss(network: torch.nn.Module, hazy: Tensor, clear: Tensor, transmission: Te
 
 
 @torch.no_grad()
-def validate(network: torch.nn.Module, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[float, float]:
-    """Mean PSNR [dB] of the hazy and the dehazed pictures, by the whole method as ``dehaze`` runs it."""
+def validate(
+    network: torch.nn.Module, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]
+) -> tuple[float, float]:
+    """Mean PSNR [dB] of the hazy and the dehazed pictures, by the whole method as ``dehaze`` runs
+    it."""
     device = next(network.parameters()).device
     hazy_psnr, psnr = [], []
     for hazy, clear, _ in pairs:

@@ -1,4 +1,5 @@
-"""Street scenes drawn from nothing: pictures with instance masks and true depth, clear or hazy, for the demo and the tests."""
+"""Street scenes drawn from nothing: pictures with instance masks and true depth, clear or hazy, for
+the demo and the tests."""
 
 from dmaskrcnn.demo.scenes import write_scenes
 from dmaskrcnn.demo.shading import SKY_DEPTH

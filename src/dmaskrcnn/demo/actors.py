@@ -1,6 +1,7 @@
 """The things that are annotated, built from shaded boxes, cylinders and flat limbs.
 
-Every builder returns a :class:`Model` in its own frame: origin on the ground below its middle, +Z to its front, metres.
+Every builder returns a :class:`Model` in its own frame: origin on the ground below its middle, +Z
+to its front, metres.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from dmaskrcnn.demo.raster import Array, Face
 
 Colour = tuple[float, float, float]
-Decal = tuple[float, float, float, float, Colour]  # u0, u1 along the face from its left; v0, v1 from its foot; colour
+# u0, u1 along the face from its left; v0, v1 from its foot; colour
+Decal = tuple[float, float, float, float, Colour]
 
 GLASS: Colour = (0.17, 0.22, 0.27)
 TYRE: Colour = (0.07, 0.07, 0.08)
@@ -49,9 +51,24 @@ CLOTHES: tuple[Colour, ...] = (
     (0.88, 0.48, 0.20),
     (0.22, 0.23, 0.27),
 )
-TROUSERS: tuple[Colour, ...] = ((0.15, 0.18, 0.30), (0.18, 0.18, 0.19), (0.45, 0.38, 0.28), (0.32, 0.34, 0.38))
-SKINS: tuple[Colour, ...] = ((0.90, 0.72, 0.60), (0.78, 0.57, 0.43), (0.52, 0.35, 0.25), (0.36, 0.24, 0.17))
-HAIRS: tuple[Colour, ...] = ((0.12, 0.09, 0.07), (0.30, 0.19, 0.11), (0.62, 0.47, 0.26), (0.55, 0.54, 0.53))
+TROUSERS: tuple[Colour, ...] = (
+    (0.15, 0.18, 0.30),
+    (0.18, 0.18, 0.19),
+    (0.45, 0.38, 0.28),
+    (0.32, 0.34, 0.38),
+)
+SKINS: tuple[Colour, ...] = (
+    (0.90, 0.72, 0.60),
+    (0.78, 0.57, 0.43),
+    (0.52, 0.35, 0.25),
+    (0.36, 0.24, 0.17),
+)
+HAIRS: tuple[Colour, ...] = (
+    (0.12, 0.09, 0.07),
+    (0.30, 0.19, 0.11),
+    (0.62, 0.47, 0.26),
+    (0.55, 0.54, 0.53),
+)
 
 
 @dataclass
@@ -76,7 +93,9 @@ def _darker(colour: Colour, by: float) -> Colour:
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    base = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.85, 1.12) + rng.normal(0, 0.02, 3)
+    base = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.85, 1.12) + rng.normal(
+        0, 0.02, 3
+    )
     r, g, b = base.clip(0.03, 0.97)
     return float(r), float(g), float(b)
 
@@ -92,12 +111,18 @@ def block(
     decals: dict[str, list[Decal]] | None = None,
     material: str = "object",
 ) -> list[Face]:
-    """A box, or (with ``top_x``, ``top_z``) one that tapers upwards; decals lie on the faces rear, front, left, right, top."""
+    """A box, or (with ``top_x``, ``top_z``) one that tapers upwards; decals lie on the faces rear,
+    front, left, right, top."""
     (x0, x1), (y0, y1), (z0, z1) = x, y, z
     (a0, a1), (c0, c1) = top_x or x, top_z or z
     low = {"rl": (x0, y0, z0), "rr": (x1, y0, z0), "fl": (x0, y0, z1), "fr": (x1, y0, z1)}
     high = {"rl": (a0, y1, c0), "rr": (a1, y1, c0), "fl": (a0, y1, c1), "fr": (a1, y1, c1)}
-    sides = {"rear": ("rl", "rr"), "front": ("fr", "fl"), "left": ("fl", "rl"), "right": ("rr", "fr")}
+    sides = {
+        "rear": ("rl", "rr"),
+        "front": ("fr", "fl"),
+        "left": ("fl", "rl"),
+        "right": ("rr", "fr"),
+    }
     quads = {name: np.array([low[a], low[b], high[b], high[a]]) for name, (a, b) in sides.items()}
     quads["top"] = np.array([high["rl"], high["rr"], high["fr"], high["fl"]])
     faces = []
@@ -105,7 +130,9 @@ def block(
         faces.append(Face(quad, colour, material))
         for u0, u1, v0, v1, paint in (decals or {}).get(name, []):
             u, v = np.array([u0, u1, u1, u0])[:, None], np.array([v0, v0, v1, v1])[:, None]
-            inner = (quad[0] * (1 - u) + quad[1] * u) * (1 - v) + (quad[3] * (1 - u) + quad[2] * u) * v
+            inner = (quad[0] * (1 - u) + quad[1] * u) * (1 - v) + (
+                quad[3] * (1 - u) + quad[2] * u
+            ) * v
             faces.append(Face(inner, paint, "glow" if paint in (LAMP, TAIL_LAMP) else "object"))
     return faces
 
@@ -119,7 +146,12 @@ def tread(x: tuple[float, float], z: float, radius: float) -> list[Face]:
     faces = []
     for i in range(len(_CIRCLE)):
         j = (i + 1) % len(_CIRCLE)
-        strip = [(x[0], ys[j], zs[j]), (x[1], ys[j], zs[j]), (x[1], ys[i], zs[i]), (x[0], ys[i], zs[i])]
+        strip = [
+            (x[0], ys[j], zs[j]),
+            (x[1], ys[j], zs[j]),
+            (x[1], ys[i], zs[i]),
+            (x[0], ys[i], zs[i]),
+        ]
         faces.append(Face(np.array(strip), TYRE))
     return faces
 
@@ -130,18 +162,24 @@ def discs(x: tuple[float, float], z: float, radius: float, hub: Colour = CHROME)
     faces = []
     for side, order in ((x[1], 1), (x[0], -1)):
         for share, colour in ((1.0, TYRE), (0.62, hub), (0.22, _darker(hub, 0.5))):
-            ring = np.stack([np.full(12, side), radius + share * (ys - radius), z + share * (zs - z)], axis=1)
+            ring = np.stack(
+                [np.full(12, side), radius + share * (ys - radius), z + share * (zs - z)], axis=1
+            )
             faces.append(Face(ring[::order], colour))
     return faces
 
 
-def _undercarriage(half_width: float, tyre: float, axles: tuple[float, float], radius: float) -> list[Face]:
+def _undercarriage(
+    half_width: float, tyre: float, axles: tuple[float, float], radius: float
+) -> list[Face]:
     sides = ((-half_width, -half_width + tyre), (half_width - tyre, half_width))
     return [face for z in axles for x in sides for face in tread(x, z, radius)]
 
 
 def _outer_wheels(half_width: float, axles: tuple[float, float], radius: float) -> list[Face]:
-    return [face for z in axles for face in discs((-half_width - 0.015, half_width + 0.015), z, radius)]
+    return [
+        face for z in axles for face in discs((-half_width - 0.015, half_width + 0.015), z, radius)
+    ]
 
 
 def car(rng: np.random.Generator) -> Model:
@@ -178,7 +216,11 @@ def car(rng: np.random.Generator) -> Model:
         top_z=(-half + 0.1, half - 0.25),
         decals={
             "rear": [(0.02, 0.2, 0.35, 0.88, TAIL_LAMP), (0.8, 0.98, 0.35, 0.88, TAIL_LAMP)],
-            "front": [(0.28, 0.72, 0.1, 0.75, BLACK), (0.04, 0.23, 0.28, 0.78, LAMP), (0.77, 0.96, 0.28, 0.78, LAMP)],
+            "front": [
+                (0.28, 0.72, 0.1, 0.75, BLACK),
+                (0.04, 0.23, 0.28, 0.78, LAMP),
+                (0.77, 0.96, 0.28, 0.78, LAMP),
+            ],
             "left": door,
             "right": door,
         },
@@ -211,7 +253,9 @@ def bus(rng: np.random.Generator) -> Model:
     w, half, height = 1.25, length / 2, rng.uniform(2.9, 3.2)
     count = int(length // 1.5)
     edges = np.linspace(0.03, 0.97, count + 1)
-    panes: list[Decal] = [(a + 0.008, b - 0.008, 0.42, 0.82, GLASS) for a, b in pairwise(edges.tolist())]
+    panes: list[Decal] = [
+        (a + 0.008, b - 0.008, 0.42, 0.82, GLASS) for a, b in pairwise(edges.tolist())
+    ]
     stripe: Decal = (0, 1, 0.2, 0.27, (0.93, 0.93, 0.9) if roof == paint else _darker(paint, 0.6))
     skirt: Decal = (0, 1, 0, 0.06, BLACK)
     display: Decal = (0.2, 0.8, 0.88, 0.97, (0.95, 0.62, 0.1))
@@ -240,12 +284,21 @@ def bus(rng: np.random.Generator) -> Model:
                 (0.3, 0.7, 0.1, 0.2, BLACK),
             ],
             "left": [skirt, stripe, *panes],
-            "right": [skirt, stripe, *panes, (0.83, 0.93, 0.06, 0.82, _darker(GLASS, 0.7)), (0.877, 0.883, 0.06, 0.82, paint)],
+            "right": [
+                skirt,
+                stripe,
+                *panes,
+                (0.83, 0.93, 0.06, 0.82, _darker(GLASS, 0.7)),
+                (0.877, 0.883, 0.06, 0.82, paint),
+            ],
         },
     )
     top = block((-w + 0.1, w - 0.1), (height - 0.12, height), (-half + 0.15, half - 0.3), roof)
     axles = (-half + 2.4, half - 2.2)
-    return Model([_undercarriage(w, 0.3, axles, 0.48), body, _outer_wheels(w, axles, 0.48), top], (2 * w, height, length))
+    return Model(
+        [_undercarriage(w, 0.3, axles, 0.48), body, _outer_wheels(w, axles, 0.48), top],
+        (2 * w, height, length),
+    )
 
 
 def motorcycle(rng: np.random.Generator) -> Model:
@@ -262,9 +315,18 @@ def motorcycle(rng: np.random.Generator) -> Model:
         block((-0.2, 0.2), (0.25, 0.6), (-0.32, 0.34), metal, decals={"left": fins, "right": fins}),
         block((0.18, 0.27), (0.28, 0.4), (-1.0, -0.1), CHROME),
         block((-0.05, 0.05), (0.3, 1.0), (0.68, 0.82), metal, top_z=(0.4, 0.5)),
-        block((-0.17, 0.17), (0.6, 0.93), (-0.1, 0.5), paint, top_x=(-0.12, 0.12), top_z=(0.0, 0.42)),
+        block(
+            (-0.17, 0.17), (0.6, 0.93), (-0.1, 0.5), paint, top_x=(-0.12, 0.12), top_z=(0.0, 0.42)
+        ),
         block((-0.15, 0.15), (0.62, 0.8), (-0.85, -0.08), BLACK, top_z=(-0.95, -0.12)),
-        block((-0.1, 0.1), (0.5, 0.68), (-1.02, -0.5), paint, top_z=(-1.1, -0.5), decals={"rear": tail}),
+        block(
+            (-0.1, 0.1),
+            (0.5, 0.68),
+            (-1.02, -0.5),
+            paint,
+            top_z=(-1.1, -0.5),
+            decals={"rear": tail},
+        ),
         block((-0.1, 0.1), (0.6, 0.68), (0.45, 1.08), paint, top_z=(0.5, 1.0)),
         block((-0.38, 0.38), (0.98, 1.06), (0.36, 0.43), BLACK),
         block(
@@ -280,7 +342,12 @@ def motorcycle(rng: np.random.Generator) -> Model:
     return Model(parts, (0.76, 1.12, 2.2), in_order=False)
 
 
-def _limb(start: tuple[float, float], end: tuple[float, float], widths: tuple[float, float], colour: Colour) -> Face:
+def _limb(
+    start: tuple[float, float],
+    end: tuple[float, float],
+    widths: tuple[float, float],
+    colour: Colour,
+) -> Face:
     """A flat tapering strip in the XY plane, with pointed caps."""
     a, b = np.array(start), np.array(end)
     along = (b - a) / (np.linalg.norm(b - a) + 1e-9)
@@ -298,7 +365,9 @@ def _limb(start: tuple[float, float], end: tuple[float, float], widths: tuple[fl
 
 
 def _flat(outline: Array, colour: Colour) -> Face:
-    return Face(np.concatenate([outline, np.zeros((len(outline), 1))], axis=1), colour, two_sided=True)
+    return Face(
+        np.concatenate([outline, np.zeros((len(outline), 1))], axis=1), colour, two_sided=True
+    )
 
 
 def person(rng: np.random.Generator) -> Model:

@@ -1,4 +1,5 @@
-"""What lines the street: ground and markings, houses, trees, lamp posts, and the hills at its end."""
+"""What lines the street: ground and markings, houses, trees, lamp posts, and the hills at its
+end."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ PLASTERS: tuple[Colour, ...] = (
     (0.74, 0.60, 0.45),
     (0.55, 0.45, 0.40),
 )
-GREENS: tuple[Colour, ...] = ((0.24, 0.38, 0.17), (0.32, 0.44, 0.20), (0.20, 0.34, 0.20), (0.46, 0.42, 0.18))
+GREENS: tuple[Colour, ...] = (
+    (0.24, 0.38, 0.17),
+    (0.32, 0.44, 0.20),
+    (0.20, 0.34, 0.20),
+    (0.46, 0.42, 0.18),
+)
 
 
 @dataclass
@@ -56,7 +62,11 @@ class Street:
 
 
 def _slab(x0: float, x1: float, z0: float, z1: float, colour: Colour) -> Face:
-    return Face(np.array([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], dtype=float), colour, "ground")
+    return Face(
+        np.array([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], dtype=float),
+        colour,
+        "ground",
+    )
 
 
 def ground(street: Street, rng: np.random.Generator) -> list[Face]:
@@ -69,7 +79,11 @@ def ground(street: Street, rng: np.random.Generator) -> list[Face]:
     verge = GREENS[rng.integers(3)] if street.green > 0.3 else (0.52, 0.50, 0.47)
     faces = [_slab(-300, 300, -5, end, verge), _slab(-outer, outer, -5, end, paving)]
     # Joints between the paving stones.
-    faces += [_slab(s * w, s * outer, z, z + 0.06, (0.52, 0.50, 0.47)) for z in range(3, 40, 2) for s in (-1, 1)]
+    faces += [
+        _slab(s * w, s * outer, z, z + 0.06, (0.52, 0.50, 0.47))
+        for z in range(3, 40, 2)
+        for s in (-1, 1)
+    ]
     faces += [_slab(-w - 0.25, w + 0.25, -5, end, kerb), _slab(-w, w, -5, end, asphalt)]
     # Tyres darken the lanes.
     worn = (tone * 0.93, tone * 0.93, tone * 0.96)
@@ -79,12 +93,23 @@ def ground(street: Street, rng: np.random.Generator) -> list[Face]:
     faces += [_slab(s * (w - 2.2) - 0.05, s * (w - 2.2) + 0.05, -5, 120, paint) for s in (-1, 1)]
     if street.crossing:
         near, far = street.crossing - 4, street.crossing + 4
-        faces += [_slab(-300, 300, near - 2.2, far + 2.2, paving), _slab(-300, 300, near - 0.2, far + 0.2, kerb)]
-        faces += [_slab(-300, 300, near, far, asphalt), _slab(-w, w, near - 2.3, far + 2.3, asphalt)]
+        faces += [
+            _slab(-300, 300, near - 2.2, far + 2.2, paving),
+            _slab(-300, 300, near - 0.2, far + 0.2, kerb),
+        ]
+        faces += [
+            _slab(-300, 300, near, far, asphalt),
+            _slab(-w, w, near - 2.3, far + 2.3, asphalt),
+        ]
         dashes = [x for x in np.arange(-60, 60, 5.0) if abs(x + 1) > w]
-        faces += [_slab(x, x + 2.5, street.crossing - 0.08, street.crossing + 0.08, paint) for x in dashes]
+        faces += [
+            _slab(x, x + 2.5, street.crossing - 0.08, street.crossing + 0.08, paint) for x in dashes
+        ]
     if street.zebra:
-        faces += [_slab(x, x + 0.45, street.zebra, street.zebra + 2.6, paint) for x in np.arange(-w + 0.3, w - 0.4, 0.95)]
+        faces += [
+            _slab(x, x + 0.45, street.zebra, street.zebra + 2.6, paint)
+            for x in np.arange(-w + 0.3, w - 0.4, 0.95)
+        ]
     return faces
 
 
@@ -93,14 +118,29 @@ def skyline(street: Street, rng: np.random.Generator) -> list[Face]:
     faces = []
     for z, top, colour in ((2500.0, 190, (0.34, 0.42, 0.46)), (900.0, 55, (0.27, 0.36, 0.27))):
         x = np.linspace(-1.2 * z, 1.2 * z, 40)
-        ridge = top * (0.5 + 0.25 * np.sin(x / z * 5 + rng.uniform(0, 6)) + 0.16 * np.sin(x / z * 13 + rng.uniform(0, 6)))
+        ridge = top * (
+            0.5
+            + 0.25 * np.sin(x / z * 5 + rng.uniform(0, 6))
+            + 0.16 * np.sin(x / z * 13 + rng.uniform(0, 6))
+        )
         line = np.stack([x, ridge, np.full(40, z)], axis=1)[::-1]
         feet = np.array([(x[0], 0, z), (x[-1], 0, z)])
         faces.append(Face(np.concatenate([feet, line]), colour, two_sided=True))
     if street.green < 0.8:
         for _ in range(12):
-            x, z, w, h = rng.uniform(-160, 160), rng.uniform(180, 300), rng.uniform(8, 20), rng.uniform(8, 34)
-            faces += block((x - w, x + w), (0, h), (z, z + 10), PLASTERS[rng.integers(len(PLASTERS))], material="facade")
+            x, z, w, h = (
+                rng.uniform(-160, 160),
+                rng.uniform(180, 300),
+                rng.uniform(8, 20),
+                rng.uniform(8, 34),
+            )
+            faces += block(
+                (x - w, x + w),
+                (0, h),
+                (z, z + 10),
+                PLASTERS[rng.integers(len(PLASTERS))],
+                material="facade",
+            )
     houses: list[tuple[float, list[Face]]] = []
     for side in (-1, 1):
         z = rng.uniform(-4, 8)
@@ -115,7 +155,9 @@ def skyline(street: Street, rng: np.random.Generator) -> list[Face]:
 
 def _house(side: int, z0: float, z1: float, street: Street, rng: np.random.Generator) -> list[Face]:
     wall = PLASTERS[rng.integers(len(PLASTERS))]
-    set_back = street.half_width + street.pavement + (rng.uniform(2, 6) if street.green > 0.3 else 0.3)
+    set_back = (
+        street.half_width + street.pavement + (rng.uniform(2, 6) if street.green > 0.3 else 0.3)
+    )
     depth, height = rng.uniform(8, 12), 3.1 * rng.integers(2, 6) + 0.6
     near, far = side * set_back, side * (set_back + depth)
     x = (min(near, far), max(near, far))
@@ -125,7 +167,12 @@ def _house(side: int, z0: float, z1: float, street: Street, rng: np.random.Gener
         eaves, top_x = (x[0] - 0.3, x[1] + 0.3), (ridge - 0.2, ridge + 0.2)
         top = block(eaves, (height, height + 2.6), (z0 - 0.2, z1 + 0.2), roof, top_x=top_x)
     else:
-        top = block((x[0] - 0.2, x[1] + 0.2), (height, height + 0.5), (z0 - 0.1, z1 + 0.1), (0.66, 0.64, 0.60))
+        top = block(
+            (x[0] - 0.2, x[1] + 0.2),
+            (height, height + 0.5),
+            (z0 - 0.1, z1 + 0.1),
+            (0.66, 0.64, 0.60),
+        )
     return block(x, (0, height), (z0, z1), wall, material="facade") + top
 
 
@@ -141,7 +188,9 @@ def furniture(street: Street, rng: np.random.Generator) -> list[tuple[Model, flo
                 found.append((_lamp_post(side), side * kerb, float(z)))
         z = rng.uniform(9, 16)
         while z < 65:
-            if rng.random() < 0.25 + 0.7 * street.green and not (street.crossing and abs(z - street.crossing) < 7):
+            if rng.random() < 0.25 + 0.7 * street.green and not (
+                street.crossing and abs(z - street.crossing) < 7
+            ):
                 x = verge + rng.uniform(0, 2) if street.green > 0.3 else kerb + 0.2
                 found.append((_tree(rng, detail=1 if z < 28 else 0), side * float(x), float(z)))
             z += rng.uniform(5, 9)
@@ -152,25 +201,37 @@ def _lamp_post(side: int) -> Model:
     grey = (0.36, 0.38, 0.39)
     mast = block((-0.06, 0.06), (0, 6.5), (-0.06, 0.06), grey, top_x=(-0.04, 0.04))
     arm = block((min(0, -side * 1.4), max(0, -side * 1.4)), (6.4, 6.5), (-0.04, 0.04), grey)
-    head = block((min(-side * 0.9, -side * 1.5), max(-side * 0.9, -side * 1.5)), (6.33, 6.45), (-0.1, 0.1), (0.72, 0.72, 0.7))
+    head = block(
+        (min(-side * 0.9, -side * 1.5), max(-side * 0.9, -side * 1.5)),
+        (6.33, 6.45),
+        (-0.1, 0.1),
+        (0.72, 0.72, 0.7),
+    )
     return Model([mast + arm + head], (0.14, 6.4, 0.14), billboard=True)
 
 
 def _tree(rng: np.random.Generator, detail: int) -> Model:
     green = np.array(GREENS[rng.integers(len(GREENS))]) * rng.uniform(0.85, 1.15)
     stem, radius = rng.uniform(1.9, 2.6), rng.uniform(1.2, 1.9)
-    faces = block((-0.14, 0.14), (0, stem + 0.6), (-0.14, 0.14), (0.30, 0.23, 0.17), top_x=(-0.09, 0.09))
+    faces = block(
+        (-0.14, 0.14), (0, stem + 0.6), (-0.14, 0.14), (0.30, 0.23, 0.17), top_x=(-0.09, 0.09)
+    )
     corners, clumps = ((10, 3), (18, 6))[detail]
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     middle = stem + radius
     # Dark clumps below, light ones above: the crown looks round.
-    for level, (lift, shade) in enumerate(((-0.3, 0.62), (-0.05, 0.78), (0.15, 0.95), (0.38, 1.12))):
+    for level, (lift, shade) in enumerate(
+        ((-0.3, 0.62), (-0.05, 0.78), (0.15, 0.95), (0.38, 1.12))
+    ):
         for _ in range(clumps):
             size = radius * (rng.uniform(0.42, 0.62) if clumps == 3 else rng.uniform(0.3, 0.5))
             x = rng.normal(0, 0.42) * radius * (1 - 0.15 * level)
             y = middle + (lift + rng.normal(0, 0.14)) * radius
             outline = size * (1 + 0.08 * rng.standard_normal(corners))
-            ring = np.stack([x + outline * np.cos(angles), y + outline * np.sin(angles), np.zeros(corners)], axis=1)
+            ring = np.stack(
+                [x + outline * np.cos(angles), y + outline * np.sin(angles), np.zeros(corners)],
+                axis=1,
+            )
             r, g, b = (green * shade * rng.uniform(0.92, 1.08)).clip(0, 1).tolist()
             faces.append(Face(ring, (r, g, b), "leaf", two_sided=True))
     return Model([faces], (0.5, stem + 1.6 * radius, 0.5), billboard=True)

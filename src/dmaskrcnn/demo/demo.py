@@ -1,9 +1,9 @@
 """`dmaskrcnn demo`: the main job from nothing, on street scenes that it renders itself.
 
-Labelled clear scenes and unlabelled hazy ones are rendered; a detector learns the clear ones from scratch; from that start a
-baseline goes on with the clear scenes alone, DMask R-CNN (gradient reversal) and the mean teacher of `dmaskrcnn adapt` with the
-hazy ones beside them, for the same number of iterations; all are scored on clear and hazy test scenes, which show the same
-streets.
+Labelled clear scenes and unlabelled hazy ones are rendered; a detector learns the clear ones from
+scratch; from that start a baseline goes on with the clear scenes alone, DMask R-CNN (gradient
+reversal) and the mean teacher of `dmaskrcnn adapt` with the hazy ones beside them, for the same
+number of iterations; all are scored on clear and hazy test scenes, which show the same streets.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Size:
 
 
 def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
-    """Run it and return its folder: ``scenes/``, the three runs, ``results.md``, ``pictures.jpg``, ``curves.png``.
+    """Run it and return its folder: ``scenes/``, the three runs, ``results.md``, ``pictures.jpg``,
+    ``curves.png``.
 
     Raises:
         UserError: ``out`` cannot be written to, or a negative seed.
@@ -60,16 +61,28 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     _say("1/4 rendering street scenes")
     scenes = folder / "scenes"
     clear = write_scenes(scenes / "clear", size.clear, seed=4 * seed + 1, progress=True)
-    hazy = write_scenes(scenes / "hazy", size.hazy, seed=4 * seed + 2, visibility=VISIBILITY, labelled=False, progress=True)
+    hazy = write_scenes(
+        scenes / "hazy",
+        size.hazy,
+        seed=4 * seed + 2,
+        visibility=VISIBILITY,
+        labelled=False,
+        progress=True,
+    )
     tests = {
         "clear": write_scenes(scenes / "test-clear", size.test, seed=4 * seed + 3, progress=True),
-        "hazy": write_scenes(scenes / "test-hazy", size.test, seed=4 * seed + 3, visibility=VISIBILITY, progress=True),
+        "hazy": write_scenes(
+            scenes / "test-hazy", size.test, seed=4 * seed + 3, visibility=VISIBILITY, progress=True
+        ),
     }
 
     common = {"preset": "demo", "source": (clear,), "out": folder, "seed": seed}
     _say("2/4 learning the clear scenes from scratch")
     start = train(TrainConfig(method="source", name="start", iterations=size.start, **common))
-    _say("3/4 from there: the baseline (clear scenes only), DMask R-CNN and the mean teacher (unlabelled hazy scenes, too)")
+    _say(
+        "3/4 from there: the baseline (clear scenes only), DMask R-CNN and the mean teacher "
+        "(unlabelled hazy scenes, too)"
+    )
     common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
     runs = {
         "baseline": train(TrainConfig(method="source", name="baseline", **common)),
@@ -99,17 +112,40 @@ def _table(scores: dict[tuple[str, str], Scores]) -> str:
     metrics = {"box AP50": "box/AP50", "mask AP50": "mask/AP50"}
     rows = [["", *(f"{air} {title}" for air in ("clear", "hazy") for title in metrics)]]
     for name in dict.fromkeys(n for n, _ in scores):
-        rows.append([name, *(_cell(scores[name, air][m]) for air in ("clear", "hazy") for m in metrics.values())])
+        rows.append(
+            [
+                name,
+                *(
+                    _cell(scores[name, air][m])
+                    for air in ("clear", "hazy")
+                    for m in metrics.values()
+                ),
+            ]
+        )
     for name in list(dict.fromkeys(n for n, _ in scores))[1:]:
-        gains = {air: paired_difference(scores["baseline", air], scores[name, air]) for air in ("clear", "hazy")}
-        cells = [_cell(gains[air][m], sign="+") for air in ("clear", "hazy") for m in metrics.values()]
+        gains = {
+            air: paired_difference(scores["baseline", air], scores[name, air])
+            for air in ("clear", "hazy")
+        }
+        cells = [
+            _cell(gains[air][m], sign="+") for air in ("clear", "hazy") for m in metrics.values()
+        ]
         rows.append([f"{name} − baseline", *cells])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     images = scores["baseline", "hazy"].images
     return "\n".join(
-        [*lines, "", f"In percent, with 95 % bootstrap intervals over {images} test scenes; differences are paired.", ""]
+        [
+            *lines,
+            "",
+            f"In percent, with 95 % bootstrap intervals over {images} test scenes; "
+            "differences are paired.",
+            "",
+        ]
     )
 
 
@@ -122,14 +158,19 @@ def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> 
     clear, hazy = (open_dataset(path) for path in tests.values())
     pictures = []
     for index in range(min(PICTURES, len(hazy))):
-        street, haze = (resize_to(data.load(index), 336, 336) for data in (clear, hazy))  # lines and letters become finer
+        # lines and letters become finer
+        street, haze = (resize_to(data.load(index), 336, 336) for data in (clear, hazy))
         assert street.objects is not None
         pictures.append(draw_truth(street.image, street.objects, clear.classes))
         for detector in detectors.values():
             found = detector.predict(hazy.load(index).image, threshold=0.5)
-            pictures.append(_enlarge(found, haze.image.shape[1], haze.image.shape[2]).draw(haze.image))
+            pictures.append(
+                _enlarge(found, haze.image.shape[1], haze.image.shape[2]).draw(haze.image)
+            )
     sheet = contact_sheet(
-        pictures, 1 + len(detectors), ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
+        pictures,
+        1 + len(detectors),
+        ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)],
     )
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
 
@@ -137,7 +178,11 @@ def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> 
 def _enlarge(found: Detections, height: int, width: int) -> Detections:
     """The same detections in the pixels of the same image at another size."""
     scale = torch.tensor([width / found.width, height / found.height] * 2)
-    return replace(found, boxes=found.boxes * scale, masks=resize(found.masks, [height, width], InterpolationMode.NEAREST))
+    return replace(
+        found,
+        boxes=found.boxes * scale,
+        masks=resize(found.masks, [height, width], InterpolationMode.NEAREST),
+    )
 
 
 def _say(text: str) -> None:

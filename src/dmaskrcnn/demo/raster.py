@@ -1,7 +1,9 @@
-"""A small rasteriser for flat polygons in perspective: one pass writes polygon numbers, the rest is looked up from them.
+"""A small rasteriser for flat polygons in perspective: one pass writes polygon numbers, the rest is
+looked up from them.
 
-World frame in metres: X to the right, Y up from the road, Z forwards. The camera stands at ``eye`` and looks along +Z; the
-horizon's height in the picture is chosen by shifting the principal point, so vertical edges stay vertical.
+World frame in metres: X to the right, Y up from the road, Z forwards. The camera stands at ``eye``
+and looks along +Z; the horizon's height in the picture is chosen by shifting the principal point,
+so vertical edges stay vertical.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Array = NDArray[np.floating]  # float32 at run time; numpy's stubs widen float32 combined with a Python float
+# float32 at run time; numpy's stubs widen float32 combined with a Python float
+Array = NDArray[np.floating]
 NEAR = 0.5  # metres; polygons are cut off nearer than this
 SUPERSAMPLING = 2  # sub-pixels along each side, for smooth edges
 BACKGROUND = -1  # "instance" of whatever is not an annotated object
@@ -23,7 +26,8 @@ class Face:
     """A flat convex polygon.
 
     Attributes:
-        points: ``(n, 3)``, metres; first three corners bottom left, bottom right, top right as seen from its visible side.
+        points: ``(n, 3)``, metres; first three corners bottom left, bottom right, top right as seen
+            from its visible side.
         colour: RGB reflectance in [0, 1].
         material: what the shader does with it: one of "object", "ground", "facade", "glow", "leaf".
         two_sided: drawn and lit from both sides.
@@ -60,7 +64,9 @@ class Camera:
         """World ``(n, 3)`` in front of the camera to pixels ``(n, 2)``, x and y."""
         relative = points - np.asarray(self.eye)
         scale = self.focal / relative[:, 2]
-        return np.stack([self.width / 2 + relative[:, 0] * scale, self.horizon - relative[:, 1] * scale], axis=1)
+        return np.stack(
+            [self.width / 2 + relative[:, 0] * scale, self.horizon - relative[:, 1] * scale], axis=1
+        )
 
     def rays(self) -> tuple[Array, Array]:
         """Slopes ``X/Z (1, w)`` and ``Y/Z (h, 1)`` of the lines of sight through the sub-pixels."""
@@ -124,12 +130,16 @@ class Canvas:
         two_sided = np.array([f.two_sided for f in faces])
         lit = normals @ np.asarray(light.direction)
         lit = np.maximum(np.where(two_sided, np.abs(lit), lit), 0)
-        shade = (light.sky * (0.85 + 0.15 * normals[:, 1]))[:, None] + light.sun * lit[:, None] * np.asarray(light.tint)
+        shade = (light.sky * (0.85 + 0.15 * normals[:, 1]))[:, None] + light.sun * lit[
+            :, None
+        ] * np.asarray(light.tint)
         shade[[f.material == "glow" for f in faces]] = 1
         colours = np.array([f.colour for f in faces]) * shade
 
         whole = np.minimum.reduceat(relative[:, 2], starts) > NEAR
-        pixels = camera.project(np.concatenate([points[:, :2], np.maximum(points[:, 2:], NEAR)], axis=1))
+        pixels = camera.project(
+            np.concatenate([points[:, :2], np.maximum(points[:, 2:], NEAR)], axis=1)
+        )
         low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
         in_frame = (high > 0).all(1) & (low < (camera.width, camera.height)).all(1)
         shown = ((distances > 1e-3) | (two_sided & (distances < -1e-3))) & (in_frame | ~whole)

@@ -1,4 +1,5 @@
-"""Rendered scenes: as a folder that every reader of COCO JSON understands, and as clear pictures with their depth."""
+"""Rendered scenes: as a folder that every reader of COCO JSON understands, and as clear pictures
+with their depth."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ from dmaskrcnn.haze import add_haze, extinction, random_airlight
 def rendered_pictures(count: int, seed: int, progress: bool) -> list[Clear]:
     """Street scenes of the project, with their true depth (0.2 s each)."""
     pictures = []
-    for index in tqdm(range(count), desc="rendering", unit="scene", disable=None if progress else True, leave=False):
+    for index in tqdm(
+        range(count),
+        desc="rendering",
+        unit="scene",
+        disable=None if progress else True,
+        leave=False,
+    ):
         scene = render_scene(seed * 1_000_000 + 500_000 + index, *SIZE)
         pictures.append(Clear(scene.image, scene.depth))
     return pictures
@@ -36,7 +43,8 @@ def write_scenes(
     labelled: bool = True,
     progress: bool = False,
 ) -> Path:
-    """Render scenes into ``folder``: ``images/000000.png`` and so on, and ``annotations.json`` beside them.
+    """Render scenes into ``folder``: ``images/000000.png`` and so on, and ``annotations.json``
+    beside them.
 
     The same seed gives the same streets with and without haze; different seeds share no street.
 
@@ -45,8 +53,10 @@ def write_scenes(
         count: how many, at most a million.
         seed: >= 0.
         size: height and width in pixels.
-        visibility: lowest and highest meteorological visibility in metres, for haze; None for clear air.
-        labelled: write ``annotations.json`` (COCO, instance masks as RLE); without it, the folder holds images only.
+        visibility: lowest and highest meteorological visibility in metres, for haze; None for clear
+            air.
+        labelled: write ``annotations.json`` (COCO, instance masks as RLE); without it, the folder
+            holds images only.
         progress: show a progress bar.
 
     Returns:
@@ -59,18 +69,30 @@ def write_scenes(
     try:
         pictures.mkdir(parents=True, exist_ok=True)
         if any(pictures.iterdir()) or (folder / "annotations.json").exists():
-            raise UserError(f"{folder}: already holds files; name a new folder for the rendered scenes")
+            raise UserError(
+                f"{folder}: already holds files; name a new folder for the rendered scenes"
+            )
     except OSError as error:
-        raise UserError(f"{folder}: cannot hold the rendered scenes ({error.strerror}); choose another folder") from error
+        raise UserError(
+            f"{folder}: cannot hold the rendered scenes ({error.strerror}); choose another folder"
+        ) from error
     images, annotations = [], []
     hidden = None if progress else True  # None: hidden where stderr is no terminal
-    for index in tqdm(range(count), desc=f"rendering {folder.name}", unit="image", disable=hidden, leave=False):
+    for index in tqdm(
+        range(count), desc=f"rendering {folder.name}", unit="image", disable=hidden, leave=False
+    ):
         scene = render_scene(seed * 1_000_000 + index, *size)
-        picture = scene.image if visibility is None else _through_haze(scene, visibility, seed, index)
+        picture = (
+            scene.image if visibility is None else _through_haze(scene, visibility, seed, index)
+        )
         name = f"{index:06d}.png"
-        atomic_write(pictures / name, lambda path, p=picture: Image.fromarray(p).save(path, compress_level=1))
+        atomic_write(
+            pictures / name, lambda path, p=picture: Image.fromarray(p).save(path, compress_level=1)
+        )
         images.append({"id": index + 1, "file_name": name, "height": size[0], "width": size[1]})
-        for box, label, mask in zip(scene.boxes.tolist(), scene.labels.tolist(), scene.masks, strict=True):
+        for box, label, mask in zip(
+            scene.boxes.tolist(), scene.labels.tolist(), scene.masks, strict=True
+        ):
             x0, y0, x1, y1 = box
             annotations.append(
                 {
@@ -91,15 +113,19 @@ def write_scenes(
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """COCO's uncompressed RLE of a mask ``(H, W)``: lengths of runs down the columns, the first one of background."""
+    """COCO's uncompressed RLE of a mask ``(H, W)``: lengths of runs down the columns, the first one
+    of background."""
     pixels = np.concatenate([[False], mask.ravel(order="F"), [False]])
     changes = np.flatnonzero(pixels[1:] != pixels[:-1])
     counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
     return counts[: -1 if counts[-1] == 0 else None].tolist()
 
 
-def _through_haze(scene: Scene, visibility: tuple[float, float], seed: int, index: int) -> NDArray[np.uint8]:
-    """The scene in fog: a visibility even in its logarithm, drifting patches, the glow and the noise of a foggy photograph."""
+def _through_haze(
+    scene: Scene, visibility: tuple[float, float], seed: int, index: int
+) -> NDArray[np.uint8]:
+    """The scene in fog: a visibility even in its logarithm, drifting patches, the glow and the
+    noise of a foggy photograph."""
     rng = np.random.default_rng([seed, index, 1])
     metres = float(np.exp(rng.uniform(*np.log(visibility))))
     return add_haze(

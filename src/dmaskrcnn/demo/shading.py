@@ -11,7 +11,9 @@ from dmaskrcnn.demo.raster import MATERIALS, SUPERSAMPLING, Array, Canvas
 from dmaskrcnn.haze.scattering import extinction, smooth_field, transmission
 
 SKY_DEPTH = 10_000.0  # metres given to the sky
-_OBJECT, _GROUND, _FACADE, _LEAF = (MATERIALS.index(name) for name in ("object", "ground", "facade", "leaf"))
+_OBJECT, _GROUND, _FACADE, _LEAF = (
+    MATERIALS.index(name) for name in ("object", "ground", "facade", "leaf")
+)
 
 
 @dataclass
@@ -37,20 +39,26 @@ def shade(
     Args:
         canvas: with everything drawn.
         sky: its colours.
-        visibility: of the clear air in metres; distant houses and hills fade towards the horizon's colour.
+        visibility: of the clear air in metres; distant houses and hills fade towards the horizon's
+            colour.
         shadow: ``(H, W)`` in [0, 1], how much of the daylight is kept from the ground.
         rng: for textures.
 
     Returns:
-        The image, float32 ``(H, W, 3)`` in [0, 1]; the distance along the line of sight, float32 ``(H, W)`` in metres, at most
-        :data:`SKY_DEPTH`; the instance of each pixel, int ``(H, W)``.
+        The image, float32 ``(H, W, 3)`` in [0, 1]; the distance along the line of sight, float32
+        ``(H, W)`` in metres, at most :data:`SKY_DEPTH`; the instance of each pixel, int ``(H, W)``.
     """
     camera, s = canvas.camera, SUPERSAMPLING
     numbers = np.asarray(canvas.numbers)
-    planes, colours = np.array(canvas.planes, dtype=np.float32), np.array(canvas.colours, dtype=np.float32)
+    planes, colours = (
+        np.array(canvas.planes, dtype=np.float32),
+        np.array(canvas.colours, dtype=np.float32),
+    )
     materials = np.array(canvas.materials, dtype=np.uint8)[numbers]
     u, v = camera.rays()
-    inverse = planes[:, 0].take(numbers) * u + planes[:, 1].take(numbers) * v + planes[:, 2].take(numbers)
+    inverse = (
+        planes[:, 0].take(numbers) * u + planes[:, 1].take(numbers) * v + planes[:, 2].take(numbers)
+    )
     z = 1 / np.maximum(inverse, 1 / SKY_DEPTH)
 
     y = camera.eye[1] + z * v
@@ -62,11 +70,15 @@ def shade(
     light = np.where(materials == _LEAF, _enlarge(1 + 0.10 * grain, s), light)
 
     light *= _windows(numbers, materials, planes, u, y, z, camera.eye[0])
-    # Air between: distant houses and hills fade towards the horizon's colour; the sky has it already.
+    # Air between: distant houses and hills fade towards the horizon's colour; the sky has it
+    # already.
     above = materials == 0
     t = np.where(above, np.float32(1), transmission(z, extinction(visibility)))
     light *= t
-    image = np.stack([_average(channel.take(numbers) * light, s) for channel in np.ascontiguousarray(colours.T)], axis=2)
+    image = np.stack(
+        [_average(channel.take(numbers) * light, s) for channel in np.ascontiguousarray(colours.T)],
+        axis=2,
+    )
     image += (1 - _average(t, s))[..., None] * np.array(sky.horizon, dtype=np.float32)
     image += _average(above.astype(np.float32), s)[..., None] * _sky_colours(canvas, sky, rng)
 
@@ -81,13 +93,23 @@ def _enlarge(field: Array, by: int) -> Array:
 
 
 def _average(picture: Array, by: int) -> Array:
-    """Means of ``by x by`` blocks of ``(H, W)``; slices are several times as fast as ``reshape().mean()``."""
+    """Means of ``by x by`` blocks of ``(H, W)``; slices are several times as fast as
+    ``reshape().mean()``."""
     parts = [picture[i::by, j::by] for i in range(by) for j in range(by)]
     return sum(parts[1:], parts[0]) / len(parts)
 
 
-def _windows(numbers: np.ndarray, materials: np.ndarray, planes: Array, u: Array, y: Array, z: Array, eye_x: float) -> Array:
-    """Factors for the light that draw rows of windows on the facades; they blur into the wall with distance, as they should."""
+def _windows(
+    numbers: np.ndarray,
+    materials: np.ndarray,
+    planes: Array,
+    u: Array,
+    y: Array,
+    z: Array,
+    eye_x: float,
+) -> Array:
+    """Factors for the light that draw rows of windows on the facades; they blur into the wall with
+    distance, as they should."""
     factors = np.ones(numbers.size, dtype=np.float32)
     here = np.flatnonzero(materials == _FACADE)
     number, height, depth = numbers.ravel().take(here), y.ravel().take(here), z.ravel().take(here)
@@ -96,23 +118,36 @@ def _windows(numbers: np.ndarray, materials: np.ndarray, planes: Array, u: Array
     # Houses differ in the spacing of their windows, told apart by the number of the wall.
     pitch = (2.2 + 0.5 * (np.arange(len(planes), dtype=np.float32) % 3)).take(number)
     # Distances from the middle of the nearest window, in windows.
-    across, up = np.abs((along / pitch) % 1 - 0.5), np.abs(((height - 0.3) / np.float32(3.1)) % 1 - 0.56)
+    across, up = (
+        np.abs((along / pitch) % 1 - 0.5),
+        np.abs(((height - 0.3) / np.float32(3.1)) % 1 - 0.56),
+    )
     above_ground = height > 0.4
     glass = (across < 0.23) & (up < 0.24) & above_ground
     frame = (across < 0.28) & (up < 0.30) & above_ground
     strength = np.minimum(30 / depth, 1)
-    tone = 1 + np.where(glass, np.float32(-0.54), np.where(frame, np.float32(0.12), np.float32(0))) * strength
+    tone = (
+        1
+        + np.where(glass, np.float32(-0.54), np.where(frame, np.float32(0.12), np.float32(0)))
+        * strength
+    )
     tone *= 0.8 + 0.2 * np.minimum(height / 3, 1)
     factors[here] = tone
     return factors.reshape(numbers.shape)
 
 
 def _sky_colours(canvas: Canvas, sky: Sky, rng: np.random.Generator) -> Array:
-    """The sky at every pixel ``(H, W, 3)``: a gradient from the horizon up, and clouds that lie flatter towards it."""
+    """The sky at every pixel ``(H, W, 3)``: a gradient from the horizon up, and clouds that lie
+    flatter towards it."""
     camera = canvas.camera
-    v = np.clip((camera.horizon - np.arange(camera.height, dtype=np.float32) - 0.5) / camera.focal, 0, None)[:, None]
+    v = np.clip(
+        (camera.horizon - np.arange(camera.height, dtype=np.float32) - 0.5) / camera.focal, 0, None
+    )[:, None]
     up = np.clip(v / 0.4, 0, 1) ** 0.8
-    horizon, zenith = np.array(sky.horizon, dtype=np.float32), np.array(sky.zenith, dtype=np.float32)
+    horizon, zenith = (
+        np.array(sky.horizon, dtype=np.float32),
+        np.array(sky.zenith, dtype=np.float32),
+    )
     colours = horizon * (1 - up[..., None]) + zenith * up[..., None]
     field = smooth_field(rng, 64, 64, cells=9) + 0.6 * smooth_field(rng, 64, 64, cells=22)
     # Seen on a level ceiling: the row on the cloud map goes with 1/slope.

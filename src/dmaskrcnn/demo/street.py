@@ -16,7 +16,8 @@ from dmaskrcnn.demo.shading import Sky, shade
 
 CLASSES = ("person", "car", "bus", "motorcycle")
 CLASS_SHARES = (0.36, 0.28, 0.16, 0.20)
-# Nearest and farthest place of each class [m]: beyond it, the class would be lower than about 16 px in a picture 224 px wide.
+# Nearest and farthest place of each class [m]: beyond it, the class would be lower than about 16 px
+# in a picture 224 px wide.
 RANGES = {"person": (6.0, 19.0), "car": (7.5, 24.0), "bus": (13.0, 38.0), "motorcycle": (5.5, 14.0)}
 MIN_PIXELS = 24
 MIN_VISIBLE = 0.25  # share of an object that neither another object nor the border may hide
@@ -32,7 +33,8 @@ class Scene:
         masks: bool ``(N, H, W)``, the visible part of each object; disjoint.
         boxes: float32 ``(N, 4)``, xyxy, tight around the masks (right and lower edge exclusive).
         labels: int64 ``(N,)``, indices into ``CLASSES``.
-        distances: float32 ``(N,)``, metres from the camera to the middle of each object, along the road.
+        distances: float32 ``(N,)``, metres from the camera to the middle of each object, along the
+            road.
         airlight: RGB in [0, 1], the colour of the horizon.
     """
 
@@ -78,10 +80,17 @@ class Thing:
         points = np.concatenate([f.points for f in faces]) @ turn + (self.x, 0, self.z)
         ends = np.cumsum([len(f.points) for f in faces])
         starts = ends - [len(f.points) for f in faces]
-        moved = iter(Face(points[a:b], f.colour, f.material, f.two_sided) for f, a, b in zip(faces, starts, ends, strict=True))
+        moved = iter(
+            Face(points[a:b], f.colour, f.material, f.two_sided)
+            for f, a, b in zip(faces, starts, ends, strict=True)
+        )
         parts = [[next(moved) for _ in part] for part in self.model.parts]
         if not self.model.in_order:
-            parts.sort(key=lambda part: -float(np.linalg.norm(np.mean([f.points.mean(0) for f in part], axis=0) - eye)))
+            parts.sort(
+                key=lambda part: (
+                    -float(np.linalg.norm(np.mean([f.points.mean(0) for f in part], axis=0) - eye))
+                )
+            )
         return [f for part in parts for f in part]
 
 
@@ -94,32 +103,47 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
         width: columns, at least 32.
 
     Returns:
-        The picture with its depth and its 2 to 6 annotated objects (fewer where a small frame leaves no room).
+        The picture with its depth and its 2 to 6 annotated objects (fewer where a small frame
+        leaves no room).
     """
     if height < 32 or width < 32:
         raise ValueError(f"a scene needs at least 32 x 32 pixels, not {height} x {width}")
     rng = np.random.default_rng(seed)
     street = Street.random(rng)
     focal = width * rng.uniform(0.92, 1.15)
-    eye = (float(rng.choice([1.7, 0.3, -1.0]) + rng.normal(0, 0.4)), float(rng.uniform(1.7, 2.6)), 0.0)
+    eye = (
+        float(rng.choice([1.7, 0.3, -1.0]) + rng.normal(0, 0.4)),
+        float(rng.uniform(1.7, 2.6)),
+        0.0,
+    )
     camera = Camera(height, width, focal, height * rng.uniform(0.36, 0.46), eye)
     light, sky = _weather(rng)
     backdrop = ground(street, rng) + skyline(street, rng)
     static = [Thing(m, x, z, 0.0, BACKGROUND) for m, x, z in furniture(street, rng)]
-    static = [t for t in static if abs(t.x - eye[0]) < t.z * 0.5 * width / focal + 3]  # the rest is out of the picture
+    # the rest is out of the picture
+    static = [t for t in static if abs(t.x - eye[0]) < t.z * 0.5 * width / focal + 3]
     things = _place(street, camera, rng)
     texture_seed = rng.integers(2**32)
     while True:
         canvas, areas = _draw(camera, light, backdrop, static + things)
         shown = _shadows(camera, light, static + things)
-        picture, depth, owners = shade(canvas, sky, street.visibility, shown, np.random.default_rng(texture_seed))
+        picture, depth, owners = shade(
+            canvas, sky, street.visibility, shown, np.random.default_rng(texture_seed)
+        )
         visible = np.array([(owners == i).sum() for i in range(len(things))])
-        kept = [t for i, t in enumerate(things) if visible[i] >= MIN_PIXELS and visible[i] >= MIN_VISIBLE * areas[i]]
+        kept = [
+            t
+            for i, t in enumerate(things)
+            if visible[i] >= MIN_PIXELS and visible[i] >= MIN_VISIBLE * areas[i]
+        ]
         if len(kept) == len(things):
             break
-        things = kept  # what is hardly seen leaves the street, so that nothing visible is without annotation
+        # what is hardly seen leaves the street, so that nothing visible is without annotation
+        things = kept
 
-    picture += 0.008 * np.random.default_rng(texture_seed + 1).standard_normal(picture.shape, dtype=np.float32)
+    picture += 0.008 * np.random.default_rng(texture_seed + 1).standard_normal(
+        picture.shape, dtype=np.float32
+    )
     masks = owners == np.arange(len(things))[:, None, None]
     return Scene(
         image=(picture.clip(0, 1) * 255 + 0.5).astype(np.uint8),
@@ -133,7 +157,8 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
 
 
 def tight_boxes(masks: NDArray[np.bool_]) -> Array:
-    """Boxes ``(N, 4)`` xyxy around non-empty masks ``(N, H, W)``; right and lower edge exclusive."""
+    """Boxes ``(N, 4)`` xyxy around non-empty masks ``(N, H, W)``; right and lower edge
+    exclusive."""
     boxes = np.zeros((len(masks), 4), dtype=np.float32)
     for box, mask in zip(boxes, masks, strict=True):
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -187,8 +212,11 @@ def _place(street: Street, camera: Camera, rng: np.random.Generator) -> list[Thi
     return things
 
 
-def _stand(name: str, z: float, street: Street, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A place [m] and a heading [rad] that make sense for this class on this street (traffic keeps to the right)."""
+def _stand(
+    name: str, z: float, street: Street, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """A place [m] and a heading [rad] that make sense for this class on this street (traffic keeps
+    to the right)."""
     half, wobble = street.half_width, float(rng.normal(0, 0.05))
     side = float(rng.choice([-1, 1]))
     if name == "person":
@@ -196,7 +224,11 @@ def _stand(name: str, z: float, street: Street, rng: np.random.Generator) -> tup
             return side * (half + rng.uniform(0.5, 2.2)), z, 0.0
         return float(rng.uniform(-half, half)), z, 0.0
     if street.crossing and name != "motorcycle" and rng.random() < 0.5:
-        return float(rng.uniform(-9, 9)), street.crossing + (-1.75 if side > 0 else 1.75), side * np.pi / 2 + wobble
+        return (
+            float(rng.uniform(-9, 9)),
+            street.crossing + (-1.75 if side > 0 else 1.75),
+            side * np.pi / 2 + wobble,
+        )
     if name == "motorcycle" and rng.random() < 0.75:
         return float(rng.uniform(-half, half)), z, float(rng.uniform(0, 2 * np.pi))
     if name == "car" and rng.random() < 0.35:
@@ -206,7 +238,8 @@ def _stand(name: str, z: float, street: Street, rng: np.random.Generator) -> tup
 
 
 def _frame(thing: Thing, camera: Camera) -> Array | None:
-    """Its box in the picture (xyxy, cut at the borders), or None where too little or too much of it would be seen."""
+    """Its box in the picture (xyxy, cut at the borders), or None where too little or too much of it
+    would be seen."""
     feet = thing.corners()
     if feet[:, 1].min() < 3.5:
         return None
@@ -216,8 +249,13 @@ def _frame(thing: Thing, camera: Camera) -> Array | None:
     box = np.concatenate([pixels.min(0), pixels.max(0)])
     cut = np.concatenate([box[:2].clip(0), np.minimum(box[2:], (camera.width, camera.height))])
     (w, h), (full_w, full_h) = cut[2:] - cut[:2], box[2:] - box[:2]
-    # Sixteen pixels high and seven wide at a width of 224, and not so large that it is all one sees.
-    fits = 0.03 * camera.width < w < 0.72 * camera.width and h > 0.07 * camera.width and full_h < 1.1 * camera.height
+    # Sixteen pixels high and seven wide at a width of 224, and not so large that it is all one
+    # sees.
+    fits = (
+        0.03 * camera.width < w < 0.72 * camera.width
+        and h > 0.07 * camera.width
+        and full_h < 1.1 * camera.height
+    )
     return cut if fits and w * h > 0.5 * full_w * full_h else None
 
 
@@ -226,15 +264,20 @@ def _has_room(thing: Thing, frame: Array, others: list[Thing], frames: list[Arra
     for other, theirs in zip(others, frames, strict=True):
         feet = other.corners()
         gap = np.maximum(corners.min(0) - feet.max(0), feet.min(0) - corners.max(0)).max()
-        overlap = np.prod(np.clip(np.minimum(frame[2:], theirs[2:]) - np.maximum(frame[:2], theirs[:2]), 0, None))
+        overlap = np.prod(
+            np.clip(np.minimum(frame[2:], theirs[2:]) - np.maximum(frame[:2], theirs[:2]), 0, None)
+        )
         smaller = min(np.prod(frame[2:] - frame[:2]), np.prod(theirs[2:] - theirs[:2]))
         if gap < 0.35 or overlap > 0.55 * smaller:
             return False
     return True
 
 
-def _draw(camera: Camera, light: Light, backdrop: list[Face], things: list[Thing]) -> tuple[Canvas, list[float]]:
-    """Everything, far before near; with the pixels each annotated object would show were nothing before it."""
+def _draw(
+    camera: Camera, light: Light, backdrop: list[Face], things: list[Thing]
+) -> tuple[Canvas, list[float]]:
+    """Everything, far before near; with the pixels each annotated object would show were nothing
+    before it."""
     canvas = Canvas(camera, light)
     canvas.draw(backdrop)
     # The annotated objects come last in the list; they are instances 0, 1, …
@@ -244,7 +287,9 @@ def _draw(camera: Camera, light: Light, backdrop: list[Face], things: list[Thing
         first = len(canvas.planes)
         canvas.draw(things[i].faces(camera.eye), max(i - first_object, BACKGROUND))
         if i >= first_object:
-            areas[i - first_object] = float((np.asarray(canvas.numbers) >= first).sum()) / SUPERSAMPLING**2
+            areas[i - first_object] = (
+                float((np.asarray(canvas.numbers) >= first).sum()) / SUPERSAMPLING**2
+            )
     return canvas, areas
 
 
@@ -275,13 +320,16 @@ def _far_to_near(things: list[Thing], eye_x: float) -> list[int]:
 
 
 def _shadows(camera: Camera, light: Light, things: list[Thing]) -> Array:
-    """Where the ground gets less light: ``(H, W)`` in [0, 1]. A footprint swept away from the sun, and the dark right below."""
+    """Where the ground gets less light: ``(H, W)`` in [0, 1]. A footprint swept away from the sun,
+    and the dark right below."""
     picture = Image.new("L", (camera.width, camera.height), 0)
     pen = ImageDraw.Draw(picture)
     lx, ly, lz = light.direction
 
     def fill(outline: Array, value: int) -> None:
-        points = np.stack([outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], 1.0)], axis=1)
+        points = np.stack(
+            [outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], 1.0)], axis=1
+        )
         pen.polygon(camera.project(points).ravel().tolist(), fill=value)
 
     cast = int(255 * light.sun / (light.sun + light.sky))

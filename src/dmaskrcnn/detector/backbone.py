@@ -16,13 +16,18 @@ from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
 from dmaskrcnn.detector.pyramid import LEVELS
 
-# Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which child on to train, top first.
+# Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which
+# child on to train, top first.
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
-MOBILENET_STAGES = {"mobilenet_v2": ("2", "4", "7", "18"), "mobilenet_v3_large": ("2", "4", "7", "16")}
+MOBILENET_STAGES = {
+    "mobilenet_v2": ("2", "4", "7", "18"),
+    "mobilenet_v3_large": ("2", "4", "7", "16"),
+}
 
 
 def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
-    """The untrained network below the heads, with the stages frozen that the configuration does not train."""
+    """The untrained network below the heads, with the stages frozen that the configuration does not
+    train."""
     norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
     network: Any = models.get_model(config.backbone, weights=None, norm_layer=norm)
     stages = RESNET_STAGES
@@ -39,6 +44,13 @@ def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
             child.requires_grad_(False)
     levels: dict[str, str] = dict(zip(stages, LEVELS, strict=True))
     with torch.no_grad():  # one tiny pass tells the channels of any network
-        channels = [f.shape[1] for f in IntermediateLayerGetter(network, levels).eval()(torch.zeros(1, 3, 32, 32)).values()]
+        channels = [
+            f.shape[1]
+            for f in IntermediateLayerGetter(network, levels)
+            .eval()(torch.zeros(1, 3, 32, 32))
+            .values()
+        ]
     network.train()
-    return fold_frozen_batchnorm(BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool()))
+    return fold_frozen_batchnorm(
+        BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool())
+    )

@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 from dmaskrcnn.errors import UserError
 
-Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"]
+Backbone = Literal[
+    "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"
+]
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """The architecture of a Mask R-CNN: everything that is needed to build it again, besides its weights."""
+    """The architecture of a Mask R-CNN: everything that is needed to build it again, besides its
+    weights."""
 
     backbone: Backbone = "resnet50"
     """The convolutional network below the FPN."""
@@ -27,7 +30,8 @@ class DetectorConfig:
     max_size: int = 1333
     """Longest side of the network's input in pixels."""
     anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
-    """One anchor size per level P2-P6, in pixels of the network's input; each in three aspect ratios."""
+    """One anchor size per level P2-P6, in pixels of the network's input; each in three aspect
+    ratios."""
     anchors_sampled: int = 256
     """Anchors per image that enter the RPN's loss, at most half of them positive."""
     rois_sampled: int = 512
@@ -45,16 +49,23 @@ class DetectorConfig:
     max_detections: int = 100
     """Detections per image."""
     trainable_layers: int = 3
-    """Backbone stages that train, counted from the top; 5 means all. Ignored when trained from scratch (all train)."""
+    """Backbone stages that train, counted from the top; 5 means all. Ignored when trained from
+    scratch (all train)."""
     norm: Literal["frozen", "batch"] = "frozen"
-    """BatchNorm with frozen statistics (fine-tuning), or ordinary BatchNorm (training from scratch)."""
+    """BatchNorm with frozen statistics (fine-tuning), or ordinary BatchNorm (training from
+    scratch)."""
 
     def __post_init__(self) -> None:
         if len(self.anchor_sizes) != 5:
-            raise UserError(f"detector.anchor_sizes: needs one size for each of P2-P6 (5 in all), got {self.anchor_sizes}")
+            raise UserError(
+                "detector.anchor_sizes: needs one size for each of P2-P6 (5 in all), "
+                f"got {self.anchor_sizes}"
+            )
         for name in ("fpn_channels", "image_size"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}"
+                )
         if self.image_size > self.max_size:
             raise UserError(
                 f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: "
@@ -63,10 +74,14 @@ class DetectorConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DetectorConfig:
-        """The inverse of ``dataclasses.asdict``, also after JSON or YAML turned its tuples into lists."""
+        """The inverse of ``dataclasses.asdict``, also after JSON or YAML turned its tuples into
+        lists."""
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise UserError(f"detector config: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
+            raise UserError(
+                f"detector config: unknown field {unknown[0]!r}; known are "
+                f"{', '.join(sorted(known))}"
+            )
         return cls(**with_tuples(values))
 
 

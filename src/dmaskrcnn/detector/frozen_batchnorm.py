@@ -1,9 +1,10 @@
 """Fold frozen batch normalisation into the convolution before it, at every forward.
 
-A frozen batch norm is ``y = scale * x + shift`` per channel. Done apart it reads and writes every activation map of the
-backbone twice more, and again in the backward; and its float32 buffers turn the bf16 activations of autocast back into float32.
-Scaling the weights of the convolution instead gives the same function, with the same exact gradient in the weights, at the cost
-of a product over the weights.
+A frozen batch norm is ``y = scale * x + shift`` per channel. Done apart it reads and writes every
+activation map of the backbone twice more, and again in the backward; and its float32 buffers turn
+the bf16 activations of autocast back into float32. Scaling the weights of the convolution instead
+gives the same function, with the same exact gradient in the weights, at the cost of a product over
+the weights.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class _FoldedNorm2d(FrozenBatchNorm2d):
-    """A frozen batch norm that keeps the statistics, while the convolution before it does the work."""
+    """A frozen batch norm that keeps the statistics, while the convolution before it does the
+    work."""
 
     weight: Tensor
     bias: Tensor
@@ -30,10 +32,12 @@ class _FoldedNorm2d(FrozenBatchNorm2d):
 
 
 class _FoldedConv2d(nn.Conv2d):
-    """A convolution that applies the frozen batch norm after it through its own weights and bias."""
+    """A convolution that applies the frozen batch norm after it through its own weights and
+    bias."""
 
-    # A tuple keeps the norm from being registered as a child: it stays where torchvision put it, and so do the state-dict keys.
-    # copy.deepcopy of the model maps the reference to the copied norm.
+    # A tuple keeps the norm from being registered as a child: it stays where torchvision put it,
+    # and so do the state-dict keys. copy.deepcopy of the model maps the reference to the copied
+    # norm.
     following_norm: tuple[_FoldedNorm2d]
 
     def forward(self, input: Tensor) -> Tensor:
@@ -48,12 +52,14 @@ class _FoldedConv2d(nn.Conv2d):
 def fold_frozen_batchnorm(module: ModuleT) -> ModuleT:
     """Fold every frozen batch norm that directly follows a convolution, in place.
 
-    Parameters, buffers, their names and the function computed stay as they are: state dicts load both ways, before and after.
-    Weights remain trainable, and statistics loaded later take effect at the next forward.
+    Parameters, buffers, their names and the function computed stay as they are: state dicts load
+    both ways, before and after. Weights remain trainable, and statistics loaded later take effect
+    at the next forward.
 
     Args:
-        module: a torchvision backbone, or anything that contains it. A convolution and a norm are taken for a pair where they
-            are consecutive children of one parent, as in all of torchvision's backbones.
+        module: a torchvision backbone, or anything that contains it. A convolution and a norm are
+            taken for a pair where they are consecutive children of one parent, as in all of
+            torchvision's backbones.
 
     Returns:
         ``module``.

@@ -13,13 +13,15 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, so possibly absent
+        # private, so possibly absent
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, check, bool)() for check in checks)
     return False
 
 
 def run_network(module: nn.Module, *inputs: Any, dtype: torch.dtype | None) -> Any:
-    """``module(*inputs)`` under autocast to ``dtype`` (None: as it is), its outputs float32 whatever their nesting."""
+    """``module(*inputs)`` under autocast to ``dtype`` (None: as it is), its outputs float32
+    whatever their nesting."""
     device = next(module.parameters()).device.type
     if dtype is None:
         return module(*inputs)

@@ -1,10 +1,12 @@
 """RoIAlign over a feature pyramid as one sparse matrix product, for training on CPU.
 
-torchvision's CPU RoIAlign knows only float32 and runs its backward on one thread: a third of a bf16 training step of Mask R-CNN
-R50-FPN. But every output bin is a weighted sum of pixels, so RoIAlign is ``S @ F``: ``F`` holds the pixels of all levels as
-rows of C channels, ``S`` the bilinear weights. ``embedding_bag`` computes such products on all cores, in the dtype of the
-features, with float32 accumulation; the gradient is the same product with the transposed matrix. Measured on two cores for 1024
-boxes of 7 x 7 bins with 256 channels, forward and backward: torchvision 1.48 s, here 0.08 s in float32 and 0.035 s in bf16.
+torchvision's CPU RoIAlign knows only float32 and runs its backward on one thread: a third of a bf16
+training step of Mask R-CNN R50-FPN. But every output bin is a weighted sum of pixels, so RoIAlign
+is ``S @ F``: ``F`` holds the pixels of all levels as rows of C channels, ``S`` the bilinear
+weights. ``embedding_bag`` computes such products on all cores, in the dtype of the features, with
+float32 accumulation; the gradient is the same product with the transposed matrix. Measured on two
+cores for 1024 boxes of 7 x 7 bins with 256 channels, forward and backward: torchvision 1.48 s, here
+0.08 s in float32 and 0.035 s in bf16.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from torchvision.ops import MultiScaleRoIAlign as TorchvisionMultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
 
-def _bilinear_taps(start: Tensor, length: Tensor, size: Tensor, bins: int, ratio: int) -> tuple[Tensor, Tensor]:
+def _bilinear_taps(
+    start: Tensor, length: Tensor, size: Tensor, bins: int, ratio: int
+) -> tuple[Tensor, Tensor]:
     """Pixels, and their weights, that the bins of each RoI read along one axis.
 
     Args:
@@ -32,8 +36,9 @@ def _bilinear_taps(start: Tensor, length: Tensor, size: Tensor, bins: int, ratio
         ratio: sampling points per bin.
 
     Returns:
-        Pixel indices in [0, size), int64, and weights, both (K, P, 2 * ratio). The weights of a bin whose sampling points lie
-        inside the map sum to 1; a point more than one pixel outside has weight 0, a point within that pixel reads the border.
+        Pixel indices in [0, size), int64, and weights, both (K, P, 2 * ratio). The weights of a bin
+        whose sampling points lie inside the map sum to 1; a point more than one pixel outside has
+        weight 0, a point within that pixel reads the border.
     """
     bin_length = (length / bins)[:, None, None]
     bin_number = torch.arange(bins, device=start.device)[:, None]
@@ -42,7 +47,8 @@ def _bilinear_taps(start: Tensor, length: Tensor, size: Tensor, bins: int, ratio
     size = size[:, None, None]
     inside = (position >= -1) & (position <= size)
     position = torch.minimum(position.clamp(min=0), size - 1)
-    low = position.long().clamp_(min=0)  # the clamp turns NaN into a valid index; its weight stays NaN
+    # the clamp turns NaN into a valid index; its weight stays NaN
+    low = position.long().clamp_(min=0)
     fraction = position - low
     index = torch.cat([low, torch.minimum(low + 1, size - 1)], dim=2)
     weight = torch.cat([1 - fraction, fraction], dim=2) * (inside / ratio).repeat(1, 1, 2)
@@ -50,21 +56,30 @@ def _bilinear_taps(start: Tensor, length: Tensor, size: Tensor, bins: int, ratio
 
 
 def _sampling_matrix(
-    rois: Tensor, scale: Tensor, height: Tensor, width: Tensor, first_row: Tensor, output_size: tuple[int, int], ratio: int
+    rois: Tensor,
+    scale: Tensor,
+    height: Tensor,
+    width: Tensor,
+    first_row: Tensor,
+    output_size: tuple[int, int],
+    ratio: int,
 ) -> tuple[Tensor, Tensor]:
-    """The matrix ``S`` of RoIAlign (``aligned=False``), He et al. 2017, section 3, as torchvision samples it.
+    """The matrix ``S`` of RoIAlign (``aligned=False``), He et al. 2017, section 3, as torchvision
+    samples it.
 
     Args:
         rois: (K, 4) xyxy in image pixels.
         scale: (K,) feature pixels per image pixel at the level of each RoI.
         height: (K,) int64, height of that level.
         width: (K,) int64, width of that level.
-        first_row: (K,) int64, row of ``F`` that holds pixel (0, 0) of the RoI's image at that level.
+        first_row: (K,) int64, row of ``F`` that holds pixel (0, 0) of the RoI's image at that
+            level.
         output_size: bins (vertical, horizontal).
         ratio: sampling points per bin and axis.
 
     Returns:
-        Columns, int64, and weights, both (K * bins, 4 * ratio**2): row i of ``S`` has ``weights[i]`` at ``columns[i]``.
+        Columns, int64, and weights, both (K * bins, 4 * ratio**2): row i of ``S`` has
+        ``weights[i]`` at ``columns[i]``.
     """
     left, top, right, bottom = (rois * scale[:, None]).unbind(1)
     y, weight_y = _bilinear_taps(top, (bottom - top).clamp(min=1), height, output_size[0], ratio)
@@ -92,7 +107,8 @@ class _SparseProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         columns, weights = ctx.saved_tensors
         lengths = [n * h * w for n, _, h, w in ctx.shapes]
-        # Transpose: order the entries by column, and gather rows of the gradient. Stable, so that sums run in one order.
+        # Transpose: order the entries by column, and gather rows of the gradient. Stable, so that
+        # sums run in one order.
         order = columns.flatten().sort(stable=True).indices
         ends = torch.bincount(columns.flatten(), minlength=sum(lengths)).cumsum(0)
         rows = F.embedding_bag(
@@ -111,15 +127,18 @@ class _SparseProduct(torch.autograd.Function):
 
 
 class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
-    """Drop-in for ``torchvision.ops.MultiScaleRoIAlign``: the same arguments, the same result and gradient, much faster on CPU.
+    """Drop-in for ``torchvision.ops.MultiScaleRoIAlign``: the same arguments, the same result and
+    gradient, much faster on CPU.
 
-    Features may be float32, bfloat16 or float16 (sums run in float32; the bilinear weights are rounded to the dtype of the
-    features), best in channels_last, which is also the memory format of the result. Boxes stay float32. On other devices, while
-    tracing, or with an adaptive ``sampling_ratio`` (not positive), torchvision's operator does the work, in float32.
+    Features may be float32, bfloat16 or float16 (sums run in float32; the bilinear weights are
+    rounded to the dtype of the features), best in channels_last, which is also the memory format of
+    the result. Boxes stay float32. On other devices, while tracing, or with an adaptive
+    ``sampling_ratio`` (not positive), torchvision's operator does the work, in float32.
 
     Args:
-        strides: image pixels per feature pixel of every level. Without them they are inferred from the first call, as
-            torchvision does, and wrongly where its images are much smaller than the padded batch they were cut from.
+        strides: image pixels per feature pixel of every level. Without them they are inferred from
+            the first call, as torchvision does, and wrongly where its images are much smaller than
+            the padded batch they were cut from.
     """
 
     def __init__(self, *args: Any, strides: Sequence[int] | None = None, **options: Any) -> None:
@@ -132,11 +151,14 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
         k_min, k_max = (round(-math.log2(scale)) for scale in (scales[0], scales[-1]))
         self.map_levels = LevelMapper(k_min, k_max, self.canonical_scale, self.canonical_level)
 
-    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
+    def forward(
+        self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
+    ) -> Tensor:
         """Pool every box from its level of the pyramid (Lin et al. 2017, eq. 1).
 
         Args:
-            x: feature maps by name, (N, C, H, W) each; those named in ``featmap_names`` are used, finest first.
+            x: feature maps by name, (N, C, H, W) each; those named in ``featmap_names`` are used,
+                finest first.
             boxes: N tensors (K_i, 4), xyxy in image pixels, any K_i including 0.
             image_shapes: (height, width) of every image.
 
@@ -154,7 +176,8 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
             self._settle(_scales(features, image_shapes))
         with torch.no_grad():
             rois = torch.cat(boxes)
-            level = self.map_levels(boxes).clamp_(0, len(features) - 1)  # a NaN box has no level; any will do
+            # a NaN box has no level; any will do
+            level = self.map_levels(boxes).clamp_(0, len(features) - 1)
             image = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
             heights = torch.tensor([f.shape[2] for f in features])
             widths = torch.tensor([f.shape[3] for f in features])

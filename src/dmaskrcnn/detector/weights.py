@@ -1,4 +1,5 @@
-"""Weights on disk and from torchvision, and how they get into a detector: by name, every mismatch told. Never unpickles."""
+"""Weights on disk and from torchvision, and how they get into a detector: by name, every mismatch
+told. Never unpickles."""
 
 from __future__ import annotations
 
@@ -26,14 +27,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     if not path.is_file():
         raise UserError(
-            f"{path}: no such weights file; give a run folder, a .safetensors or a .pth file, coco, imagenet or scratch"
+            f"{path}: no such weights file; give a run folder, a .safetensors or a .pth file, "
+            "coco, imagenet or scratch"
         )
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
-    except Exception as error:  # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
-        raise UserError(f"{path}: holds more than tensors and is not unpickled; save its state dict as .safetensors") from error
+    # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
+    except Exception as error:
+        raise UserError(
+            f"{path}: holds more than tensors and is not unpickled; save its state "
+            "dict as .safetensors"
+        ) from error
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if isinstance(state, dict) and any(str(k).startswith("detector.") for k in state):
@@ -51,12 +61,14 @@ def download(weights: WeightsEnum) -> dict[str, Tensor]:
         return weights.get_state_dict(progress=True, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise UserError(
-            f"--weights: torchvision could not download them ({error}); give a local .safetensors or .pth file, or scratch"
+            f"--weights: torchvision could not download them ({error}); give a local .safetensors "
+            "or .pth file, or scratch"
         ) from error
 
 
 def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
-    """Classes and architecture from a run folder's ``model.json``, or from the one beside a weights file. Raises UserError."""
+    """Classes and architecture from a run folder's ``model.json``, or from the one beside a weights
+    file. Raises UserError."""
     file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
@@ -66,27 +78,37 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
         return classes, DetectorConfig.from_dict(dict(description["detector"]))
     except FileNotFoundError as error:
         raise UserError(
-            f"{file}: not found; give the folder of a training run (it holds model.json and model.safetensors)"
+            f"{file}: not found; give the folder of a training run (it holds model.json and "
+            "model.safetensors)"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
-        raise UserError(f"{file}: not a detector's description ({reason}); train again or restore the file") from error
+        raise UserError(
+            f"{file}: not a detector's description ({reason}); train again or restore the file"
+        ) from error
 
 
 def load_backbone(body: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    """Load a classification network's weights into the backbone, without its head. Raises UserError for another network's."""
+    """Load a classification network's weights into the backbone, without its head. Raises UserError
+    for another network's."""
     state = {k.removeprefix("features."): v for k, v in state.items()}
     wanted = body.state_dict()
     check_and_load(body, {k: v for k, v in state.items() if k in wanted}, name)
 
 
 def load_whole(
-    detector: nn.Module, classes: Sequence[str], state: dict[str, Tensor], names: Sequence[str], weights: str
+    detector: nn.Module,
+    classes: Sequence[str],
+    state: dict[str, Tensor],
+    names: Sequence[str],
+    weights: str,
 ) -> None:
     """Load a whole Mask R-CNN, copying the predictors' rows by class name."""
     current = detector.state_dict()
     known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
-    rows = [(0, 0)] + [(i + 1, known[canonical(n)]) for i, n in enumerate(classes) if canonical(n) in known]
+    rows = [(0, 0)] + [
+        (i + 1, known[canonical(n)]) for i, n in enumerate(classes) if canonical(n) in known
+    ]
     new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
     merged = dict(state)
     for key, per_class in (
@@ -108,19 +130,27 @@ def load_whole(
 
 
 def check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    """``load_state_dict`` whose UserError names the first tensor that is missing, extra or of another shape."""
+    """``load_state_dict`` whose UserError names the first tensor that is missing, extra or of
+    another shape."""
     wanted = module.state_dict()
     state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, value)
         elif key not in state:
-            raise UserError(f"{name}: does not fit the architecture: {key} is missing; check --backbone and --preset")
+            raise UserError(
+                f"{name}: does not fit the architecture: {key} is missing; check "
+                "--backbone and --preset"
+            )
         elif state[key].shape != value.shape:
             raise UserError(
-                f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}; "
+                f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} "
+                f"instead of {tuple(value.shape)}; "
                 "check --backbone, --fpn-channels and --preset"
             )
     if extra := sorted(set(state) - set(wanted)):
-        raise UserError(f"{name}: does not fit the architecture: {extra[0]} is not part of it; check --backbone and --preset")
+        raise UserError(
+            f"{name}: does not fit the architecture: {extra[0]} is not part of it; "
+            "check --backbone and --preset"
+        )
     module.load_state_dict(state)

@@ -1,8 +1,9 @@
 """Average precision of a ranking of detections, for any number of weightings of the images at once.
 
-Repeating an image k times in a test set adds its detections and its objects k times. So a bootstrap needs the matching
-only once: the precision-recall curve of a resample is that of the whole set with each image weighted by how often it was
-drawn. The plain metric is the same computation with all weights 1.
+Repeating an image k times in a test set adds its detections and its objects k times. So a bootstrap
+needs the matching only once: the precision-recall curve of a resample is that of the whole set with
+each image weighted by how often it was drawn. The plain metric is the same computation with all
+weights 1.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from scipy.sparse import csr_array
 Array = NDArray[np.float64]
 
 COCO_RECALLS = np.linspace(0.0, 1.0, 101)
-# Bytes of scratch space per chunk of weightings: about six float64 arrays of (true positives or images, chunk).
+# Bytes of scratch space per chunk of weightings: about six float64 arrays of (true positives or
+# images, chunk).
 SCRATCH_BYTES = 100e6
 
 
 @dataclass
 class Ranking:
-    """The detections of one class over all images, by falling score, and the objects there were to find.
+    """The detections of one class over all images, by falling score, and the objects there were to
+    find.
 
     Attributes:
         image: int64 ``(D,)``, index of the image of each detection.
@@ -43,7 +46,8 @@ def area_under_curve(recall: Array, precision: Array) -> Array:
 
     Args:
         recall: ``(K, R)``, after each of K true positives, under R weightings.
-        precision: ``(K, R)``, the envelope there: the highest precision at this recall or a higher one.
+        precision: ``(K, R)``, the envelope there: the highest precision at this recall or a higher
+            one.
 
     Returns:
         ``(R,)`` in [0, 1].
@@ -52,8 +56,10 @@ def area_under_curve(recall: Array, precision: Array) -> Array:
 
 
 def recall_points(recall: Array, precision: Array) -> Array:
-    """COCO's interpolation: the mean of the precision envelope at the recalls 0, 0.01, …, 1. Arguments as above."""
-    # How many of the 101 recalls are reached: guessed by multiplication, put right where rounding broke the guess.
+    """COCO's interpolation: the mean of the precision envelope at the recalls 0, 0.01, …, 1.
+    Arguments as above."""
+    # How many of the 101 recalls are reached: guessed by multiplication, put right where rounding
+    # broke the guess.
     bounds = np.append(COCO_RECALLS, np.inf)
     reached = (recall * 100).astype(np.int64) + 1
     reached += bounds[reached] <= recall
@@ -61,7 +67,9 @@ def recall_points(recall: Array, precision: Array) -> Array:
     return (np.diff(reached, axis=0, prepend=0) * precision).sum(0) / len(COCO_RECALLS)
 
 
-def average_precision(ranking: Ranking, weights: NDArray[np.integer], interpolation: Callable[[Array, Array], Array]) -> Array:
+def average_precision(
+    ranking: Ranking, weights: NDArray[np.integer], interpolation: Callable[[Array, Array], Array]
+) -> Array:
     """Average precision under R weightings of the images, at T thresholds.
 
     Args:
@@ -91,11 +99,12 @@ def average_precision(ranking: Ranking, weights: NDArray[np.integer], interpolat
 
 
 def precision_envelope(ranking: Ranking) -> Array:
-    """The precision-recall curve of all-point interpolation at the first threshold, every image counted once.
+    """The precision-recall curve of all-point interpolation at the first threshold, every image
+    counted once.
 
     Returns:
-        float64 ``(N,)`` for the N objects: entry k is the highest precision at a recall of at least ``(k + 1) / N``, and 0
-        where no detection gets that far. Its mean is the average precision.
+        float64 ``(N,)`` for the N objects: entry k is the highest precision at a recall of at least
+        ``(k + 1) / N``, and 0 where no detection gets that far. Its mean is the average precision.
     """
     corners, detections = _curve(ranking, 0)
     precision = np.arange(1, len(corners) + 1) / detections.sum(1).cumsum()
@@ -105,11 +114,12 @@ def precision_envelope(ranking: Ranking) -> Array:
 
 
 def _curve(ranking: Ranking, step: int) -> tuple[NDArray[np.int64], csr_array]:
-    """What the precision-recall curve at one threshold is made of; only the K true positives are corners of its envelope.
+    """What the precision-recall curve at one threshold is made of; only the K true positives are
+    corners of its envelope.
 
     Returns:
-        The image of each true positive ``(K,)``; and ``(K, I)``, how many detections of each image come after the previous
-        true positive, up to and with this one.
+        The image of each true positive ``(K,)``; and ``(K, I)``, how many detections of each image
+        come after the previous true positive, up to and with this one.
     """
     (corners,) = ranking.found[step].nonzero()
     (valid,) = (~ranking.ignored[step]).nonzero()

@@ -1,15 +1,17 @@
 """95 % intervals by resampling the images, and paired differences of two runs on the same images.
 
-The image is the unit, since the objects of one photograph are not independent of each other. Intervals are percentile
-intervals (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), moved by the bootstrap's own estimate of
-bias (chapter 10). Average precision needs that: its envelope is a maximum, so resamples, which repeat images, score a little
-higher than the set they are drawn from. In a mean over many classes the bias outgrows the spread, and plain percentile
-intervals may not even hold the value.
+The image is the unit, since the objects of one photograph are not independent of each other.
+Intervals are percentile intervals (Efron & Tibshirani, An Introduction to the Bootstrap, 1993,
+chapter 13), moved by the bootstrap's own estimate of bias (chapter 10). Average precision needs
+that: its envelope is a maximum, so resamples, which repeat images, score a little higher than the
+set they are drawn from. In a mean over many classes the bias outgrows the spread, and plain
+percentile intervals may not even hold the value.
 
-How often such intervals hold the true value, in simulations with a known one: a single class in 63 images, 92 %; the mean
-over 6 common classes in 500 images, 93 %; the mean over 40 classes, from 3 to 0.08 objects per image, in 300 images, 85 %
-(unmoved: 71 %). No interval can say what a class of two or three objects would do on other images: in 63 images, with one
-class at 400 objects and others at 40, 30, 10, 9 and 1, the mean's interval holds the truth 75 % of the time. Trust common
+How often such intervals hold the true value, in simulations with a known one: a single class in 63
+images, 92 %; the mean over 6 common classes in 500 images, 93 %; the mean over 40 classes, from 3
+to 0.08 objects per image, in 300 images, 85 % (unmoved: 71 %). No interval can say what a class of
+two or three objects would do on other images: in 63 images, with one class at 400 objects and
+others at 40, 30, 10, 9 and 1, the mean's interval holds the truth 75 % of the time. Trust common
 classes first.
 """
 
@@ -30,13 +32,16 @@ class Metric:
         value: in [0, 1] (a difference: in [-1, 1]); NaN where there was no object to find.
         low: lower end of the interval; NaN without one.
         high: upper end.
-        replicates: ``(B,)``, the value in each resample, NaN where it held no object; empty without an interval.
+        replicates: ``(B,)``, the value in each resample, NaN where it held no object; empty without
+            an interval.
     """
 
     value: float
     low: float = np.nan
     high: float = np.nan
-    replicates: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+    replicates: NDArray[np.float64] = field(
+        default_factory=lambda: np.empty(0), repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,16 @@ class Difference(Metric):
     """The second run minus the first.
 
     Attributes:
-        share_above_zero: share of the resamples, moved as the interval is, in which the second run is better; NaN without any.
+        share_above_zero: share of the resamples, moved as the interval is, in which the second run
+            is better; NaN without any.
     """
 
     share_above_zero: float = np.nan
 
 
 def resample_counts(images: int, replicates: int, seed: int) -> NDArray[np.int32]:
-    """How often each image is drawn when as many as there are, are drawn with replacement: ``(images, replicates)``."""
+    """How often each image is drawn when as many as there are, are drawn with replacement:
+    ``(images, replicates)``."""
     if images == 0:
         return np.zeros((0, replicates), dtype=np.int32)
     generator = np.random.default_rng(seed)
@@ -62,10 +69,13 @@ def resample_counts(images: int, replicates: int, seed: int) -> NDArray[np.int32
 
 
 def with_interval(value: float, replicates: NDArray[np.float64], least: float = 0.0) -> Metric:
-    """A metric in [least, 1] with the interval of its resamples ``(B,)``; NaN resamples (no object drawn) are left out."""
+    """A metric in [least, 1] with the interval of its resamples ``(B,)``; NaN resamples (no object
+    drawn) are left out."""
     if np.isnan(value) or np.isnan(replicates).all():
         return Metric(value)
-    low, high = np.clip(np.nanpercentile(replicates, [2.5, 97.5]) - _bias(value, replicates), least, 1.0)
+    low, high = np.clip(
+        np.nanpercentile(replicates, [2.5, 97.5]) - _bias(value, replicates), least, 1.0
+    )
     return Metric(value, float(low), float(high), replicates)
 
 
@@ -86,7 +96,8 @@ def _bias(value: float, replicates: NDArray[np.float64]) -> float:
 
 
 def mean_over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the first axis, classes without an object (NaN) left out; NaN where that leaves none."""
+    """Mean over the first axis, classes without an object (NaN) left out; NaN where that leaves
+    none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy's "mean of empty slice"
         return np.nanmean(values, axis=0) if len(values) else np.full(values.shape[1:], np.nan)

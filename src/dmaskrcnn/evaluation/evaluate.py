@@ -1,5 +1,5 @@
-"""Run detectors over a labelled data set and score them; keep the predictions, so that they can be scored again without a
-model."""
+"""Run detectors over a labelled data set and score them; keep the predictions, so that they can be
+scored again without a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def evaluate(
     Args:
         detector: a detector, a run folder, or a COCO results JSON of any detector.
         data: the test set, or the path(s) to open it from.
-        classes: the classes to score; by default those that both the detector and the test set know.
+        classes: the classes to score; by default those that both the detector and the test set
+            know.
         batch_size: images per forward pass.
         bootstrap: resamples of the images behind the 95 % intervals.
         seed: of the resampling.
@@ -50,9 +51,14 @@ def evaluate(
         progress: show a bar on stderr.
 
     Raises:
-        UserError: unreadable input, a test set without labels, no class in common, or ``results`` cannot be written.
+        UserError: unreadable input, a test set without labels, no class in common, or ``results``
+        cannot be written.
     """
-    for name, value, least in (("batch-size", batch_size, 1), ("bootstrap", bootstrap, 0), ("seed", seed, 0)):
+    for name, value, least in (
+        ("batch-size", batch_size, 1),
+        ("bootstrap", bootstrap, 0),
+        ("seed", seed, 0),
+    ):
         if value < least:
             raise UserError(f"--{name} must be at least {least}, got {value}")
     if isinstance(detector, (str, Path)) and Path(detector).suffix != ".json":
@@ -74,10 +80,19 @@ def evaluate(
     return score(truth, found, bootstrap=bootstrap, seed=seed)
 
 
-def predictions(detector: Detector, data: Dataset, batch_size: int = 4, progress: bool = False) -> Iterator[Detections]:
-    """Detections of every image of a data set, in order; the next images are decoded while the detector runs."""
+def predictions(
+    detector: Detector, data: Dataset, batch_size: int = 4, progress: bool = False
+) -> Iterator[Detections]:
+    """Detections of every image of a data set, in order; the next images are decoded while the
+    detector runs."""
     indices = range(0, len(data), batch_size)
-    bar = tqdm(total=len(data), unit="image", desc="detecting", disable=not (progress and sys.stderr.isatty()), leave=False)
+    bar = tqdm(
+        total=len(data),
+        unit="image",
+        desc="detecting",
+        disable=not (progress and sys.stderr.isatty()),
+        leave=False,
+    )
 
     def read(start: int) -> list:
         return [data.load(i).image for i in range(start, min(start + batch_size, len(data)))]
@@ -93,7 +108,8 @@ def predictions(detector: Detector, data: Dataset, batch_size: int = 4, progress
 
 
 def evaluate_to(out: Path | None, run: Path, data: Sequence[Path], **options: Any) -> Scores:
-    """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json`` unless ``run`` is one."""
+    """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json``
+    unless ``run`` is one."""
     results = out / "predictions.json" if out and run.suffix != ".json" else None
     if out:
         check_writable(out)

@@ -1,7 +1,9 @@
-"""Which detection found which object: overlap, and the matching rules of Pascal VOC, COCO and the authors' metric.
+"""Which detection found which object: overlap, and the matching rules of Pascal VOC, COCO and the
+authors' metric.
 
-Every rule takes the detections of one image by falling score and gives, for each, whether it is a true positive and
-whether it is ignored (neither right nor wrong). What is neither is a false positive.
+Every rule takes the detections of one image by falling score and gives, for each, whether it is a
+true positive and whether it is ignored (neither right nor wrong). What is neither is a false
+positive.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ Flags = NDArray[np.bool_]
 
 
 def box_overlap(detected: Array, objects: Array, crowd: Flags) -> Array:
-    """Intersection over union of boxes; for crowd regions, intersection over the area of the detection (as COCO does).
+    """Intersection over union of boxes; for crowd regions, intersection over the area of the
+    detection (as COCO does).
 
     Args:
         detected: ``(D, 4)``, xyxy in pixels; a box spans ``x2 - x1`` pixels (no "+ 1").
@@ -33,12 +36,15 @@ def box_overlap(detected: Array, objects: Array, crowd: Flags) -> Array:
     return np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0)
 
 
-def match_voc(overlap: Array, difficult: Flags, crowd: Flags, threshold: float = 0.5) -> tuple[Flags, Flags]:
+def match_voc(
+    overlap: Array, difficult: Flags, crowd: Flags, threshold: float = 0.5
+) -> tuple[Flags, Flags]:
     """The rule of the Pascal VOC devkit (Everingham et al., IJCV 2010, section 4.2).
 
-    Each detection goes to the object it overlaps most. Below the threshold it is a false positive; on a difficult object
-    it is ignored; on an object already found it is a false positive. Crowd regions, which VOC does not know, take what
-    would be left over: a detection that reaches no ordinary object but lies in a crowd region is ignored.
+    Each detection goes to the object it overlaps most. Below the threshold it is a false positive;
+    on a difficult object it is ignored; on an object already found it is a false positive. Crowd
+    regions, which VOC does not know, take what would be left over: a detection that reaches no
+    ordinary object but lies in a crowd region is ignored.
 
     Args:
         overlap: ``(D, G)`` from `box_overlap`, rows by falling score, one class.
@@ -67,14 +73,18 @@ def match_voc(overlap: Array, difficult: Flags, crowd: Flags, threshold: float =
     return found, ignored
 
 
-def match_coco(overlap: Array, difficult: Flags, crowd: Flags, thresholds: Array) -> tuple[Flags, Flags]:
+def match_coco(
+    overlap: Array, difficult: Flags, crowd: Flags, thresholds: Array
+) -> tuple[Flags, Flags]:
     """The rule of COCO's ``evaluateImg`` for area "all", at several thresholds at once.
 
-    Each detection takes the free object it overlaps most; ignored objects (crowd regions, and difficult ones, which COCO
-    does not know) only where no counted object is left for it. A crowd region can be taken any number of times.
+    Each detection takes the free object it overlaps most; ignored objects (crowd regions, and
+    difficult ones, which COCO does not know) only where no counted object is left for it. A crowd
+    region can be taken any number of times.
 
     Args:
-        overlap: ``(D, G)``, rows by falling score, one class; crowd columns over the area of the detection.
+        overlap: ``(D, G)``, rows by falling score, one class; crowd columns over the area of the
+            detection.
         difficult: ``(G,)``.
         crowd: ``(G,)``.
         thresholds: ``(T,)``, least overlaps that count, inclusive.
@@ -88,7 +98,10 @@ def match_coco(overlap: Array, difficult: Flags, crowd: Flags, thresholds: Array
         return found, ignored
     least = np.minimum(thresholds, 1 - 1e-10)
     steps = np.arange(len(thresholds))
-    counted = [(columns, counts) for columns, counts in ((~(difficult | crowd), True), (difficult | crowd, False))]
+    counted = [
+        (columns, counts)
+        for columns, counts in ((~(difficult | crowd), True), (difficult | crowd, False))
+    ]
     free = np.ones((len(thresholds), overlap.shape[1]), dtype=bool)
     for row in np.flatnonzero(overlap.max(1) >= least.min()):
         open_steps = np.ones(len(thresholds), dtype=bool)
@@ -109,11 +122,13 @@ def match_coco(overlap: Array, difficult: Flags, crowd: Flags, thresholds: Array
 
 
 def match_legacy(overlap: Array, crowd: Flags, threshold: float = 0.5) -> tuple[Flags, Flags]:
-    """The rule of the authors' metric: each detection takes the free object of its class that it overlaps most.
+    """The rule of the authors' metric: each detection takes the free object of its class that it
+    overlaps most.
 
     Args:
         overlap: ``(D, G)`` over all classes, rows by falling score; 0 where the classes differ.
-        crowd: ``(G,)``; detections left over in a crowd region are ignored (the authors' data has no crowds).
+        crowd: ``(G,)``; detections left over in a crowd region are ignored (the authors' data has
+            no crowds).
         threshold: least overlap that counts, inclusive.
 
     Returns:

@@ -1,8 +1,10 @@
-"""Predictions on disk: COCO's results format, so that they can be scored again without the model, here or elsewhere.
+"""Predictions on disk: COCO's results format, so that they can be scored again without the model,
+here or elsewhere.
 
-A JSON list of ``{"image_id", "category_id", "bbox": [x, y, width, height], "score", "segmentation": RLE}``. The last
-may be missing (a detector without masks). One addition: a detection of a class that the data set lacks carries an id of its own
-and its name as ``category_name``, because the authors' metric counts it as a false positive; other tools skip such ids.
+A JSON list of ``{"image_id", "category_id", "bbox": [x, y, width, height], "score", "segmentation":
+RLE}``. The last may be missing (a detector without masks). One addition: a detection of a class
+that the data set lacks carries an id of its own and its name as ``category_name``, because the
+authors' metric counts it as a false positive; other tools skip such ids.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import write_text
 
-MOST_PIXELS = 2**28  # of a mask: 16,384 × 16,384; a larger size is a mistake that would exhaust the memory
+# of a mask: 16,384 × 16,384; a larger size is a mistake that would exhaust the memory
+MOST_PIXELS = 2**28
 
 
 def save_results(
@@ -32,7 +35,8 @@ def save_results(
     detections: Iterable[Detections],
     category_ids: Mapping[str, int],
 ) -> None:
-    """Write predictions so that `load_results` gives back the same boxes, scores and masks, bit for bit.
+    """Write predictions so that `load_results` gives back the same boxes, scores and masks, bit for
+    bit.
 
     Args:
         path: the JSON to write; replaced only once all is written.
@@ -52,7 +56,9 @@ def save_results(
             if name not in ids:
                 ids[name] = known.setdefault(canonical(name), max(known.values(), default=0) + 1)
         has_mask = found.masks.flatten(1).any(1).tolist() if len(found) else []
-        for entry, name, masked in zip(found.to_coco(image_id, ids), found.names, has_mask, strict=True):
+        for entry, name, masked in zip(
+            found.to_coco(image_id, ids), found.names, has_mask, strict=True
+        ):
             if not masked:
                 del entry["segmentation"]
             if canonical(name) not in map(canonical, category_ids):
@@ -73,21 +79,26 @@ def load_results(
         path: the JSON.
         image_ids: the images of the data set; those without an entry have no detections.
         category_ids: the data set's category id per class name.
-        other_classes: let categories stand that the data set lacks (their name is then ``category <id>``); their labels come
-            after those of the data set.
+        other_classes: let categories stand that the data set lacks (their name is then ``category
+            <id>``); their labels come after those of the data set.
 
     Raises:
-        UserError: if the file is missing, is no such list, lacks a field, has a number that is not finite, or names an image
-            or a category that the data set lacks.
+        UserError: if the file is missing, is no such list, lacks a field, has a number that is not
+            finite, or names an image or a category that the data set lacks.
     """
     try:
         entries = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); name a COCO results JSON") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); name a COCO results JSON"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON ({error}); name a COCO results JSON") from error
     if not isinstance(entries, list):
-        raise UserError(f"{path}: is not a COCO results file, which is a list of detections; found {type(entries).__name__}")
+        raise UserError(
+            f"{path}: is not a COCO results file, which is a list of detections; "
+            f"found {type(entries).__name__}"
+        )
     labels = {number: label for label, number in enumerate(category_ids.values())}
     classes = list(category_ids)
     images: dict[int | str, list[_Entry]] = {image_id: [] for image_id in image_ids}
@@ -96,12 +107,19 @@ def load_results(
         one = _Entry(where, entry)
         if one.image_id not in images:
             example = f" (such as {next(iter(images))!r})" if images else ""
-            raise UserError(f"{where}: image_id {one.image_id!r} is not in the data set; use its image ids{example}")
+            raise UserError(
+                f"{where}: image_id {one.image_id!r} is not in the data set; use its "
+                f"image ids{example}"
+            )
         if one.category_id not in labels:
-            name = entry.get("category_name", f"category {one.category_id}" if other_classes else None)
+            name = entry.get(
+                "category_name", f"category {one.category_id}" if other_classes else None
+            )
             if not isinstance(name, str):
                 ids = ", ".join(f"{number} {name}" for name, number in category_ids.items())
-                raise UserError(f"{where}: category_id {one.category_id!r} is not in the data set; it has {ids}")
+                raise UserError(
+                    f"{where}: category_id {one.category_id!r} is not in the data set; it has {ids}"
+                )
             labels[one.category_id] = len(classes)
             classes.append(name)
         one.label = labels[one.category_id]
@@ -112,7 +130,8 @@ def load_results(
 
 
 class Results(Sequence[Detections]):
-    """Loaded predictions, one ``Detections`` per image. Masks stay run lengths until an image is asked for."""
+    """Loaded predictions, one ``Detections`` per image. Masks stay run lengths until an image is
+    asked for."""
 
     def __init__(self, images: list[list[_Entry]], classes: tuple[str, ...]) -> None:
         self._images = images
@@ -122,7 +141,8 @@ class Results(Sequence[Detections]):
         return len(self._images)
 
     def segmentation(self, image: int, row: int) -> dict[str, Any] | None:
-        """The run lengths of one detection's mask, in the order of ``self[image]``; None where the file has none."""
+        """The run lengths of one detection's mask, in the order of ``self[image]``; None where the
+        file has none."""
         return self._images[image][row].mask
 
     @overload
@@ -130,7 +150,8 @@ class Results(Sequence[Detections]):
     @overload
     def __getitem__(self, index: slice) -> Results: ...
     def __getitem__(self, index: int | slice) -> Detections | Results:
-        """The detections of one image by falling score; masks are ``(N, 0, 0)`` where the file has none.
+        """The detections of one image by falling score; masks are ``(N, 0, 0)`` where the file has
+        none.
 
         Raises:
             UserError: if a mask of the image cannot be decoded, or its masks differ in size.
@@ -151,17 +172,34 @@ class _Entry:
 
     def __init__(self, where: str, entry: Any) -> None:
         if not isinstance(entry, dict):
-            raise UserError(f"{where}: is {type(entry).__name__}, not an object with image_id, category_id, bbox and score")
+            raise UserError(
+                f"{where}: is {type(entry).__name__}, not an object with image_id, "
+                "category_id, bbox and score"
+            )
         for field in ("image_id", "category_id", "bbox", "score"):
             if field not in entry:
-                raise UserError(f"{where}: lacks the field {field}; write COCO results (image_id, category_id, bbox, score)")
+                raise UserError(
+                    f"{where}: lacks the field {field}; write COCO results (image_id, "
+                    "category_id, bbox, score)"
+                )
         self.where, self.label = where, -1
         self.image_id, self.category_id = entry["image_id"], entry["category_id"]
         if not isinstance(self.image_id, int | str) or not isinstance(self.category_id, int):
-            raise UserError(f"{where}: image_id and category_id must be numbers (an image_id may be text)")
+            raise UserError(
+                f"{where}: image_id and category_id must be numbers (an image_id may be text)"
+            )
         box, score = entry["bbox"], entry["score"]
-        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and box[2] >= 0 and box[3] >= 0):
-            raise UserError(f"{where}: bbox {box!r} must be [x, y, width, height] in pixels: finite numbers, sizes at least 0")
+        if not (
+            isinstance(box, list)
+            and len(box) == 4
+            and all(map(_is_number, box))
+            and box[2] >= 0
+            and box[3] >= 0
+        ):
+            raise UserError(
+                f"{where}: bbox {box!r} must be [x, y, width, height] in pixels: "
+                "finite numbers, sizes at least 0"
+            )
         if not (_is_number(score) and 0 <= score <= 1):
             raise UserError(f"{where}: score {score!r} must be a number between 0 and 1")
         x, y, width, height = box
@@ -170,26 +208,48 @@ class _Entry:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9 and math.isfinite(value)
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < 1e9
+        and math.isfinite(value)
+    )
 
 
 def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
     """A checked run-length mask, still encoded; None where there is none."""
     if not segmentation:
         return None
-    remedy = 'must be run lengths, {"size": [height, width], "counts": …}; encode it with pycocotools.mask'
+    remedy = (
+        'must be run lengths, {"size": [height, width], "counts": …}; encode it with '
+        "pycocotools.mask"
+    )
     if not isinstance(segmentation, dict):
         raise UserError(f"{where}: segmentation is {type(segmentation).__name__}; it {remedy}")
     size, counts = segmentation.get("size"), segmentation.get("counts")
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+    if not (
+        isinstance(size, list)
+        and len(size) == 2
+        and all(isinstance(n, int) and n > 0 for n in size)
+    ):
         raise UserError(f"{where}: segmentation has the size {size!r}; it {remedy}")
     if size[0] * size[1] > MOST_PIXELS:
-        raise UserError(f"{where}: segmentation has the size {size!r}, more than {MOST_PIXELS} pixels; correct its size")
+        raise UserError(
+            f"{where}: segmentation has the size {size!r}, more than {MOST_PIXELS} "
+            "pixels; correct its size"
+        )
     if isinstance(counts, list):
-        if not all(isinstance(n, int) and n >= 0 for n in counts) or sum(counts) != size[0] * size[1]:
-            raise UserError(f"{where}: segmentation has counts that do not add up to its size; it {remedy}")
+        if (
+            not all(isinstance(n, int) and n >= 0 for n in counts)
+            or sum(counts) != size[0] * size[1]
+        ):
+            raise UserError(
+                f"{where}: segmentation has counts that do not add up to its size; it {remedy}"
+            )
     elif not isinstance(counts, str):
-        raise UserError(f"{where}: segmentation has counts of type {type(counts).__name__}; it {remedy}")
+        raise UserError(
+            f"{where}: segmentation has counts of type {type(counts).__name__}; it {remedy}"
+        )
     return {"size": size, "counts": counts}
 
 
@@ -201,11 +261,17 @@ def _decode(found: list[_Entry]) -> torch.Tensor:
         if not one.mask:
             continue
         if one.mask["size"] != size:
-            raise UserError(f"{one.where}: segmentation has the size {one.mask['size']}, but another of its image {size}")
+            raise UserError(
+                f"{one.where}: segmentation has the size {one.mask['size']}, but "
+                f"another of its image {size}"
+            )
         try:
             masks[row] = _pixels(one.mask)
         except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(f"{one.where}: segmentation cannot be decoded ({error}); encode it with pycocotools.mask") from None
+            raise UserError(
+                f"{one.where}: segmentation cannot be decoded ({error}); encode it "
+                "with pycocotools.mask"
+            ) from None
     return torch.from_numpy(masks)
 
 

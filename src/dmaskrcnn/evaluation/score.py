@@ -1,28 +1,33 @@
-"""How good detections are: Pascal VOC AP50, COCO AP for boxes and masks, and the authors' metric, with 95 % intervals.
+"""How good detections are: Pascal VOC AP50, COCO AP for boxes and masks, and the authors' metric,
+with 95 % intervals.
 
-    scores = score(dataset, detections)              # matching once, then 1,000 resamples of the images
-    print(scores.table())
+    scores = score(dataset, detections)              # matching once, then 1,000 resamples of the
+    images print(scores.table())
     paired_difference(score(data, before), score(data, after))["voc/AP50"]
 
 Classes meet by name (aliases included). What each family of numbers counts:
 
 ``voc/AP50`` (VOC devkit, all-point interpolation)
-    Difficult objects and crowd regions are neither positives nor false positives. No cap on the detections per image.
+    Difficult objects and crowd regions are neither positives nor false positives. No cap on the
+    detections per image.
 ``box/AP``, ``box/AP50``, ``box/AP75`` (COCO, area "all", 100 detections per image and class)
-    Mean over the overlaps 0.50, 0.55, …, 0.95; crowd regions as in pycocotools, difficult objects ignored likewise.
+    Mean over the overlaps 0.50, 0.55, …, 0.95; crowd regions as in pycocotools, difficult objects
+    ignored likewise.
 ``mask/AP``, ``mask/AP50``, ``mask/AP75`` (the same with mask overlap)
-    Only where the ground truth and the detections have masks. An image in which any object is annotated with a box only is
-    left out, since its truth is incomplete; images without objects count.
+    Only where the ground truth and the detections have masks. An image in which any object is
+    annotated with a box only is left out, since its truth is incomplete; images without objects
+    count.
 ``legacy/mAP`` (the metric of the DMask R-CNN authors)
-    For each image an average precision at IoU 0.5 over all classes in one ranking (a match needs the same class, and goes to
-    the free object of greatest overlap; all-point interpolation), then the mean over the images that have objects. Scores of
-    at least 0.7, the 100 highest. Detections of classes that the test set lacks are false positives here, and only here.
-    Difficult objects count like others. An image with objects and no detection scores 0; one without objects is skipped (the
-    authors' data has none). Their NMS threshold, 0.3, is a setting of the detector, not of the metric: to reproduce a
-    published figure, predict with it.
+    For each image an average precision at IoU 0.5 over all classes in one ranking (a match needs
+    the same class, and goes to the free object of greatest overlap; all-point interpolation), then
+    the mean over the images that have objects. Scores of at least 0.7, the 100 highest. Detections
+    of classes that the test set lacks are false positives here, and only here. Difficult objects
+    count like others. An image with objects and no detection scores 0; one without objects is
+    skipped (the authors' data has none). Their NMS threshold, 0.3, is a setting of the detector,
+    not of the metric: to reproduce a published figure, predict with it.
 
-Means are over the classes with at least one object. Intervals resample images; a class whose objects lie in a single image
-gets none, since resampling one image says nothing.
+Means are over the classes with at least one object. Intervals resample images; a class whose
+objects lie in a single image gets none, since resampling one image says nothing.
 """
 
 from __future__ import annotations
@@ -78,14 +83,18 @@ class GroundTruth(Protocol):
         ...
 
 
-def score(truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: int = 1000, seed: int = 0) -> Scores:
+def score(
+    truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: int = 1000, seed: int = 0
+) -> Scores:
     """Compare detections with the ground truth.
 
     Args:
         truth: the test set.
-        predictions: one ``Detections`` per image, in the order of ``truth.image_ids``; may be a generator, read once.
+        predictions: one ``Detections`` per image, in the order of ``truth.image_ids``; may be a
+            generator, read once.
         bootstrap: resamples of the images for the intervals; 0 gives none.
-        seed: of the resampling. The same seed on the same images draws the same resamples, which pairs two runs.
+        seed: of the resampling. The same seed on the same images draws the same resamples, which
+            pairs two runs.
 
     Raises:
         ValueError: if there are more or fewer predictions than images.
@@ -96,8 +105,12 @@ def score(truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: i
         matched.add(index, truth.annotations(index), detections)
     images = len(truth.image_ids)
     counts = resample_counts(images, bootstrap, seed)
-    weights = np.column_stack([np.ones(images, dtype=counts.dtype), counts])  # column 0 is the test set itself
-    families = {"voc": {"AP50": slice(0, 1)}, "box": {"AP": slice(0, 10), "AP50": slice(0, 1), "AP75": slice(5, 6)}}
+    # column 0 is the test set itself
+    weights = np.column_stack([np.ones(images, dtype=counts.dtype), counts])
+    families = {
+        "voc": {"AP50": slice(0, 1)},
+        "box": {"AP": slice(0, 10), "AP50": slice(0, 1), "AP75": slice(5, 6)},
+    }
     if matched.has_masks:
         families["mask"] = families["box"]
     metrics: dict[str, Metric] = {}
@@ -105,7 +118,11 @@ def score(truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: i
         rankings = [pool.ranking() for pool in matched.pools[family]]
         interpolation = area_under_curve if family == "voc" else recall_points
         # (classes, 1 + B, T)
-        areas = np.stack([average_precision(r, weights, interpolation) for r in rankings]) if rankings else np.empty((0, 1, 10))
+        areas = (
+            np.stack([average_precision(r, weights, interpolation) for r in rankings])
+            if rankings
+            else np.empty((0, 1, 10))
+        )
         for part, steps in parts.items():
             values = areas[..., steps].mean(-1)
             metrics[f"{family}/{part}"] = _metric(mean_over_classes(values), images)
@@ -117,7 +134,10 @@ def score(truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: i
     metrics["legacy/mAP"] = _metric(legacy, int((~np.isnan(matched.legacy)).sum()))
     return Scores(
         metrics=metrics,
-        objects={name: int(pool.objects.sum()) for name, pool in zip(truth.classes, matched.pools["box"], strict=True)},
+        objects={
+            name: int(pool.objects.sum())
+            for name, pool in zip(truth.classes, matched.pools["box"], strict=True)
+        },
         images=images,
         bootstrap=bootstrap,
         seed=seed,
@@ -125,8 +145,11 @@ def score(truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: i
     )
 
 
-def precision_curves(truth: GroundTruth, predictions: Iterable[Detections]) -> dict[str, NDArray[np.float64]]:
-    """The curve behind ``voc/AP50`` per class with an object: the precision at each recall, see `precision_envelope`.
+def precision_curves(
+    truth: GroundTruth, predictions: Iterable[Detections]
+) -> dict[str, NDArray[np.float64]]:
+    """The curve behind ``voc/AP50`` per class with an object: the precision at each recall, see
+    `precision_envelope`.
 
     Args:
         truth: the test set.
@@ -137,13 +160,15 @@ def precision_curves(truth: GroundTruth, predictions: Iterable[Detections]) -> d
     """
     matched = _Matched(truth)
     for index, found in zip(range(len(truth.image_ids)), predictions, strict=True):
-        matched.add(index, truth.annotations(index), replace(found, masks=found.masks[:, :0, :0]))  # boxes alone count here
+        # boxes alone count here
+        matched.add(index, truth.annotations(index), replace(found, masks=found.masks[:, :0, :0]))
     pools = zip(truth.classes, matched.pools["voc"], strict=True)
     return {name: precision_envelope(pool.ranking()) for name, pool in pools if pool.objects.any()}
 
 
 def _metric(values: NDArray[np.float64], images: int) -> Metric:
-    """A metric from its value on the test set and on each resample ``(1 + B,)``; no interval from fewer than two images."""
+    """A metric from its value on the test set and on each resample ``(1 + B,)``; no interval from
+    fewer than two images."""
     value = float(values[0]) if len(values) else np.nan
     return with_interval(value, values[1:]) if images > 1 else Metric(value)
 
@@ -156,22 +181,29 @@ class _Pool:
         self.parts: list[tuple[NDArray, NDArray, NDArray, NDArray]] = []
         self.thresholds = thresholds
 
-    def add(self, image: int, objects: int, scores: NDArray, found: NDArray, ignored: NDArray) -> None:
+    def add(
+        self, image: int, objects: int, scores: NDArray, found: NDArray, ignored: NDArray
+    ) -> None:
         self.objects[image] = objects
         if len(scores):
-            self.parts.append((np.full(len(scores), image), scores, np.atleast_2d(found), np.atleast_2d(ignored)))
+            self.parts.append(
+                (np.full(len(scores), image), scores, np.atleast_2d(found), np.atleast_2d(ignored))
+            )
 
     def ranking(self) -> Ranking:
         if not self.parts:
             flags = np.zeros((self.thresholds, 0), dtype=bool)
             return Ranking(np.zeros(0, dtype=np.int64), flags, flags, self.objects)
-        image, scores, found, ignored = (np.concatenate(part, axis=-1) for part in zip(*self.parts, strict=True))
+        image, scores, found, ignored = (
+            np.concatenate(part, axis=-1) for part in zip(*self.parts, strict=True)
+        )
         order = np.lexsort((image, -scores))
         return Ranking(image[order], found[:, order], ignored[:, order], self.objects)
 
 
 class _Matched:
-    """All matching of a test set, built up one image at a time, so that only one image's masks are ever held."""
+    """All matching of a test set, built up one image at a time, so that only one image's masks are
+    ever held."""
 
     def __init__(self, truth: GroundTruth) -> None:
         images, classes = len(truth.image_ids), len(truth.classes)
@@ -181,7 +213,9 @@ class _Matched:
         self.place = np.empty(images, dtype=np.int64)
         self.place[order] = np.arange(images)
         self.pools = {
-            family: [_Pool(images, 1 if family == "voc" else len(COCO_OVERLAPS)) for _ in range(classes)]
+            family: [
+                _Pool(images, 1 if family == "voc" else len(COCO_OVERLAPS)) for _ in range(classes)
+            ]
             for family in ("voc", "box", "mask")
         }
         self.legacy = np.full(images, np.nan)
@@ -194,7 +228,9 @@ class _Matched:
     @property
     def has_masks(self) -> bool:
         """Whether there are masks to find, and detections with masks (or none at all)."""
-        return any(pool.objects.any() for pool in self.pools["mask"]) and (self._masks_found or not self._detections)
+        return any(pool.objects.any() for pool in self.pools["mask"]) and (
+            self._masks_found or not self._detections
+        )
 
     def add(self, index: int, objects: Annotations, detections: Detections) -> None:
         """Match the detections of one image by every rule."""
@@ -206,7 +242,13 @@ class _Matched:
         real_labels = objects.labels.numpy()
         real_boxes = objects.boxes.numpy().astype(np.float64)
         crowd, difficult = objects.crowd.numpy(), objects.difficult.numpy()
-        for part in (real_labels, objects.boxes.numpy(), crowd, difficult, objects.has_mask.numpy()):
+        for part in (
+            real_labels,
+            objects.boxes.numpy(),
+            crowd,
+            difficult,
+            objects.has_mask.numpy(),
+        ):
             self.fingerprint.update(part.tobytes() + b"|")
 
         overlap = box_overlap(boxes, real_boxes, crowd)
@@ -218,7 +260,9 @@ class _Matched:
             (rows,), (columns,) = (labels == label).nonzero(), (real_labels == label).nonzero()
             flags = difficult[columns], crowd[columns]
             counted = int((~(flags[0] | flags[1])).sum())
-            self.pools["voc"][label].add(image, counted, scores[rows], *match_voc(overlap[np.ix_(rows, columns)], *flags))
+            self.pools["voc"][label].add(
+                image, counted, scores[rows], *match_voc(overlap[np.ix_(rows, columns)], *flags)
+            )
             rows = rows[:COCO_DETECTIONS]
             matched = match_coco(overlap[np.ix_(rows, columns)], *flags, COCO_OVERLAPS)
             self.pools["box"][label].add(image, counted, scores[rows], *matched)
@@ -237,16 +281,23 @@ class _Matched:
             self.legacy[image] = average_precision(ranking, one, area_under_curve)[0, 0]
 
     def _translate(self, detections: Detections) -> NDArray[np.int64]:
-        """The labels of the detections as indices into the classes of the truth; -1 where it lacks the class."""
+        """The labels of the detections as indices into the classes of the truth; -1 where it lacks
+        the class."""
         if detections.classes not in self._translations:
             names = [self._index.get(canonical(name), -1) for name in detections.classes]
             self._translations[detections.classes] = np.array([*names, -1], dtype=np.int64)
         return self._translations[detections.classes][detections.labels.numpy()]
 
     def _mask_overlap(
-        self, index: int, detections: Detections, rows: NDArray, objects: Annotations, columns: NDArray
+        self,
+        index: int,
+        detections: Detections,
+        rows: NDArray,
+        objects: Annotations,
+        columns: NDArray,
     ) -> NDArray[np.float64]:
-        """Mask overlap ``(D, G)`` of some detections and objects of one image; detections without a mask overlap nothing."""
+        """Mask overlap ``(D, G)`` of some detections and objects of one image; detections without a
+        mask overlap nothing."""
         result = np.zeros((len(rows), len(columns)))
         found = detections.masks[torch.from_numpy(rows)]
         if not result.size or not found.numel():
@@ -254,14 +305,20 @@ class _Matched:
         if found.shape[1:] != objects.masks.shape[1:]:
             sizes = ["×".join(map(str, reversed(m.shape[1:]))) for m in (found, objects.masks)]
             raise UserError(
-                f"image {self.ids[index]}: predicted masks are {sizes[0]} pixels, the annotated ones {sizes[1]}; "
+                f"image {self.ids[index]}: predicted masks are {sizes[0]} pixels, the annotated "
+                f"ones {sizes[1]}; "
                 "predict on the images of this data set, at their own size"
             )
         real = objects.masks[torch.from_numpy(columns)]
-        return np.asarray(rle.iou(_encode(found), _encode(real), objects.crowd.numpy()[columns].astype(int).tolist()))
+        return np.asarray(
+            rle.iou(
+                _encode(found), _encode(real), objects.crowd.numpy()[columns].astype(int).tolist()
+            )
+        )
 
 
 def _encode(masks: torch.Tensor) -> list[dict]:
     """Run lengths of bool masks ``(N, H, W)``."""
-    codes: Any = rle.encode(np.asfortranarray(masks.permute(1, 2, 0).numpy().view(np.uint8)))  # annotated as one dict
+    # annotated as one dict
+    codes: Any = rle.encode(np.asfortranarray(masks.permute(1, 2, 0).numpy().view(np.uint8)))
     return codes

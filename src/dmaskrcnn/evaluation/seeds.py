@@ -1,14 +1,17 @@
-"""The mean over training runs that differ only in their seed, with intervals over images *and* seeds.
+"""The mean over training runs that differ only in their seed, with intervals over images *and*
+seeds.
 
-Each resample draws the images (the same draw for every run, as in ``bootstrap``), and then as many seeds as there are, with
-replacement. The mean of n drawn runs scatters less than the mean of n new runs would, by ``(n - 1) / n`` in the variance
-(Efron & Tibshirani, An Introduction to the Bootstrap, 1993, section 5.3); with few seeds that is much, so what the draw of
-the seeds adds is stretched by ``sqrt(n / (n - 1))``.
+Each resample draws the images (the same draw for every run, as in ``bootstrap``), and then as many
+seeds as there are, with replacement. The mean of n drawn runs scatters less than the mean of n new
+runs would, by ``(n - 1) / n`` in the variance (Efron & Tibshirani, An Introduction to the
+Bootstrap, 1993, section 5.3); with few seeds that is much, so what the draw of the seeds adds is
+stretched by ``sqrt(n / (n - 1))``.
 
-How often the intervals hold the true mean, simulated with 60 images and scores that vary between images, seeds and both: where
-the images decide most, 93 % and more from 2 seeds on; with seeds as uncertain as the images, 86 % with 2 seeds, 90 % with 3,
-94 % with 5 (over images alone: 69, 74 and 81 %); where the seeds decide nearly everything, 75, 82 and 89 % (21, 22 and 25 %).
-Two or three numbers say little about how much others would differ: train more seeds where the seeds decide.
+How often the intervals hold the true mean, simulated with 60 images and scores that vary between
+images, seeds and both: where the images decide most, 93 % and more from 2 seeds on; with seeds as
+uncertain as the images, 86 % with 2 seeds, 90 % with 3, 94 % with 5 (over images alone: 69, 74 and
+81 %); where the seeds decide nearly everything, 75, 82 and 89 % (21, 22 and 25 %). Two or three
+numbers say little about how much others would differ: train more seeds where the seeds decide.
 """
 
 from __future__ import annotations
@@ -26,35 +29,45 @@ from dmaskrcnn.evaluation.scores import Scores
 def over_seeds(scores: Sequence[Scores]) -> Scores:
     """The mean scores of several runs of one method, in the order of their seeds.
 
-    Two means over the same number of seeds draw the same seeds, so that `paired_difference` of them is paired image by image
-    and seed by seed.
+    Two means over the same number of seeds draw the same seeds, so that `paired_difference` of them
+    is paired image by image and seed by seed.
 
     Args:
-        scores: at least one; all of the same test set, resampled alike. One alone is returned as it is.
+        scores: at least one; all of the same test set, resampled alike. One alone is returned as it
+            is.
 
     Returns:
         The metrics that all runs have.
 
     Raises:
-        ValueError: if there are none, or they were scored on different ground truth or resampled differently.
+        ValueError: if there are none, or they were scored on different ground truth or resampled
+        differently.
     """
     if not scores:
         raise ValueError("there are no scores to average")
     first, count = scores[0], len(scores)
     if any(other.fingerprint != first.fingerprint for other in scores):
-        raise ValueError("the runs were scored on different ground truth: score all on the same data set and classes")
+        raise ValueError(
+            "the runs were scored on different ground truth: score all on the same "
+            "data set and classes"
+        )
     if any((other.seed, other.bootstrap) != (first.seed, first.bootstrap) for other in scores):
-        raise ValueError("the runs were resampled differently: score all with the same seed and bootstrap")
+        raise ValueError(
+            "the runs were resampled differently: score all with the same seed and bootstrap"
+        )
     if count == 1:
         return first
     shares = draw_seeds(count, first.bootstrap, first.seed)
     names = [name for name in first.metrics if all(name in other.metrics for other in scores)]
-    return replace(first, metrics={name: _mean([other.metrics[name] for other in scores], shares) for name in names})
+    return replace(
+        first,
+        metrics={name: _mean([other.metrics[name] for other in scores], shares) for name in names},
+    )
 
 
 def draw_seeds(count: int, replicates: int, seed: int) -> NDArray[np.float64]:
-    """The share of each seed among as many draws as there are seeds, with replacement: ``(count, replicates)``; columns add up
-    to 1."""
+    """The share of each seed among as many draws as there are seeds, with replacement: ``(count,
+    replicates)``; columns add up to 1."""
     drawn = np.random.default_rng([seed, count]).integers(count, size=(replicates, count))
     return (drawn[:, :, None] == np.arange(count)).mean(axis=1).T
 
@@ -66,4 +79,6 @@ def _mean(metrics: Sequence[Metric], shares: NDArray[np.float64]) -> Metric:
         return Metric(value)
     runs = np.stack([metric.replicates for metric in metrics])  # (n, B)
     mean, count = runs.mean(axis=0), len(runs)
-    return with_interval(value, mean + np.sqrt(count / (count - 1)) * ((runs - mean) * shares).sum(axis=0))
+    return with_interval(
+        value, mean + np.sqrt(count / (count - 1)) * ((runs - mean) * shares).sum(axis=0)
+    )

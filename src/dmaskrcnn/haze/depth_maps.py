@@ -1,8 +1,9 @@
 """Measured or predicted depth, one file per image.
 
-Depth: a 16-bit PNG (millimetres, or any other unit), or ``.npy``/``.npz`` with metres. Disparity of a stereo camera: a 16-bit
-PNG ``256 d + 1`` as in Cityscapes (KITTI's ``256 d`` differs by 1/256 px), or ``.npy``/``.npz`` with px. In all of them 0,
-negative and nan mean unknown; ``inf`` in an array of depth is the sky.
+Depth: a 16-bit PNG (millimetres, or any other unit), or ``.npy``/``.npz`` with metres. Disparity of
+a stereo camera: a 16-bit PNG ``256 d + 1`` as in Cityscapes (KITTI's ``256 d`` differs by 1/256
+px), or ``.npy``/``.npz`` with px. In all of them 0, negative and nan mean unknown; ``inf`` in an
+array of depth is the sky.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from PIL import Image
 from dmaskrcnn.errors import UserError, first_line
 
 SUFFIXES = (".png", ".npy", ".npz")
-# What data sets append to the name that picture and map share, as in x_leftImg8bit.png and x_disparity.png (Cityscapes).
+# What data sets append to the name that picture and map share, as in x_leftImg8bit.png and
+# x_disparity.png (Cityscapes).
 _KIND = re.compile(r"_(leftImg8bit|left|image|rgb|depth|disparity|disp)$")
 
 
@@ -26,24 +28,31 @@ _KIND = re.compile(r"_(leftImg8bit|left|image|rgb|depth|disparity|disp)$")
 class DepthMaps:
     """A folder of depth maps.
 
-    A picture ``a/x.jpg`` has the map ``a/x.png`` (or ``.npy``, ``.npz``), or the only one called ``x`` in any subfolder.
-    Endings that only tell picture from map, like ``_leftImg8bit`` and ``_disparity``, do not count.
+    A picture ``a/x.jpg`` has the map ``a/x.png`` (or ``.npy``, ``.npz``), or the only one called
+    ``x`` in any subfolder. Endings that only tell picture from map, like ``_leftImg8bit`` and
+    ``_disparity``, do not count.
 
     Attributes:
         folder: searched with its subfolders.
         metres_per_unit: of a 16-bit PNG: 0.001 for millimetres; KITTI's depth maps have 1/256.
-        focal_baseline: the maps hold disparity; depth is this, focal length in px times baseline in metres, divided by it.
+        focal_baseline: the maps hold disparity; depth is this, focal length in px times baseline in
+            metres, divided by it.
     """
 
     folder: Path
     metres_per_unit: float = 0.001
     focal_baseline: float | None = None
-    _files: dict[str, list[Path]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _files: dict[str, list[Path]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: no such folder; name the folder of the depth maps")
-        for name, value in (("--depth-scale", self.metres_per_unit), ("--focal-baseline", self.focal_baseline)):
+        for name, value in (
+            ("--depth-scale", self.metres_per_unit),
+            ("--focal-baseline", self.focal_baseline),
+        ):
             if value is not None and not 0 < value < np.inf:
                 raise UserError(f"{name} must be above 0, got {value}")
         for file in sorted(self.folder.rglob("*")):
@@ -67,34 +76,54 @@ class DepthMaps:
                 return files[0]
             if files:
                 found = ", ".join(file.relative_to(self.folder).as_posix() for file in files[:3])
-                raise UserError(f"{self.folder}: several depth maps for {name} ({found}); keep one of them")
-        raise UserError(f"{self.folder}: no depth map for {name}; add {plain.name}.png, .npy or .npz")
+                raise UserError(
+                    f"{self.folder}: several depth maps for {name} ({found}); keep one of them"
+                )
+        raise UserError(
+            f"{self.folder}: no depth map for {name}; add {plain.name}.png, .npy or .npz"
+        )
 
     def read(self, file: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Metres, float32 ``(H, W)``, above 0, ``inf`` for the sky; :func:`fill_unknown` fills what the file does not know.
+        """Metres, float32 ``(H, W)``, above 0, ``inf`` for the sky; :func:`fill_unknown` fills what
+        the file does not know.
 
         Raises:
-            UserError: the file cannot be read, is of another size than ``(height, width)``, or knows no distance at all.
+            UserError: the file cannot be read, is of another size than ``(height, width)``, or
+            knows no distance at all.
         """
         values, is_png = _load(file)
         if values.shape != size:
             found = "x".join(map(str, values.shape[::-1]))
-            raise UserError(f"{file}: is {found}, its picture {size[1]}x{size[0]}; make the depth map of the same size")
+            raise UserError(
+                f"{file}: is {found}, its picture {size[1]}x{size[0]}; make the depth "
+                "map of the same size"
+            )
         known = values > 0  # nor nan
         if self.focal_baseline is None:
             values = values * np.float32(self.metres_per_unit) if is_png else values
         else:
             disparity = (values - 1) / 256 if is_png else values
-            values = np.divide(self.focal_baseline, disparity, out=np.full(size, np.inf, np.float32), where=disparity > 0)
+            values = np.divide(
+                self.focal_baseline,
+                disparity,
+                out=np.full(size, np.inf, np.float32),
+                where=disparity > 0,
+            )
         if not known.any():
-            raise UserError(f"{file}: knows no distance: all of it is 0, negative or nan; replace it")
+            raise UserError(
+                f"{file}: knows no distance: all of it is 0, negative or nan; replace it"
+            )
         return fill_unknown(values, known)
 
 
 def open_depth_maps(
-    depth: Path | None, depth_scale: float = 0.001, disparity: Path | None = None, focal_baseline: float | None = None
+    depth: Path | None,
+    depth_scale: float = 0.001,
+    disparity: Path | None = None,
+    focal_baseline: float | None = None,
 ) -> DepthMaps | None:
-    """The maps that the options of ``dmaskrcnn haze`` name, if any. Raises UserError where they do not fit together."""
+    """The maps that the options of ``dmaskrcnn haze`` name, if any. Raises UserError where they do
+    not fit together."""
     if depth is not None and disparity is not None:
         raise UserError("--depth and --disparity are both given: keep one of them")
     if (disparity is None) != (focal_baseline is None):
@@ -104,10 +133,11 @@ def open_depth_maps(
 
 
 def fill_unknown(depth: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Depth where it is not known: the farther of the nearest known pixels left and right, as in KITTI's development kit.
+    """Depth where it is not known: the farther of the nearest known pixels left and right, as in
+    KITTI's development kit.
 
-    What a stereo camera cannot match is mostly background that one of its eyes does not see. A row without any known pixel
-    takes the nearest row that has some.
+    What a stereo camera cannot match is mostly background that one of its eyes does not see. A row
+    without any known pixel takes the nearest row that has some.
 
     Args:
         depth: float32 ``(H, W)``.
@@ -118,7 +148,9 @@ def fill_unknown(depth: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArra
     rows = np.flatnonzero(known.any(1))
     columns = np.arange(depth.shape[1])
     left = np.maximum.accumulate(np.where(known[rows], columns, -1), axis=1)
-    right = np.minimum.accumulate(np.where(known[rows], columns, depth.shape[1])[:, ::-1], axis=1)[:, ::-1]
+    right = np.minimum.accumulate(np.where(known[rows], columns, depth.shape[1])[:, ::-1], axis=1)[
+        :, ::-1
+    ]
     left, right = np.where(left < 0, right, left), np.where(right == depth.shape[1], left, right)
     filled = np.maximum(*(np.take_along_axis(depth[rows], side, axis=1) for side in (left, right)))
     nearest = np.abs(np.arange(len(depth))[:, None] - rows).argmin(1)
@@ -131,26 +163,37 @@ def _plain(name: Path) -> Path:
 
 
 def _load(file: Path) -> tuple[NDArray[np.float32], bool]:
-    """The values ``(H, W)`` as they are, and whether they are a PNG's integers. Raises UserError."""
+    """The values ``(H, W)`` as they are, and whether they are a PNG's integers. Raises
+    UserError."""
     try:
         if file.suffix.lower() == ".png":
             with Image.open(file) as picture:
                 if picture.mode == "I" or picture.mode.startswith("I;16"):
                     return np.asarray(picture).astype(np.float32), True
                 mode = picture.mode
-            raise UserError(f"{file}: no 16-bit grey PNG (its mode is {mode}); write 16 bits, or metres as .npy")
+            raise UserError(
+                f"{file}: no 16-bit grey PNG (its mode is {mode}); write 16 bits, or metres as .npy"
+            )
         values = np.load(file, allow_pickle=False)
         if not isinstance(values, np.ndarray):  # an archive of arrays
             with values as arrays:
                 name = "depth" if "depth" in arrays else next(iter(arrays), "depth")
                 if name not in arrays or (name != "depth" and len(arrays) > 1):
-                    raise UserError(f"{file}: holds {len(arrays)} arrays; call the one to use `depth`")
+                    raise UserError(
+                        f"{file}: holds {len(arrays)} arrays; call the one to use `depth`"
+                    )
                 values = arrays[name]
     except UserError:
         raise
     except Exception as error:  # readers raise many kinds on broken files
-        raise UserError(f"{file}: cannot read the depth map ({first_line(error)}); replace it") from error
-    values = values.reshape([n for n in values.shape if n != 1]) if values.ndim > 2 else values  # (1, H, W), (H, W, 1)
+        raise UserError(
+            f"{file}: cannot read the depth map ({first_line(error)}); replace it"
+        ) from error
+    # (1, H, W), (H, W, 1)
+    values = values.reshape([n for n in values.shape if n != 1]) if values.ndim > 2 else values
     if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise UserError(f"{file}: holds {values.dtype} of shape {values.shape}; it should be numbers of height x width")
+        raise UserError(
+            f"{file}: holds {values.dtype} of shape {values.shape}; it should be "
+            "numbers of height x width"
+        )
     return values.astype(np.float32), False

@@ -1,4 +1,5 @@
-"""The window filters of dehazing: minimum, mean, and He's guided filter; all take O(1) or O(log r) time per pixel."""
+"""The window filters of dehazing: minimum, mean, and He's guided filter; all take O(1) or O(log r)
+time per pixel."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GREY = (0.2989, 0.5870, 0.1140)  # ITU-R BT.601 luma, as MATLAB's rgb2gray, which the published methods use
+# ITU-R BT.601 luma, as MATLAB's rgb2gray, which the published methods use
+GREY = (0.2989, 0.5870, 0.1140)
 
 
 def grey(image: Tensor) -> Tensor:
@@ -18,8 +20,8 @@ def grey(image: Tensor) -> Tensor:
 def minimum_filter(image: Tensor, size: int) -> Tensor:
     """The minimum over a square window around each pixel.
 
-    A window that crosses the border is cut there; for a minimum that is the same as a symmetric (mirrored) border, because the
-    mirrored pixels are in the window already.
+    A window that crosses the border is cut there; for a minimum that is the same as a symmetric
+    (mirrored) border, because the mirrored pixels are in the window already.
 
     Args:
         image: float ``(..., H, W)``.
@@ -32,7 +34,8 @@ def minimum_filter(image: Tensor, size: int) -> Tensor:
 
 
 def _minimum_along(image: Tensor, size: int, axis: int) -> Tensor:
-    """Windows of 1, 2, 4, … elements, each from two of the size before: log2(size) passes rather than ``size``."""
+    """Windows of 1, 2, 4, … elements, each from two of the size before: log2(size) passes rather
+    than ``size``."""
     before = size // 2
     pad = [before, before] if axis == -1 else [0, 0, before, before]
     lowest = F.pad(image, pad, value=torch.inf)
@@ -46,10 +49,11 @@ def _minimum_along(image: Tensor, size: int, axis: int) -> Tensor:
 
 
 def box_mean(image: Tensor, radius: int) -> Tensor:
-    """The mean over ``2 radius + 1`` by ``2 radius + 1`` pixels, cut at the border (He's ``boxfilter`` divided by its count).
+    """The mean over ``2 radius + 1`` by ``2 radius + 1`` pixels, cut at the border (He's
+    ``boxfilter`` divided by its count).
 
-    Differences of running sums: the time does not depend on the radius. The sums are the reason for float64: in float32 they
-    lose the digits that the variance of a nearly flat window consists of.
+    Differences of running sums: the time does not depend on the radius. The sums are the reason for
+    float64: in float32 they lose the digits that the variance of a nearly flat window consists of.
 
     Args:
         image: ``(..., H, W)``, float64.
@@ -72,8 +76,8 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
 def guided_filter(guide: Tensor, image: Tensor, radius: int, epsilon: float) -> Tensor:
     """Smooths an image along the edges of another one (He et al., ECCV 2010, eqs. 5, 6 and 8).
 
-    In every window the result is a linear function of the guide, fitted to the image; ``epsilon`` is the variance of the guide
-    below which a window counts as flat.
+    In every window the result is a linear function of the guide, fitted to the image; ``epsilon``
+    is the variance of the guide below which a window counts as flat.
 
     Args:
         guide: ``(N, 1, H, W)``, floats in [0, 1].
@@ -93,10 +97,13 @@ def guided_filter(guide: Tensor, image: Tensor, radius: int, epsilon: float) -> 
     return box_mean(offset, radius).addcmul_(box_mean(slope, radius), guide).float()
 
 
-def fast_guided_filter(guide: Tensor, small_guide: Tensor, image: Tensor, radius: int, epsilon: float) -> Tensor:
+def fast_guided_filter(
+    guide: Tensor, small_guide: Tensor, image: Tensor, radius: int, epsilon: float
+) -> Tensor:
     """Enlarges an image along the edges of a larger one (He and Sun, "Fast Guided Filter", 2015).
 
-    The linear functions of ``guided_filter`` are fitted in the small picture, and applied to the large one.
+    The linear functions of ``guided_filter`` are fitted in the small picture, and applied to the
+    large one.
 
     Args:
         guide: float32 ``(H, W)`` in [0, 1].
@@ -109,7 +116,9 @@ def fast_guided_filter(guide: Tensor, small_guide: Tensor, image: Tensor, radius
         float32 ``(H, W)``.
     """
     pair = torch.stack((small_guide, image))
-    guide_mean, image_mean, square, product = box_mean(torch.cat((pair, pair * small_guide)), radius)
+    guide_mean, image_mean, square, product = box_mean(
+        torch.cat((pair, pair * small_guide)), radius
+    )
     slope = (product - guide_mean * image_mean) / (square - guide_mean.square() + epsilon)
     fit = box_mean(torch.stack((slope, image_mean - slope * guide_mean)), radius)
     # As two images of one channel: then the bits do not hang on the number of threads.

@@ -1,8 +1,9 @@
 """The atmospheric scattering model, ``I = J t + A (1 - t)`` with ``t = exp(-beta d)``.
 
-Koschmieder, "Theorie der horizontalen Sichtweite", Beitr. Phys. freien Atmos. 12, 1924: what reaches the camera is the object's
-own light J, attenuated over the line of sight d, plus airlight A scattered into it. Dehazing work (Narasimhan and Nayar 2002,
-He et al. 2009, RESIDE 2018) applies it to display-referred (sRGB) values, and so does this module.
+Koschmieder, "Theorie der horizontalen Sichtweite", Beitr. Phys. freien Atmos. 12, 1924: what
+reaches the camera is the object's own light J, attenuated over the line of sight d, plus airlight A
+scattered into it. Dehazing work (Narasimhan and Nayar 2002, He et al. 2009, RESIDE 2018) applies it
+to display-referred (sRGB) values, and so does this module.
 
 Units: distances and visibilities in metres, extinction in 1/m, intensities in [0, 1].
 """
@@ -15,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-# Koschmieder's visibility is where the contrast of a black object has fallen to 2 %: V = ln(50) / beta = 3.912 / beta.
+# Koschmieder's visibility is where the contrast of a black object has fallen to 2 %: V = ln(50) /
+# beta = 3.912 / beta.
 CONTRAST_AT_VISIBILITY = 0.02
 
 Image = TypeVar("Image", NDArray[np.uint8], NDArray[np.float32])
 
 
 def extinction(visibility: float) -> float:
-    """The extinction coefficient beta [1/m] of air with this meteorological visibility [m]; 0 for infinite visibility.
+    """The extinction coefficient beta [1/m] of air with this meteorological visibility [m]; 0 for
+    infinite visibility.
 
     Raises:
         ValueError: the visibility is not positive.
@@ -32,12 +35,15 @@ def extinction(visibility: float) -> float:
     return float(-np.log(CONTRAST_AT_VISIBILITY) / visibility)
 
 
-def transmission(depth: NDArray[np.floating], beta: float | NDArray[np.floating]) -> NDArray[np.float32]:
+def transmission(
+    depth: NDArray[np.floating], beta: float | NDArray[np.floating]
+) -> NDArray[np.float32]:
     """The share of light that survives the way to the camera, ``exp(-beta d)``.
 
     Args:
         depth: ``(H, W)``, metres along the line of sight; ``inf`` is allowed (the sky).
-        beta: extinction in 1/m, one value or ``(H, W)``, >= 0. Zero means no haze at any depth, the sky included.
+        beta: extinction in 1/m, one value or ``(H, W)``, >= 0. Zero means no haze at any depth, the
+            sky included.
 
     Returns:
         float32 ``(H, W)`` in [0, 1].
@@ -66,8 +72,10 @@ def add_haze(
         depth: ``(H, W)``, metres along the line of sight; ``inf`` is allowed.
         beta: mean extinction in 1/m; from a visibility in metres by :func:`extinction`.
         airlight: RGB in [0, 1]; see :func:`random_airlight`.
-        inhomogeneity: standard deviation of the smooth field that multiplies beta (drifting patches); 0.3 is plainly visible.
-        blur: standard deviation in pixels of the forward scattering's glow; it grows with ``1 - t``: what is near stays sharp.
+        inhomogeneity: standard deviation of the smooth field that multiplies beta (drifting
+            patches); 0.3 is plainly visible.
+        blur: standard deviation in pixels of the forward scattering's glow; it grows with ``1 -
+            t``: what is near stays sharp.
         noise: standard deviation of the sensor's noise, in [0, 1] intensities.
         rng: required where ``inhomogeneity`` or ``noise`` is not 0.
 
@@ -80,7 +88,9 @@ def add_haze(
     extinctions: float | NDArray[np.floating] = beta
     if inhomogeneity and rng is not None:
         extinctions = beta * np.exp(inhomogeneity * smooth_field(rng, height, width, cells=3))
-    return scatter(image, transmission(depth, extinctions), airlight, blur=blur, noise=noise, rng=rng)
+    return scatter(
+        image, transmission(depth, extinctions), airlight, blur=blur, noise=noise, rng=rng
+    )
 
 
 def scatter(
@@ -123,31 +133,40 @@ def remove_haze(
     *,
     t_min: float = 0.1,
 ) -> NDArray[np.float32]:
-    """The scene radiance, ``J = (I - A) / max(t, t_min) + A`` (He et al. 2009, eq. 16): the model solved for J.
+    """The scene radiance, ``J = (I - A) / max(t, t_min) + A`` (He et al. 2009, eq. 16): the model
+    solved for J.
 
     Args:
         hazy: float ``(H, W, 3)`` in [0, 1].
         transmission: ``(H, W)`` in [0, 1].
         airlight: RGB in [0, 1].
-        t_min: floor of the transmission, against the noise that division would amplify; 0.1 is He et al.'s.
+        t_min: floor of the transmission, against the noise that division would amplify; 0.1 is He
+            et al.'s.
 
     Returns:
-        float32 ``(H, W, 3)``, not clipped: values outside [0, 1] tell of a wrong transmission or airlight.
+        float32 ``(H, W, 3)``, not clipped: values outside [0, 1] tell of a wrong transmission or
+        airlight.
     """
     light = np.asarray(airlight, dtype=np.float32)
-    return (hazy.astype(np.float32) - light) / np.maximum(transmission, t_min).astype(np.float32)[..., None] + light
+    return (hazy.astype(np.float32) - light) / np.maximum(transmission, t_min).astype(np.float32)[
+        ..., None
+    ] + light
 
 
 def random_airlight(rng: np.random.Generator) -> tuple[float, float, float]:
-    """An airlight between blueish grey and warm white: brightness 0.6 to 0.9, channels within 0.03 of it.
+    """An airlight between blueish grey and warm white: brightness 0.6 to 0.9, channels within 0.03
+    of it.
 
-    The ranges enclose the sky's colour in photographs of daylight fog (DAWN); nights and sand storms are left out.
+    The ranges enclose the sky's colour in photographs of daylight fog (DAWN); nights and sand
+    storms are left out.
     """
     brightness, warmth = rng.uniform(0.6, 0.9), rng.uniform(-0.03, 0.025)
     return brightness + warmth, brightness + 0.2 * warmth, brightness - warmth
 
 
-def smooth_field(rng: np.random.Generator, height: int, width: int, cells: int) -> NDArray[np.float32]:
+def smooth_field(
+    rng: np.random.Generator, height: int, width: int, cells: int
+) -> NDArray[np.float32]:
     """A random field without detail: white noise on a coarse grid, interpolated cubically.
 
     Args:
@@ -157,10 +176,13 @@ def smooth_field(rng: np.random.Generator, height: int, width: int, cells: int) 
         cells: grid cells along each side; fewer is smoother.
 
     Returns:
-        float32 ``(height, width)``, zero mean and unit standard deviation (constant 0 for a single pixel).
+        float32 ``(height, width)``, zero mean and unit standard deviation (constant 0 for a single
+        pixel).
     """
     grid = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
-    fine = np.asarray(zoom(grid, (height / cells, width / cells), order=3, mode="nearest", grid_mode=True))
+    fine = np.asarray(
+        zoom(grid, (height / cells, width / cells), order=3, mode="nearest", grid_mode=True)
+    )
     top, left = (fine.shape[0] - height) // 2, (fine.shape[1] - width) // 2
     fine = fine[top : top + height, left : left + width]
     fine = fine - fine.mean()

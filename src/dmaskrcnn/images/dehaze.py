@@ -5,10 +5,12 @@
 Names and subfolders are kept. ``dehazed.json`` beside the pictures says how they were made::
 
     {"format": "dmaskrcnn dehazed 1", "method": "mscnn", "weights": "mscnn.safetensors",
-     "complete": true,                                             false: interrupted; what was done until then follows
-     "images": [{"file": "folder/a/x.png", "picture": "a/x.png"}], the input as it was named; the picture, relative to this file
-     "skipped": [{"file": "folder/bad.jpg", "reason": "…"}],
-     "earlier": ["b/y.png"]}                                       pictures of earlier runs that this one did not write again
+     "complete": true,                                             false: interrupted; what was done
+     until then follows "images": [{"file": "folder/a/x.png", "picture": "a/x.png"}], the input as
+     it was named; the picture, relative to this file "skipped": [{"file": "folder/bad.jpg",
+     "reason": "…"}],
+     "earlier": ["b/y.png"]}                                       pictures of earlier runs that
+     this one did not write again
 
 The next run into the same folder may overwrite the pictures listed there, and no other file.
 """
@@ -57,31 +59,42 @@ class DehazeSummary:
 
 
 def dehaze_images(
-    dehazer: Dehazer, inputs: Sequence[Path | str], out: Path | str, maps: bool = False, progress: bool = True
+    dehazer: Dehazer,
+    inputs: Sequence[Path | str],
+    out: Path | str,
+    maps: bool = False,
+    progress: bool = True,
 ) -> DehazeSummary:
     """Writes a dehazed copy of every image, and ``dehazed.json`` (see the module), into ``out``.
 
-    Pictures are upright: an EXIF rotation is applied and its tag removed; other EXIF data and the colour profile are kept. An
-    input, or any file that no earlier run listed in ``dehazed.json``, is never overwritten: the picture gets ``-2`` instead.
+    Pictures are upright: an EXIF rotation is applied and its tag removed; other EXIF data and the
+    colour profile are kept. An input, or any file that no earlier run listed in ``dehazed.json``,
+    is never overwritten: the picture gets ``-2`` instead.
 
     Args:
         dehazer: the method.
         inputs: image files, and folders, which are searched with all their subfolders.
-        out: the folder to write to; made where missing. It may lie inside an input folder, which then is searched without it.
+        out: the folder to write to; made where missing. It may lie inside an input folder, which
+            then is searched without it.
         maps: also write ``NAME-maps.png``, a drawing of the intermediate maps.
         progress: report progress on stderr.
 
     Raises:
-        UserError: for a missing or empty input, ``out`` equal to an input folder, a file that cannot be written, or if no
-            image at all can be read.
+        UserError: for a missing or empty input, ``out`` equal to an input folder, a file that
+            cannot be written, or if no image at all can be read.
     """
     out = Path(out)
     index = out / "dehazed.json"
     earlier = _listed(index)
     files = find_images([Path(path) for path in inputs], out)
-    drawings = [(file, name.with_name(f"{name.stem}-maps.png")) for file, name in files] if maps else []
+    drawings = (
+        [(file, name.with_name(f"{name.stem}-maps.png")) for file, name in files] if maps else []
+    )
     planned = plan(files + drawings, out, kept_suffix, ours=lambda path: path in earlier)
-    jobs, drawing_of = planned[: len(files)], {job.source: job.picture for job in planned[len(files) :]}
+    jobs, drawing_of = (
+        planned[: len(files)],
+        {job.source: job.picture for job in planned[len(files) :]},
+    )
 
     def work(batch: list[tuple[Job, Tensor]]) -> list[Callable[[], dict[str, str]]]:
         ((job, hazy),) = batch
@@ -103,7 +116,9 @@ def dehaze_images(
         }
         write_text(index, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
-    outcome = run_jobs(jobs, lambda job: decode_image(job.source), work, save, "dehaze", progress=progress)
+    outcome = run_jobs(
+        jobs, lambda job: decode_image(job.source), work, save, "dehaze", progress=progress
+    )
     return DehazeSummary(out, len(outcome.done), outcome.skipped, outcome.seconds)
 
 
@@ -118,15 +133,21 @@ def _listed(index: Path) -> set[Path]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         if content["format"] == FORMAT:
-            names = [name for entry in content["images"] for key, name in entry.items() if key != "file"]
+            names = [
+                name for entry in content["images"] for key, name in entry.items() if key != "file"
+            ]
             return {index.parent / name for name in names + content["earlier"]}
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{index}: exists and was not written by dmaskrcnn dehaze; choose another --out")
+    raise UserError(
+        f"{index}: exists and was not written by dmaskrcnn dehaze; choose another --out"
+    )
 
 
 def _write(job: Job, clear: Tensor, drawing: Path | None, out: Path) -> dict[str, str]:
     """Writes the picture; gives the entry for the JSON file."""
-    save_picture(Image.fromarray(clear.permute(1, 2, 0).contiguous().numpy()), job.picture, job.source)
+    save_picture(
+        Image.fromarray(clear.permute(1, 2, 0).contiguous().numpy()), job.picture, job.source
+    )
     entry = {"file": job.source.as_posix(), "picture": job.picture.relative_to(out).as_posix()}
     return entry if drawing is None else entry | {"maps": drawing.relative_to(out).as_posix()}

@@ -1,7 +1,8 @@
 """Many images in, a file or more for each: what ``predict``, ``dehaze`` and ``haze`` share.
 
-Reading and writing run in threads beside the work itself, so that neither waits for the other. What is done when an error or
-Ctrl-C ends a run stays and is listed; nothing but what an earlier run wrote is ever overwritten.
+Reading and writing run in threads beside the work itself, so that neither waits for the other. What
+is done when an error or Ctrl-C ends a run stays and is listed; nothing but what an earlier run
+wrote is ever overwritten.
 """
 
 from __future__ import annotations
@@ -71,8 +72,10 @@ def run_jobs(
     Args:
         jobs: one per image.
         read: run in a thread; a job for which it raises UserError is named and skipped.
-        work: run in the calling thread on batches of what was read; gives a writer per job, to be run in a thread.
-        save: called once at the end, if anything is done and however it ends: for the file that lists it.
+        work: run in the calling thread on batches of what was read; gives a writer per job, to be
+            run in a thread.
+        save: called once at the end, if anything is done and however it ends: for the file that
+            lists it.
         verb: for the progress on stderr.
         size: of the batches.
         progress: report progress.
@@ -87,7 +90,8 @@ def run_jobs(
         writing: deque[Future[Entry]] = deque()
 
         def finish(most: int) -> None:
-            """Waits until at most so many files are being written: large images take a lot of memory."""
+            """Waits until at most so many files are being written: large images take a lot of
+            memory."""
             while len(writing) > most:
                 outcome.done.append(writing[0].result())
                 writing.popleft()  # only now: an interruption while waiting loses nothing
@@ -111,7 +115,9 @@ def run_jobs(
                     save(outcome)
     if not outcome.done:
         path, reason = outcome.skipped[0]
-        raise UserError(f"{path}: none of the {len(jobs)} images can be read ({reason}); check the files")
+        raise UserError(
+            f"{path}: none of the {len(jobs)} images can be read ({reason}); check the files"
+        )
     return outcome
 
 
@@ -123,7 +129,8 @@ def _read_batches(
     skipped: list[tuple[Path, str]],
     report: Progress,
 ) -> Iterator[list[tuple[AnyJob, Input]]]:
-    """What was read, in batches; while one is in use, the next is being read. Unreadable ones go to ``skipped``."""
+    """What was read, in batches; while one is in use, the next is being read. Unreadable ones go to
+    ``skipped``."""
     waiting = deque(jobs)
     reading: deque[tuple[AnyJob, Future[Input]]] = deque()
     batch: list[tuple[AnyJob, Input]] = []
@@ -147,12 +154,21 @@ def _read_batches(
 
 
 class Progress:
-    """Progress on stderr: a bar with the time left on a terminal, otherwise a line at about every tenth of the images."""
+    """Progress on stderr: a bar with the time left on a terminal, otherwise a line at about every
+    tenth of the images."""
 
     def __init__(self, total: int, enabled: bool, verb: str):
-        self.total, self.done, self.enabled, self.verb, self.start = total, 0, enabled, verb, time.monotonic()
+        self.total, self.done, self.enabled, self.verb, self.start = (
+            total,
+            0,
+            enabled,
+            verb,
+            time.monotonic(),
+        )
         on_terminal = enabled and sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc=verb, unit="image", file=sys.stderr) if on_terminal else None
+        self.bar = (
+            tqdm(total=total, desc=verb, unit="image", file=sys.stderr) if on_terminal else None
+        )
 
     def step(self) -> None:
         """One image more is done."""
@@ -161,7 +177,11 @@ class Progress:
             self.bar.update()
         elif self.enabled and self.done * 10 // self.total > (self.done - 1) * 10 // self.total:
             left = (time.monotonic() - self.start) / self.done * (self.total - self.done)
-            print(f"{self.verb}: {self.done}/{self.total} images, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{self.verb}: {self.done}/{self.total} images, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def say(self, line: str) -> None:
         """A line of its own, without breaking the bar; said even where progress is not wanted."""

@@ -1,4 +1,5 @@
-"""Pictures in an output folder: which images there are, and under which names their pictures are written."""
+"""Pictures in an output folder: which images there are, and under which names their pictures are
+written."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         out: left out of the search where it lies inside an input folder.
 
     Raises:
-        UserError: for a missing input, a folder without images, and a folder that is itself ``out``.
+        UserError: for a missing input, a folder without images, and a folder that is itself
+        ``out``.
     """
     if not inputs:
         raise UserError("inputs: no images given; name image files or folders")
@@ -42,17 +44,29 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     for path in inputs:
         if path.is_dir():
             if path.resolve() == out.resolve():
-                raise UserError(f"{out}: is the output folder and an input folder; choose another --out")
-            within = path.resolve() in out.resolve().parents  # an earlier run's pictures are no input
-            files = [file for file in list_images(path) if not (within and out.resolve() in file.resolve().parents)]
+                raise UserError(
+                    f"{out}: is the output folder and an input folder; choose another --out"
+                )
+            # an earlier run's pictures are no input
+            within = path.resolve() in out.resolve().parents
+            files = [
+                file
+                for file in list_images(path)
+                if not (within and out.resolve() in file.resolve().parents)
+            ]
             if not files:
-                raise UserError(f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+                raise UserError(
+                    f"{path}: no images in this folder (looked for "
+                    f"{', '.join(sorted(IMAGE_SUFFIXES))})"
+                )
         elif path.exists():
             files = [path]
         else:
             raise UserError(f"{path}: no such file or folder; check the path")
         for file in files:
-            found.setdefault(file.resolve(), (file, file.relative_to(path if path.is_dir() else path.parent)))
+            found.setdefault(
+                file.resolve(), (file, file.relative_to(path if path.is_dir() else path.parent))
+            )
     return list(found.values())
 
 
@@ -63,7 +77,8 @@ def plan(
     *,
     ours: Callable[[Path], bool],
 ) -> list[Job]:
-    """A picture for each image, such that no two share a name and nothing but an earlier picture of ours is overwritten.
+    """A picture for each image, such that no two share a name and nothing but an earlier picture of
+    ours is overwritten.
 
     Args:
         files: each image, and the path its picture should keep.
@@ -77,7 +92,8 @@ def plan(
     for file, name in files:
         number, picture = 1, out / name.with_suffix(suffix(name))
         while (
-            str(picture).casefold() in taken  # some file systems take a.jpg and A.jpg for the same file
+            # some file systems take a.jpg and A.jpg for the same file
+            str(picture).casefold() in taken
             or picture.resolve() in inputs
             or (picture.exists() and not ours(picture))
         ):
@@ -94,9 +110,11 @@ def kept_suffix(name: Path) -> str:
 
 
 def save_picture(picture: Image.Image, path: Path, source: Path) -> None:
-    """Write a picture in the format its name says, with EXIF data and colour profile of the image it was made from.
+    """Write a picture in the format its name says, with EXIF data and colour profile of the image
+    it was made from.
 
-    The picture is upright: of the EXIF data, the rotation is left out. Raises UserError if it cannot be written.
+    The picture is upright: of the EXIF data, the rotation is left out. Raises UserError if it
+    cannot be written.
     """
     options: dict[str, Any] = _metadata(source)
     suffix = path.suffix.lower()
@@ -110,7 +128,8 @@ def save_picture(picture: Image.Image, path: Path, source: Path) -> None:
 
 
 def _metadata(source: Path) -> dict[str, Any]:
-    """EXIF data without the rotation, which is in the pixels now, and the colour profile if it is one of RGB."""
+    """EXIF data without the rotation, which is in the pixels now, and the colour profile if it is
+    one of RGB."""
     options: dict[str, Any] = {}
     try:
         with Image.open(source) as picture:

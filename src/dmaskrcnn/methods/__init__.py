@@ -1,4 +1,5 @@
-"""Ways to train a detector: one file each. A method wraps a detector and gives named losses from a batch."""
+"""Ways to train a detector: one file each. A method wraps a detector and gives named losses from a
+batch."""
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.detector.detector import Detector
@@ -8,7 +9,12 @@ from dmaskrcnn.methods.oracle import Oracle
 from dmaskrcnn.methods.source import Source
 from dmaskrcnn.methods.teacher import Teacher
 
-METHODS: dict[str, type[Method]] = {"source": Source, "grl": GRL, "teacher": Teacher, "oracle": Oracle}
+METHODS: dict[str, type[Method]] = {
+    "source": Source,
+    "grl": GRL,
+    "teacher": Teacher,
+    "oracle": Oracle,
+}
 
 
 def build_method(config: TrainConfig, detector: Detector) -> Method:

@@ -16,12 +16,15 @@ from dmaskrcnn.detector.heads import Features, split
 class Method(nn.Module):
     """A detector and whatever else learns with it.
 
-    ``forward(batch, progress)`` returns ``(losses, logs)``: named scalar losses, whose sum is minimised, and named detached
-    scalars that are only logged. It may be called inside DistributedDataParallel.
+    ``forward(batch, progress)`` returns ``(losses, logs)``: named scalar losses, whose sum is
+    minimised, and named detached scalars that are only logged. It may be called inside
+    DistributedDataParallel.
     """
 
     explanation = ""  # one line for the user's log, where a loss is easily misread
-    teacher: Detector  # the moving average of the detector's weights, in evaluation mode; only where the loop keeps one
+    # the moving average of the detector's weights, in evaluation mode; only where the loop keeps
+    # one
+    teacher: Detector
 
     def __init__(self, config: TrainConfig, detector: Detector) -> None:
         super().__init__()
@@ -29,16 +32,19 @@ class Method(nn.Module):
 
     @property
     def classifier(self) -> nn.Module | None:
-        """What learns besides the detector, with a learning rate and clipping of its own; not needed after training."""
+        """What learns besides the detector, with a learning rate and clipping of its own; not
+        needed after training."""
         return None
 
     def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Losses and logs of one batch; ``progress`` in [0, 1] is the part of the schedule that is done."""
+        """Losses and logs of one batch; ``progress`` in [0, 1] is the part of the schedule that is
+        done."""
         raise NotImplementedError
 
     def follow(self, teacher: Detector) -> None:
         """Take note of the averaged weights, which the loop updates after every step."""
-        object.__setattr__(self, "teacher", teacher)  # no child of this module: neither trained nor saved with it
+        # no child of this module: neither trained nor saved with it
+        object.__setattr__(self, "teacher", teacher)
 
     def watch(self, values: dict[str, float]) -> str | None:
         """Look at an iteration's losses and logs, averaged over ranks.
@@ -63,8 +69,9 @@ def features_of_both(
 ) -> tuple[ImageList, ImageList, tuple[Features, Features]]:
     """The source's images, the target's, and the features of each.
 
-    Padding each domain to its own size saves a sixth of the pixels of four photographs each. Padding that differs could tell
-    a domain classifier the domains apart, and BatchNorm's statistics must hold for both.
+    Padding each domain to its own size saves a sixth of the pixels of four photographs each.
+    Padding that differs could tell a domain classifier the domains apart, and BatchNorm's
+    statistics must hold for both.
 
     Args:
         detector: in training mode.

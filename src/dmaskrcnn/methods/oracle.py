@@ -1,4 +1,5 @@
-"""`oracle`: the labels of the target, too. No way to adapt, but the upper end of the gap that adapting can close."""
+"""`oracle`: the labels of the target, too. No way to adapt, but the upper end of the gap that
+adapting can close."""
 
 from __future__ import annotations
 

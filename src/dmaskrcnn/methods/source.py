@@ -1,4 +1,5 @@
-"""`source`: the labelled clear images only. The baseline that every adaptation is measured against."""
+"""`source`: the labelled clear images only. The baseline that every adaptation is measured
+against."""
 
 from __future__ import annotations
 
@@ -16,4 +17,6 @@ class Source(Method):
         detector = self.detector
         images = detector.normalise([s.image for s in batch.source])
         objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        return detector.losses(images, detector.features(images), objects, [s.seed for s in batch.source]), {}
+        return detector.losses(
+            images, detector.features(images), objects, [s.seed for s in batch.source]
+        ), {}

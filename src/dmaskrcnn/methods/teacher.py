@@ -1,9 +1,11 @@
-"""`teacher`: a mean teacher (Tarvainen and Valpola, NeurIPS 2017) whose detections in unlabelled hazy images teach a student.
+"""`teacher`: a mean teacher (Tarvainen and Valpola, NeurIPS 2017) whose detections in unlabelled
+hazy images teach a student.
 
-The teacher is the moving average of the student's own weights: the detector that is saved. It sees the target images as they
-are, the student sees them with strong colours, blur and hidden blocks; the labelled clear images keep the student honest:
-``L = L_det(source) + L_distil(target)``. It begins from a detector that has learnt the source (the burn-in), as the published
-systems do (Unbiased Teacher, Liu et al., ICLR 2021; ALDI, Kay et al. 2024); masks are distilled, too.
+The teacher is the moving average of the student's own weights: the detector that is saved. It sees
+the target images as they are, the student sees them with strong colours, blur and hidden blocks;
+the labelled clear images keep the student honest: ``L = L_det(source) + L_distil(target)``. It
+begins from a detector that has learnt the source (the burn-in), as the published systems do
+(Unbiased Teacher, Liu et al., ICLR 2021; ALDI, Kay et al. 2024); masks are distilled, too.
 """
 
 from __future__ import annotations
@@ -23,22 +25,27 @@ from dmaskrcnn.methods.parts.distillation import View, distil, distil_masks, pse
 
 START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
 MOMENTUM = 0.99  # of the running means behind thresholds and warnings
-BOXES = ("rpn_box_reg", "box_reg")  # terms of the distillation that let boxes drift (docs/methods.md)
+# terms of the distillation that let boxes drift (docs/methods.md)
+BOXES = ("rpn_box_reg", "box_reg")
 SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
 
 
 class Teacher(Method):
-    """Supervised training on the source, distillation on the target; on the source alone where a batch has no target images.
+    """Supervised training on the source, distillation on the target; on the source alone where a
+    batch has no target images.
 
-    Each class's threshold follows the teacher's mean confidence in that class (FreeMatch, Wang et al., ICLR 2023, section 4.1):
-    a class that haze makes uncertain keeps its pseudo-labels, a sure one becomes choosy.
+    Each class's threshold follows the teacher's mean confidence in that class (FreeMatch, Wang et
+    al., ICLR 2023, section 4.1): a class that haze makes uncertain keeps its pseudo-labels, a sure
+    one becomes choosy.
 
-    Where target samples carry objects, these are pseudo-labels of an outside teacher (``--pseudo-labels``): the student learns
-    them as they are, and its own teacher gives only the masks.
+    Where target samples carry objects, these are pseudo-labels of an outside teacher
+    (``--pseudo-labels``): the student learns them as they are, and its own teacher gives only the
+    masks.
     """
 
     explanation = (
-        "pseudo-labels: what the averaged weights (the teacher) are sure to see in the target images; the teacher is also what "
+        "pseudo-labels: what the averaged weights (the teacher) are sure to see in the target "
+        "images; the teacher is also what "
         "is saved and evaluated"
     )
     thresholds: Tensor
@@ -56,7 +63,8 @@ class Teacher(Method):
         return self.alignment
 
     def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The detection losses of the source and, beside them under names with ``target_``, those of the target."""
+        """The detection losses of the source and, beside them under names with ``target_``, those
+        of the target."""
         detector = self.detector
         objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
         seeds = [s.seed for s in (*batch.source, *batch.target)]
@@ -64,21 +72,28 @@ class Teacher(Method):
         if not batch.target:
             images = detector.normalise([s.image for s in batch.source])
             return detector.losses(images, detector.features(images), objects, seeds), {}
-        first, second, halves = features_of_both(detector, batch, padded_alike=self.alignment is not None)
+        first, second, halves = features_of_both(
+            detector, batch, padded_alike=self.alignment is not None
+        )
         losses = detector.losses(first, halves[0], objects, seeds[:count])
         own = View(second, halves[1], detector.rpn.outputs(second, halves[1]))
         found, logs = self._target_losses(batch, own, seeds[count:])
         losses |= {f"loss_target_{name}": loss for name, loss in found.items()}
         if self.alignment is not None:
-            aligned, more = self.alignment(detector, halves, (first.image_sizes, own.images.image_sizes), progress)
+            aligned, more = self.alignment(
+                detector, halves, (first.image_sizes, own.images.image_sizes), progress
+            )
             losses, logs = losses | aligned, logs | more
         return losses, logs
 
-    def _target_losses(self, batch: Batch, own: View, seeds: list[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _target_losses(
+        self, batch: Batch, own: View, seeds: list[int]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         detector, teacher = self.detector, self.teacher
         with torch.no_grad():
             images = teacher.normalise(
-                [s.image if s.weak is None else s.weak for s in batch.target], own.images.tensors.shape[-2:]
+                [s.image if s.weak is None else s.weak for s in batch.target],
+                own.images.tensors.shape[-2:],
             )
             features = teacher.features(images)
             view = View(images, features, teacher.rpn.outputs(images, features))
@@ -90,7 +105,9 @@ class Teacher(Method):
                 detector, teacher, own, view, [o.boxes[~o.has_mask] for o in real],
                 torch.cat([o.labels[~o.has_mask] + 1 for o in real]),
             )  # fmt: skip
-            return {k.removeprefix("loss_"): v for k, v in losses.items()}, {"pseudo_labels": _per_image(real)}
+            return {k.removeprefix("loss_"): v for k, v in losses.items()}, {
+                "pseudo_labels": _per_image(real)
+            }
         labels, scores = pseudo_labels(teacher, view, self.thresholds)
         losses = distil(detector, teacher, own, view, labels, seeds)
         losses = {name: loss for name, loss in losses.items() if name not in self.dropped}
@@ -104,16 +121,20 @@ class Teacher(Method):
 
     @torch.no_grad()
     def _adapt_thresholds(self, labels: Tensor, scores: Tensor) -> None:
-        """Move each class's threshold towards the mean score of its candidates in this batch, over all processes."""
+        """Move each class's threshold towards the mean score of its candidates in this batch, over
+        all processes."""
         classes = len(self.thresholds)
-        total = torch.stack([torch.bincount(labels, scores, classes), torch.bincount(labels, minlength=classes)])
+        total = torch.stack(
+            [torch.bincount(labels, scores, classes), torch.bincount(labels, minlength=classes)]
+        )
         total, number = average(total.to(scores.device, torch.float32))
         seen = number > 0
         mean = (total / number.clamp(min=1e-6)).clamp(LOWEST, HIGHEST)
         self.thresholds[seen] = MOMENTUM * self.thresholds[seen] + (1 - MOMENTUM) * mean[seen]
 
     def watch(self, values: dict[str, float]) -> str | None:
-        """Warn, once, when the pseudo-labels vanish or explode: the signs that the adaptation does harm."""
+        """Warn, once, when the pseudo-labels vanish or explode: the signs that the adaptation does
+        harm."""
         aligned = self.alignment.watch(values) if self.alignment is not None else None
         return aligned or self._watch_labels(values)
 
@@ -132,20 +153,26 @@ class Teacher(Method):
         if count < max(0.02, level / 5):
             state["warned"] = True
             return (
-                f"the teacher finds almost nothing in the target images ({count:.2f} pseudo-labels per image, {level:.2f} at "
-                "first): a longer --burn-in, --haze-augment 0.5 or --pseudo-labels of another detector would help"
+                f"the teacher finds almost nothing in the target images ({count:.2f} "
+                f"pseudo-labels per image, {level:.2f} at "
+                "first): a longer --burn-in, --haze-augment 0.5 or --pseudo-labels of another "
+                "detector would help"
             )
         if count > 5 * level + 1:
             state["warned"] = True
             return (
-                f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the teacher believes its own "
+                f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the "
+                "teacher believes its own "
                 "mistakes; lower --lr, raise --ema or stop earlier (--iterations)"
             )
         return None
 
     def watch_state(self) -> dict[str, Any]:
         """The running means."""
-        return {"labels": dict(self.history), "alignment": self.alignment.watch_state() if self.alignment else {}}
+        return {
+            "labels": dict(self.history),
+            "alignment": self.alignment.watch_state() if self.alignment else {},
+        }
 
     def load_watch_state(self, state: dict[str, Any]) -> None:
         """The inverse of ``watch_state``."""

@@ -23,12 +23,14 @@ def mask_polygons(mask: Tensor, height: int, width: int) -> list[Points]:
         width: of the picture, in pixels.
 
     Returns:
-        Closed polygons ``(P, 2)``, x and y in [0, width] and [0, height], the last corner not repeated. Filled by the even-odd
-        rule they are the mask, to about a pixel.
+        Closed polygons ``(P, 2)``, x and y in [0, width] and [0, height], the last corner not
+        repeated. Filled by the even-odd rule they are the mask, to about a pixel.
     """
     if not mask.any():
         return []
-    levels = torch.nn.functional.interpolate(mask[None, None].float(), (height, width), mode="area")[0, 0]
+    levels = torch.nn.functional.interpolate(
+        mask[None, None].float(), (height, width), mode="area"
+    )[0, 0]
     padded = np.pad(levels.numpy(), 1)
     polygons = []
     for line in contour_generator(z=padded).lines(0.5):

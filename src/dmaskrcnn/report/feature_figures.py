@@ -1,4 +1,5 @@
-"""Features of clear and hazy images in two dimensions, before and after adaptation, and how far apart the domains are."""
+"""Features of clear and hazy images in two dimensions, before and after adaptation, and how far
+apart the domains are."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ Array = NDArray[np.float64]
 
 def spread_out(count: int, most: int) -> list[int]:
     """At most ``most`` of the indices 0 … count − 1, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+    return (
+        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+        if count
+        else []
+    )
 
 
 @torch.inference_mode()
@@ -42,7 +47,13 @@ def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -
     Image by image, so that none is padded to the size of another: cameras differ between domains.
     """
     rows = []
-    for index in tqdm(indices, desc="features", unit="image", leave=False, disable=None if sys.stderr.isatty() else True):
+    for index in tqdm(
+        indices,
+        desc="features",
+        unit="image",
+        leave=False,
+        disable=None if sys.stderr.isatty() else True,
+    ):
         batch = detector.normalise([detector.resize(data.load(index).image)])
         maps = detector.features(batch)
         size = batch.image_sizes[0]
@@ -55,7 +66,8 @@ def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -
 
 
 def principal_components(features: Array) -> tuple[Array, Array]:
-    """Standardised features along their first two principal components ``(N, 2)``, and each one's share of the variance."""
+    """Standardised features along their first two principal components ``(N, 2)``, and each one's
+    share of the variance."""
     scale = features.std(0)
     scaled = (features - features.mean(0)) / np.where(scale > 0, scale, 1)
     left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
@@ -64,16 +76,27 @@ def principal_components(features: Array) -> tuple[Array, Array]:
 
 
 def feature_figures(material: Material) -> list[str]:
-    """A sentence with the distances, then one figure per method; nothing without images of both domains or without a model."""
+    """A sentence with the distances, then one figure per method; nothing without images of both
+    domains or without a model."""
     source, target = material.source, material.target
-    models = [(method.name, method.model) for method in material.methods if method.model is not None]
-    if not models or source is None or target is None or min(len(source), len(target)) < LEAST_IMAGES:
+    models = [
+        (method.name, method.model) for method in material.methods if method.model is not None
+    ]
+    if (
+        not models
+        or source is None
+        or target is None
+        or min(len(source), len(target)) < LEAST_IMAGES
+    ):
         return []
     chosen = [spread_out(len(data), IMAGES) for data in (source, target)]
     figures, distances = [], []
     for name, folder in models:
         detector = Detector.load(folder).to(resolve_device(material.device)).set_precision()
-        clear, hazy = (pooled_features(detector, d, indices) for d, indices in zip((source, target), chosen, strict=True))
+        clear, hazy = (
+            pooled_features(detector, d, indices)
+            for d, indices in zip((source, target), chosen, strict=True)
+        )
         if not (np.isfinite(clear).all() and np.isfinite(hazy).all()):
             continue
         distances.append((name, proxy_a_distance(clear, hazy, folds=FOLDS)))
@@ -87,10 +110,14 @@ def _sentence(distances: list[tuple[str, DomainDistance]], counts: list[int]) ->
     for name, distance in others:
         text += f"; {escape(name)} {distance.value:.2f} ± {distance.spread:.2f}"
     return (
-        f"<p>Distance between the domains: <b>{text}</b>. {counts[0]} clear source images and {counts[1]} hazy target images; "
-        "proxy A-distance of the pooled features P2–P5 (Ben-David et al. 2007): 2 (1 − 2 e), e the held-out error of a linear "
-        f"classifier; ± standard deviation over the folds ({FOLDS}, repeated). 0: the domains cannot be told apart; 2: always. "
-        "A smaller distance is what alignment aims at; it does not by itself mean better detection.</p>"
+        f"<p>Distance between the domains: <b>{text}</b>. {counts[0]} clear source images and "
+        f"{counts[1]} hazy target images; "
+        "proxy A-distance of the pooled features P2–P5 (Ben-David et al. 2007): 2 (1 − 2 e), e "
+        "the held-out error of a linear "
+        f"classifier; ± standard deviation over the folds ({FOLDS}, repeated). 0: the domains "
+        "cannot be told apart; 2: always. "
+        "A smaller distance is what alignment aims at; it does not by itself mean better "
+        "detection.</p>"
     )
 
 
@@ -98,7 +125,10 @@ def _scatter(name: str, clear: Array, hazy: Array, distance: DomainDistance) -> 
     points, shares = principal_components(np.concatenate([clear, hazy]))
 
     def draw(axes: Axes) -> None:
-        for part, colour, marker in ((points[: len(clear)], CLEAR, "o"), (points[len(clear) :], HAZY, "^")):
+        for part, colour, marker in (
+            (points[: len(clear)], CLEAR, "o"),
+            (points[len(clear) :], HAZY, "^"),
+        ):
             axes.plot(*part.T, marker, color=colour, markersize=5, alpha=0.75, markeredgewidth=0)
         axes.set_xlabel(f"first component, {100 * shares[0]:.0f} % of the variance")
         axes.set_ylabel(f"second, {100 * shares[1]:.0f} %")

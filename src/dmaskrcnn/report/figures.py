@@ -1,4 +1,5 @@
-"""Figures as SVG text within the page: drawn by matplotlib, coloured by the page's own CSS, so that they follow its theme."""
+"""Figures as SVG text within the page: drawn by matplotlib, coloured by the page's own CSS, so that
+they follow its theme."""
 
 from __future__ import annotations
 
@@ -13,15 +14,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 3.75  # inches, 270 pt: on a phone a figure fills the screen and its 9 pt letters are 12 px high
+# inches, 270 pt: on a phone a figure fills the screen and its 9 pt letters are 12 px high
+WIDTH = 3.75
 SERIES = 8  # colours that the page's CSS defines
 
 # Placeholders that become CSS variables: matplotlib writes colours as it gets them.
 INK, FAINT, GRID = "#010101", "#020202", "#030303"
 CLEAR, HAZY, PAPER = "#040404", "#050505", "#060606"
-_VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", CLEAR: "clear", HAZY: "hazy", PAPER: "paper", "#000000": "ink"}
+_VARIABLES = {
+    INK: "ink",
+    FAINT: "faint",
+    GRID: "grid",
+    CLEAR: "clear",
+    HAZY: "hazy",
+    PAPER: "paper",
+    "#000000": "ink",
+}
 
-DASHES = {"none": "-", "dark-channel": ":", "mscnn": "--", "mscnn-released": (0, (5, 1, 1, 1, 1, 1)), "aod-net": "-."}
+DASHES = {
+    "none": "-",
+    "dark-channel": ":",
+    "mscnn": "--",
+    "mscnn-released": (0, (5, 1, 1, 1, 1, 1)),
+    "aod-net": "-.",
+}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "dmaskrcnn",
@@ -55,7 +71,8 @@ def series_colour(index: int) -> str:
 def render(draw: Callable[[Axes], object], caption: str, height: float = 2.5) -> str:
     """A ``<figure>`` with what ``draw`` puts on the axes.
 
-    Artists with a gid ``series-…`` become groups with that ``data-series``, which the page's legends show and hide.
+    Artists with a gid ``series-…`` become groups with that ``data-series``, which the page's
+    legends show and hide.
 
     Args:
         draw: called with matplotlib's axes.
@@ -63,14 +80,19 @@ def render(draw: Callable[[Axes], object], caption: str, height: float = 2.5) ->
         height: in inches, for a width of `WIDTH`.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure  # no pyplot: it looks for a display and keeps figures alive
+
+    # no pyplot: it looks for a display and keeps figures alive
+    from matplotlib.figure import Figure
 
     text = io.StringIO()
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # letters that matplotlib's own font lacks: the browser has them
+        # letters that matplotlib's own font lacks: the browser has them
+        warnings.filterwarnings("ignore", "Glyph")
         figure = Figure(figsize=(WIDTH, height))
         draw(figure.subplots())
-        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        figure.savefig(
+            text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
     label = escape(unescape(re.sub("<[^>]*>", "", caption)))
     return f"<figure><figcaption>{caption}</figcaption>{_for_page(text.getvalue(), label)}</figure>"
 
@@ -87,7 +109,10 @@ def legend(entries: Sequence[tuple[str, str, str, object]]) -> str:
         array = arrays.get(style, "5 1 1 1") if isinstance(style, str) else "5 1 1 1 1 1"
         stroke = f'stroke="{_css(colour)}" stroke-dasharray="{array}"'
         line = f'<svg viewBox="0 0 26 8" aria-hidden="true"><path d="M0 4H26" {stroke}/></svg>'
-        buttons.append(f'<button type="button" aria-pressed="true" data-key="series-{series}">{line}{escape(name)}</button>')
+        buttons.append(
+            '<button type="button" aria-pressed="true" '
+            f'data-key="series-{series}">{line}{escape(name)}</button>'
+        )
     return f'<div class="legend">{"".join(buttons)}</div>'
 
 
@@ -103,7 +128,10 @@ def _for_page(svg: str, label: str) -> str:
     head, rest = svg.split(">", 1)
     box = re.search(r'viewBox="[^"]*"', head)
     assert box is not None
-    svg = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img" aria-label="{label}">{rest}'
+    svg = (
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img" '
+        f'aria-label="{label}">{rest}'
+    )
     return re.sub(r"\n\s*", "\n", svg).strip()
 
 

@@ -12,20 +12,28 @@ from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.report.material import Material
 
-RARE = 50  # objects: in simulations, intervals of means with rarer classes held the truth far too seldom (metrics/bootstrap.py)
+# objects: in simulations, intervals of means with rarer classes held the truth far too seldom
+# (metrics/bootstrap.py)
+RARE = 50
 
 
 def leading_metric(rows: Sequence[Row]) -> tuple[str, str]:
     """The metric that the headline speaks of, and its name: the one that the test set can carry.
 
-    The mean of all classes, but the most frequent class where it alone has objects enough, or others have too few; the authors'
-    metric where published figures stand beside it.
+    The mean of all classes, but the most frequent class where it alone has objects enough, or
+    others have too few; the authors' metric where published figures stand beside it.
     """
     if any(row.published is not None for row in rows):
         return "legacy/mAP", "authors’ metric"
     objects = {name: count for name, count in rows[0].scores.objects.items() if count}
-    if len(objects) == 1 or min(objects.values(), default=0) >= RARE or max(objects.values(), default=0) < RARE:
-        return "voc/AP50", f"mean AP50 of {len(objects)} classes" if len(objects) > 1 else f"AP50 of {next(iter(objects))}"
+    if (
+        len(objects) == 1
+        or min(objects.values(), default=0) >= RARE
+        or max(objects.values(), default=0) < RARE
+    ):
+        return "voc/AP50", f"mean AP50 of {len(objects)} classes" if len(
+            objects
+        ) > 1 else f"AP50 of {next(iter(objects))}"
     name = max(objects, key=objects.__getitem__, default="")
     return (f"voc/AP50/{name}", f"AP50 of {name}") if name else ("voc/AP50", "AP50")
 
@@ -33,19 +41,32 @@ def leading_metric(rows: Sequence[Row]) -> tuple[str, str]:
 def metric_columns(rows: Sequence[Row]) -> dict[str, str]:
     """The metrics of the table by name, the leading one first."""
     key, name = leading_metric(rows)
-    columns = {key: name, "voc/AP50": "mean AP50", "mask/AP50": "mean mask AP50", "box/AP": "COCO box AP"}
+    columns = {
+        key: name,
+        "voc/AP50": "mean AP50",
+        "mask/AP50": "mean mask AP50",
+        "box/AP": "COCO box AP",
+    }
     columns |= {"mask/AP": "COCO mask AP", "legacy/mAP": "authors’ metric"} | {key: name}
-    return {k: v for k, v in columns.items() if k in rows[0].scores.metrics and not math.isnan(rows[0].scores[k].value)}
+    return {
+        k: v
+        for k, v in columns.items()
+        if k in rows[0].scores.metrics and not math.isnan(rows[0].scores[k].value)
+    }
 
 
 def best_row(rows: Sequence[Row]) -> int:
-    """The index of the row, besides the first, with the highest value of the leading metric; 0 where there is no other."""
+    """The index of the row, besides the first, with the highest value of the leading metric; 0
+    where there is no other."""
     key = leading_metric(rows)[0]
-    return max(range(1, len(rows)), key=lambda i: np.nan_to_num(rows[i].scores[key].value), default=0)
+    return max(
+        range(1, len(rows)), key=lambda i: np.nan_to_num(rows[i].scores[key].value), default=0
+    )
 
 
 def headline(material: Material) -> str:
-    """One sentence, as plain text: the best row against the first, with the interval of the difference."""
+    """One sentence, as plain text: the best row against the first, with the interval of the
+    difference."""
     comparison = material.comparison
     if comparison is None:
         return _training_in_a_sentence(material)
@@ -60,7 +81,10 @@ def headline(material: Material) -> str:
     best = best_row(rows)
     gain = comparison.differences()[best][key]
     first, other = rows[0].name, rows[best].name
-    numbers = f"{name} {percent(value)} → {percent(rows[best].scores[key])} %, a difference of {points(gain)} points"
+    numbers = (
+        f"{name} {percent(value)} → {percent(rows[best].scores[key])} %, a difference "
+        f"of {points(gain)} points"
+    )
     if math.isnan(gain.low):
         return f"{other} against {first}: {numbers}, without an interval."
     numbers += f" {interval(gain)}"
@@ -69,7 +93,10 @@ def headline(material: Material) -> str:
     if gain.high < 0:
         closest = f"the closest is {other}" if len(rows) > 2 else f"{other} is worse"
         return f"Nothing beats {first}, {closest}: {numbers}; the 95 % interval does not contain 0."
-    return f"No difference is shown between {other} and {first}: {numbers}; the 95 % interval contains 0."
+    return (
+        f"No difference is shown between {other} and {first}: {numbers}; the 95 % interval "
+        "contains 0."
+    )
 
 
 def _training_in_a_sentence(material: Material) -> str:
@@ -78,32 +105,58 @@ def _training_in_a_sentence(material: Material) -> str:
         return "Nothing was scored and nothing was logged."
     rows = next(curve for method in trained for curve in method.curves if curve)
     minutes = rows[-1].get("seconds", math.nan) / 60
-    time = "" if math.isnan(minutes) else f" in {minutes:.0f} minutes" if minutes >= 2 else f" in {60 * minutes:.0f} seconds"
+    time = (
+        ""
+        if math.isnan(minutes)
+        else f" in {minutes:.0f} minutes"
+        if minutes >= 2
+        else f" in {60 * minutes:.0f} seconds"
+    )
     others = f", and {len(material.methods) - 1} more" if len(material.methods) > 1 else ""
     length = f"{rows[-1]['iteration']:,.0f} iterations{time}"
-    return f"{trained[0].name} trained for {length}{others}; not scored, for want of a labelled test set."
+    return (
+        f"{trained[0].name} trained for {length}{others}; not scored, for want of a "
+        "labelled test set."
+    )
 
 
 def remarks(rows: Sequence[Row]) -> str:
     """What the numbers rest on, as HTML."""
     scores = rows[0].scores
-    objects = ", ".join(f"{escape(name)} {count:,}" for name, count in scores.objects.items() if count)
-    text = [f"{scores.images:,} test images with {sum(scores.objects.values()):,} objects ({objects}). Values in %."]
+    objects = ", ".join(
+        f"{escape(name)} {count:,}" for name, count in scores.objects.items() if count
+    )
+    text = [
+        f"{scores.images:,} test images with {sum(scores.objects.values()):,} objects "
+        f"({objects}). Values in %."
+    ]
     if scores.bootstrap:
         seeds = max(len(row.runs) for row in rows) > 1
         what = "images and seeds" if seeds else "images"
         paired = "; Δ: paired difference to the first row" if len(rows) > 1 else ""
-        text.append(f"[ ]: 95 % intervals from {scores.bootstrap:,} resamples of the {what}{paired}.")
-        one = "One training" + " each" * (len(rows) > 1) + ": what another seed would change is not in them."
+        text.append(
+            f"[ ]: 95 % intervals from {scores.bootstrap:,} resamples of the {what}{paired}."
+        )
+        one = (
+            "One training"
+            + " each" * (len(rows) > 1)
+            + ": what another seed would change is not in them."
+        )
         text.append("Values are means over the seeds." if seeds else one)
     if len(rows) > 2:
-        text.append(f"The best of {len(rows) - 1} rows was picked on these images, which flatters it.")
+        text.append(
+            f"The best of {len(rows) - 1} rows was picked on these images, which flatters it."
+        )
     rare = [name for name, count in scores.objects.items() if 0 < count < RARE]
     if rare:
-        text.append(f"Few objects ({escape(', '.join(rare))}): these classes, and the mean over classes, say little.")
+        text.append(
+            f"Few objects ({escape(', '.join(rare))}): these classes, and the mean over "
+            "classes, say little."
+        )
     if any(row.published is not None for row in rows):
         text.append(
-            "<b>Published</b> figures are the paper’s: other images (RTTS), other weights, one run, no interval. "
+            "<b>Published</b> figures are the paper’s: other images (RTTS), other weights, one "
+            "run, no interval. "
             "They are not comparable with the other columns."
         )
     return " ".join(text)
@@ -116,14 +169,26 @@ def table(comparison: Comparison) -> str:
     published = any(row.published is not None for row in rows)
     seeds = any(len(row.runs) > 1 for row in rows)
     timed = any(not math.isnan(row.seconds_per_image) for row in rows)
-    heads = [*columns.values(), *["s / image"] * timed, *["published: RTTS, other data"] * published]
+    heads = [
+        *columns.values(),
+        *["s / image"] * timed,
+        *["published: RTTS, other data"] * published,
+    ]
     lines = []
     for row, gain in zip(rows, comparison.differences(), strict=True):
-        name = escape(row.name) + (f" <small>{len(row.runs)} seed{'s' * (len(row.runs) > 1)}</small>" if seeds else "")
+        name = escape(row.name) + (
+            f" <small>{len(row.runs)} seed{'s' * (len(row.runs) > 1)}</small>" if seeds else ""
+        )
         cells = [_cell(row.scores[key], gain.get(key)) for key in columns]
         if timed:
             seconds = row.seconds_per_image
-            cells.append("–" if math.isnan(seconds) else f"{seconds:.3f}" if seconds < 1 else f"{seconds:.2f}")
+            cells.append(
+                "–"
+                if math.isnan(seconds)
+                else f"{seconds:.3f}"
+                if seconds < 1
+                else f"{seconds:.2f}"
+            )
         if published:
             cells.append("–" if row.published is None else f"<i>{100 * row.published:.2f}</i>")
         lines.append(_line(name, heads, cells))
@@ -145,13 +210,19 @@ def class_table(comparison: Comparison) -> str:
 
 def _line(name: str, heads: Sequence[str], cells: Sequence[str]) -> str:
     # The heading is repeated beside each value where a narrow screen turns rows into cards.
-    values = "".join(f'<td data-head="{escape(head)}">{cell}</td>' for head, cell in zip(heads, cells, strict=True))
+    values = "".join(
+        f'<td data-head="{escape(head)}">{cell}</td>'
+        for head, cell in zip(heads, cells, strict=True)
+    )
     return f'<tr><th scope="row">{name}</th>{values}</tr>'
 
 
 def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    return f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return (
+        "<table "
+        f'class="scores"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    )
 
 
 def _cell(metric: Metric, gain: Difference | None) -> str:
@@ -160,7 +231,13 @@ def _cell(metric: Metric, gain: Difference | None) -> str:
     text = f"<span><b>{percent(metric)}</b> <small>{interval(metric)}</small></span>"
     if gain is None or math.isnan(gain.value):
         return text
-    kind = "" if math.isnan(gain.low) or gain.low <= 0 <= gain.high else " up" if gain.low > 0 else " down"
+    kind = (
+        ""
+        if math.isnan(gain.low) or gain.low <= 0 <= gain.high
+        else " up"
+        if gain.low > 0
+        else " down"
+    )
     return f'{text}<span class="gain{kind}">Δ {points(gain)} <small>{interval(gain)}</small></span>'
 
 

@@ -1,4 +1,5 @@
-"""What a report is about: the methods, their runs, and how they score. Everything is checked before any long work."""
+"""What a report is about: the methods, their runs, and how they score. Everything is checked before
+any long work."""
 
 from __future__ import annotations
 
@@ -39,7 +40,11 @@ class Method:
     @cached_property
     def curves(self) -> list[list[dict[str, float]]]:
         """The rows of each run's ``metrics.csv``."""
-        return [read_metrics(run / "metrics.csv") for run in self.runs if (run / "metrics.csv").is_file()]
+        return [
+            read_metrics(run / "metrics.csv")
+            for run in self.runs
+            if (run / "metrics.csv").is_file()
+        ]
 
     @property
     def model(self) -> Path | None:
@@ -57,7 +62,9 @@ class TestSet:
     __test__ = False  # pytest: no tests in here
 
     def __init__(self, comparison: Comparison) -> None:
-        self.data, self._ids = open_test_set(comparison.data, list(comparison.rows[0].scores.objects))
+        self.data, self._ids = open_test_set(
+            comparison.data, list(comparison.rows[0].scores.objects)
+        )
 
     def found(self, row: Row, seed: int = 0) -> Results:
         """The detections of the row's run number ``seed``, one per test image."""
@@ -95,17 +102,26 @@ class Material:
 
 
 def check_runs(runs: Sequence[Path], scored: bool) -> None:
-    """Raises UserError for a run that is not there, a folder that is none of a run, and a JSON without a test set."""
+    """Raises UserError for a run that is not there, a folder that is none of a run, and a JSON
+    without a test set."""
     for run in runs:
         if not run.exists():
-            raise UserError(f"{run}: no such run folder; give a training run, a comparison or a COCO results JSON")
+            raise UserError(
+                f"{run}: no such run folder; give a training run, a comparison or a "
+                "COCO results JSON"
+            )
         logged = (run / "metrics.csv").is_file()
-        if run.is_dir() and not logged and not (run / "model.json").is_file():  # nothing was trained, then nothing is logged
-            raise UserError(f"{run}: holds no metrics.csv; give the folder of a training run or of a comparison")
+        # nothing was trained, then nothing is logged
+        if run.is_dir() and not logged and not (run / "model.json").is_file():
+            raise UserError(
+                f"{run}: holds no metrics.csv; give the folder of a training run or of a comparison"
+            )
         if run.is_file() and run.suffix != ".json":
             raise UserError(f"{run}: is neither a run folder nor a COCO results JSON")
         if run.is_file() and not scored:
-            raise UserError(f"{run}: is a results JSON, which shows nothing without its test set; give --data")
+            raise UserError(
+                f"{run}: is a results JSON, which shows nothing without its test set; give --data"
+            )
         if logged:
             read_metrics(run / "metrics.csv")  # a damaged file shows now
 
@@ -119,8 +135,8 @@ def gather(
 ) -> Material:
     """The material of the runs and of the comparison, if there is one.
 
-    Images of source and target are those given, or else those of the first run whose configuration names some that are still
-    there. Only their pictures are read, whatever lies beside them.
+    Images of source and target are those given, or else those of the first run whose configuration
+    names some that are still there. Only their pictures are read, whatever lies beside them.
 
     Raises:
         UserError: a damaged ``config.yaml``, or damaged predictions of a comparison.
@@ -130,17 +146,32 @@ def gather(
         if row.dehaze == "none" or row.runs not in methods:
             methods[row.runs] = row.name if row.dehaze == "none" else row.name.rpartition(" + ")[2]
     known = {run.resolve() for group in methods for run in group}
-    methods |= {group.runs: group.name for group in group_runs([run for run in runs if run.resolve() not in known])}
+    methods |= {
+        group.runs: group.name
+        for group in group_runs([run for run in runs if run.resolve() not in known])
+    }
     folders = [run for group in methods for run in group if run.is_dir()]
     source = _still_there(folders, "source") if source is None else source
     target = _still_there(folders, "target") if target is None else target
     test = None
-    if comparison and all(p.exists() for p in (*comparison.data, *(p for row in comparison.rows for p in row.predictions))):
+    if comparison and all(
+        p.exists()
+        for p in (*comparison.data, *(p for row in comparison.rows for p in row.predictions))
+    ):
         test = TestSet(comparison)
-    return Material([Method(name, group) for group, name in methods.items()], comparison, test, source, target, device)
+    return Material(
+        [Method(name, group) for group, name in methods.items()],
+        comparison,
+        test,
+        source,
+        target,
+        device,
+    )
 
 
-def score_runs(runs: Sequence[Path], data: Sequence[Path], classes: Sequence[str], folder: Path, device: str) -> Comparison:
+def score_runs(
+    runs: Sequence[Path], data: Sequence[Path], classes: Sequence[str], folder: Path, device: str
+) -> Comparison:
     """Run the detectors over the test set and score them; seeds of one method share a row.
 
     Args:
@@ -162,7 +193,9 @@ def score_runs(runs: Sequence[Path], data: Sequence[Path], classes: Sequence[str
             if run.suffix != ".json":
                 detector = Detector.load(run).to(resolve_device(device)).set_precision()
                 file = folder / f"{number}-{seed}.json"
-                save_results(file, truth.image_ids, predictions(detector, truth, progress=True), ids)
+                save_results(
+                    file, truth.image_ids, predictions(detector, truth, progress=True), ids
+                )
             files.append(file)
             scores.append(score(truth, load_results(file, truth.image_ids, ids)))
         rows.append(Row(group.name, group.runs, "none", tuple(files), over_seeds(scores), math.nan))
@@ -170,7 +203,8 @@ def score_runs(runs: Sequence[Path], data: Sequence[Path], classes: Sequence[str
 
 
 def _still_there(folders: Sequence[Path], key: str) -> Dataset | None:
-    """The images that the first of the runs was trained on, of those whose data are still there and whole."""
+    """The images that the first of the runs was trained on, of those whose data are still there and
+    whole."""
     for folder in folders:
         if not (folder / "config.yaml").is_file():
             continue

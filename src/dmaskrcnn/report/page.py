@@ -2,8 +2,9 @@
 
     dmaskrcnn report runs/source-1 runs/grl-1 --data test/ --out report.html
 
-Nothing is ever fetched: pictures, figures, styles and the script are in the file, and its Content-Security-Policy forbids all
-else. What comes from files (names, paths, configurations) is escaped as HTML or as JSON.
+Nothing is ever fetched: pictures, figures, styles and the script are in the file, and its
+Content-Security-Policy forbids all else. What comes from files (names, paths, configurations) is
+escaped as HTML or as JSON.
 """
 
 from __future__ import annotations
@@ -50,10 +51,13 @@ def write_report(
 
     Args:
         out: the ``.html`` to write, or a folder for ``report.html``.
-        runs: folders of training runs, COCO results JSON (with ``data``), or one folder of ``compare`` or ``reproduce``.
-        comparison: scores of these and other runs. Without it the runs are scored here if ``data`` is given.
+        runs: folders of training runs, COCO results JSON (with ``data``), or one folder of
+            ``compare`` or ``reproduce``.
+        comparison: scores of these and other runs. Without it the runs are scored here if ``data``
+            is given.
         data: the labelled test set to score on.
-        source: clear images for the picture of the features; by default those of the runs, if they are still there.
+        source: clear images for the picture of the features; by default those of the runs, if they
+            are still there.
         target: hazy images for it, read without any labels; by default likewise.
         device: ``auto``, ``cpu``, ``cuda``.
 
@@ -61,18 +65,26 @@ def write_report(
         ``out``.
 
     Raises:
-        UserError: a missing run, a folder that is none of a run, data without labels, ``out`` that cannot be written or is a
-            file of somebody else.
+        UserError: a missing run, a folder that is none of a run, data without labels, ``out`` that
+            cannot be written or is a file of somebody else.
     """
     if not runs and comparison is None:
         raise UserError("report: give at least one run folder, or the folder of a comparison")
     resolve_device(device)
-    if comparison is None and (holds_one := [run for run in runs if (run / "comparison.json").is_file()]):
+    if comparison is None and (
+        holds_one := [run for run in runs if (run / "comparison.json").is_file()]
+    ):
         if len(runs) > 1 or data:
-            raise UserError(f"{holds_one[0]}: a comparison is reported alone, without other runs and without --data")
+            raise UserError(
+                f"{holds_one[0]}: a comparison is reported alone, without other runs "
+                "and without --data"
+            )
         comparison, runs = load_comparison(runs[0]), ()
     check_runs(runs, scored=comparison is not None or bool(data))
-    images = {key: open_images(*paths) if paths else None for key, paths in (("source", source), ("target", target))}
+    images = {
+        key: open_images(*paths) if paths else None
+        for key, paths in (("source", source), ("target", target))
+    }
     classes = classes_to_score(runs, data) if data and comparison is None else ()
     out = out / "report.html" if out.is_dir() else out
     _check_out(out)
@@ -94,9 +106,13 @@ def _check_out(out: Path) -> None:
             with out.open("rb") as file:
                 ours = GENERATOR.encode() in file.read(500)
         except OSError as error:
-            raise UserError(f"{out}: cannot be read ({error.strerror}); choose another --out") from error
+            raise UserError(
+                f"{out}: cannot be read ({error.strerror}); choose another --out"
+            ) from error
         if not ours:
-            raise UserError(f"{out}: is no report of this program, and is not overwritten; choose another --out")
+            raise UserError(
+                f"{out}: is no report of this program, and is not overwritten; choose another --out"
+            )
     check_writable(out.parent)
 
 
@@ -138,8 +154,12 @@ def _page(material: Material) -> str:
         "title": escape(" · ".join(names[:3]) + (" …" if len(names) > 3 else "")),
         "date": datetime.date.today().isoformat(),
         "headline": escape(headline(material)).replace(" %", "&nbsp;%"),
-        "navigation": "".join(f'<a href="#{section.key}">{section.title}</a>' for section in sections),
-        "sections": "".join(f'<section id="{s.key}"><h2>{s.title}</h2>{s.content}</section>' for s in sections),
+        "navigation": "".join(
+            f'<a href="#{section.key}">{section.title}</a>' for section in sections
+        ),
+        "sections": "".join(
+            f'<section id="{s.key}"><h2>{s.title}</h2>{s.content}</section>' for s in sections
+        ),
         # "<" ends no script element if there is none in it.
         "data": json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c"),
     }
@@ -147,11 +167,17 @@ def _page(material: Material) -> str:
 
 
 def _grid(parts: Sequence[str]) -> str:
-    """Figures side by side as far as there is room; what precedes them (a legend, a sentence) above."""
+    """Figures side by side as far as there is room; what precedes them (a legend, a sentence)
+    above."""
     if not parts:
         return ""
     above = "".join(part for part in parts if not part.startswith("<figure"))
-    return above + '<div class="figures">' + "".join(part for part in parts if part.startswith("<figure")) + "</div>"
+    return (
+        above
+        + '<div class="figures">'
+        + "".join(part for part in parts if part.startswith("<figure"))
+        + "</div>"
+    )
 
 
 def _scores(material: Material) -> str:
@@ -159,9 +185,12 @@ def _scores(material: Material) -> str:
     if comparison is None:
         return ""
     classes = sum(count > 0 for count in comparison.rows[0].scores.objects.values())
-    per_class = f"<details><summary>AP50 per class</summary>{_scroll(class_table(comparison))}</details>"
+    per_class = (
+        f"<details><summary>AP50 per class</summary>{_scroll(class_table(comparison))}</details>"
+    )
     notes = "".join(f"<p>{escape(note)}</p>" for note in comparison.notes)
-    return f"{_scroll(table(comparison))}{per_class * (classes > 1)}<p>{remarks(comparison.rows)}</p>{notes}"
+    scores = _scroll(table(comparison)) + per_class * (classes > 1)
+    return f"{scores}<p>{remarks(comparison.rows)}</p>{notes}"
 
 
 def _scroll(wide: str) -> str:
@@ -173,9 +202,12 @@ def _precision_recall(material: Material) -> str:
     if not figures:
         return ""
     classes = sum(count > 0 for count in material.rows[0].scores.objects.values())
-    left_out = f" The {MOST_CLASSES} most frequent of {classes} classes." if classes > MOST_CLASSES else ""
+    left_out = (
+        f" The {MOST_CLASSES} most frequent of {classes} classes." if classes > MOST_CLASSES else ""
+    )
     note = (
-        "<p>Boxes at IoU 0.5, all-point interpolation: the area under a curve is the AP50 of the table."
+        "<p>Boxes at IoU 0.5, all-point interpolation: the area under a curve is the AP50 of the "
+        "table."
         f"{left_out} Click a name to hide its curve.</p>"
     )
     return note + _grid(figures)
@@ -183,8 +215,14 @@ def _precision_recall(material: Material) -> str:
 
 def _features(material: Material) -> str:
     figures = feature_figures(material)
-    key = '<p class="key"><span class="clear">●</span> clear source images <span class="hazy">▲</span> hazy target images</p>'
-    note = "<p>Each dot is an image; principal components of both domains together, for each model on its own.</p>"
+    key = (
+        '<p class="key"><span class="clear">●</span> clear source images <span '
+        'class="hazy">▲</span> hazy target images</p>'
+    )
+    note = (
+        "<p>Each dot is an image; principal components of both domains together, for each "
+        "model on its own.</p>"
+    )
     return _grid([figures[0], key, *figures[1:], note]) if figures else ""
 
 
@@ -193,7 +231,11 @@ def _pictures(material: Material, content: dict | None) -> str:
         return ""
     best = material.method_of(material.rows[best_row(material.rows)]) if material.rows else 1
     where = "test set" if material.test else "target" if material.target is not None else "source"
-    seeds = " Of several seeds, the first." if any(len(method.runs) > 1 for method in material.methods) else ""
+    seeds = (
+        " Of several seeds, the first."
+        if any(len(method.runs) > 1 for method in material.methods)
+        else ""
+    )
     dashed = " Dashed: true objects." if material.test else ""
     note = (
         f"<p>Images at even steps through the {where}, chosen by nothing else.{seeds}{dashed} "
@@ -202,6 +244,7 @@ def _pictures(material: Material, content: dict | None) -> str:
     return (
         f'{note}<div class="controls">{controls(content, best)}</div>'
         '<div class="legend" id="classes"></div><div id="grid"></div>'
-        "<noscript>The pictures need JavaScript; it runs in this page alone and fetches nothing.</noscript>"
+        "<noscript>The pictures need JavaScript; it runs in this page alone and fetches "
+        "nothing.</noscript>"
         '<dialog id="large"><button type="button" aria-label="close">×</button><div></div></dialog>'
     )

@@ -38,15 +38,17 @@ DEHAZE_NAMES = {
 
 
 def picture_data(material: Material) -> dict[str, Any] | None:
-    """The pictures, detections and true objects for the page's script; None where there is nothing to show.
+    """The pictures, detections and true objects for the page's script; None where there is nothing
+    to show.
 
-    The pictures are evenly spread over the test set; without one, over the target or else the source images, on which the
-    detectors run here.
+    The pictures are evenly spread over the test set; without one, over the target or else the
+    source images, on which the detectors run here.
 
     Returns:
-        ``{"pictures": [{"name", "width", "height", "images": {dehaze: data URI}, "truth": [object] or null}],
-        "rows": [{"method": index, "dehaze", "found": [[object] per picture]}], "methods": [name]}``, where an object is
-        ``{"n": name, "s": score, "c": colour, "b": [x1, y1, x2, y2], "m": ["x,y x,y …"]}`` in pixels of the embedded picture.
+        ``{"pictures": [{"name", "width", "height", "images": {dehaze: data URI}, "truth": [object]
+        or null}], "rows": [{"method": index, "dehaze", "found": [[object] per picture]}],
+        "methods": [name]}``, where an object is ``{"n": name, "s": score, "c": colour, "b": [x1,
+        y1, x2, y2], "m": ["x,y x,y …"]}`` in pixels of the embedded picture.
     """
     data = material.test.data if material.test else material.target or material.source
     models = [method.model for method in material.methods]
@@ -55,20 +57,35 @@ def picture_data(material: Material) -> dict[str, Any] | None:
     indices = spread_out(len(data), PICTURES)
     classes: list[str] = list(data.classes)
     images = [data.load(index).image for index in indices]
-    pictures = [_picture(image, data, index, material, classes) for image, index in zip(images, indices, strict=True)]
+    pictures = [
+        _picture(image, data, index, material, classes)
+        for image, index in zip(images, indices, strict=True)
+    ]
     sizes = [(p["height"], p["width"]) for p in pictures]
     rows: list[dict[str, Any]] = []
-    for row, results in ((row, material.test.found(row)) for row in material.rows) if material.test else ():
-        found = [_objects(results[i], size, data.size(i), classes) for i, size in zip(indices, sizes, strict=True)]
+    for row, results in (
+        ((row, material.test.found(row)) for row in material.rows) if material.test else ()
+    ):
+        found = [
+            _objects(results[i], size, data.size(i), classes)
+            for i, size in zip(indices, sizes, strict=True)
+        ]
         rows.append({"method": material.method_of(row), "dehaze": row.dehaze, "found": found})
     for number, model in enumerate(() if material.test else models):
         if model is not None:
             detector = Detector.load(model).to(resolve_device(material.device)).set_precision()
             results = [detector.predict(image, threshold=LOWEST_SCORE) for image in images]
             shapes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
-            found = [_objects(r, size, shape, classes) for r, size, shape in zip(results, sizes, shapes, strict=True)]
+            found = [
+                _objects(r, size, shape, classes)
+                for r, size, shape in zip(results, sizes, shapes, strict=True)
+            ]
             rows.append({"method": number, "dehaze": "none", "found": found})
-    return {"pictures": pictures, "rows": rows, "methods": [method.name for method in material.methods]}
+    return {
+        "pictures": pictures,
+        "rows": rows,
+        "methods": [method.name for method in material.methods],
+    }
 
 
 def controls(content: dict[str, Any], best: int) -> str:
@@ -85,31 +102,48 @@ def controls(content: dict[str, Any], best: int) -> str:
         options = "".join(f'<option value="{d}">{DEHAZE_NAMES[d]}</option>' for d in hazes)
         parts.append(f'<label>dehazing <select id="dehaze">{options}</select></label>')
     second = best if best in methods else methods[-1]
-    for side, word, chosen in (("left", "compare", methods[0]), ("right", "with", second))[: len(methods)]:
+    for side, word, chosen in (("left", "compare", methods[0]), ("right", "with", second))[
+        : len(methods)
+    ]:
         options = "".join(
-            f'<option value="{m}"{" selected" * (m == chosen)}>{escape(content["methods"][m])}</option>' for m in methods
+            "<option "
+            f'value="{m}"{" selected" * (m == chosen)}>{escape(content["methods"][m])}</option>'
+            for m in methods
         )
         alone = " hidden" if len(methods) == 1 else ""
         parts.append(f'<label{alone}>{word} <select id="{side}">{options}</select></label>')
     parts.append(
         '<label>score at least <output id="score">0.50</output> '
-        f'<input id="threshold" type="range" min="{LOWEST_SCORE}" max="0.95" step="0.05" value="0.5"></label>'
+        f'<input id="threshold" type="range" min="{LOWEST_SCORE}" max="0.95" step="0.05" '
+        'value="0.5"></label>'
     )
     if any(p["truth"] is not None for p in content["pictures"]):
         parts.append('<label><input id="truth" type="checkbox"> true objects</label>')
     return "".join(parts)
 
 
-def _picture(image: Tensor, data: Dataset, index: int, material: Material, classes: list[str]) -> dict[str, Any]:
+def _picture(
+    image: Tensor, data: Dataset, index: int, material: Material, classes: list[str]
+) -> dict[str, Any]:
     height, width = int(image.shape[1]), int(image.shape[2])
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     images = {"none": _jpeg(image, size)}
-    for dehaze, folder in (material.comparison.images if material.comparison and material.test else {}).items():
+    for dehaze, folder in (
+        material.comparison.images if material.comparison and material.test else {}
+    ).items():
         if (file := dehazed_paths(data, folder)[index]).is_file():
             images[dehaze] = _jpeg(decode_image(file), size)
-    truth = _truth(data.annotations(index), size, (height, width), classes) if data.labelled else None
-    return {"name": data.paths[index].name, "width": size[1], "height": size[0], "images": images, "truth": truth}
+    truth = (
+        _truth(data.annotations(index), size, (height, width), classes) if data.labelled else None
+    )
+    return {
+        "name": data.paths[index].name,
+        "width": size[1],
+        "height": size[0],
+        "images": images,
+        "truth": truth,
+    }
 
 
 def _jpeg(image: Tensor, size: tuple[int, int]) -> str:
@@ -120,7 +154,9 @@ def _jpeg(image: Tensor, size: tuple[int, int]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def _objects(found: Detections, size: tuple[int, int], shape: tuple[int, int], classes: list[str]) -> list[dict[str, Any]]:
+def _objects(
+    found: Detections, size: tuple[int, int], shape: tuple[int, int], classes: list[str]
+) -> list[dict[str, Any]]:
     """The detections of one picture, in pixels of the embedded one."""
     found = found.above(LOWEST_SCORE)[:MOST_OBJECTS]
     entries = _entries(found.boxes, found.masks, found.names, size, shape, classes)
@@ -129,22 +165,34 @@ def _objects(found: Detections, size: tuple[int, int], shape: tuple[int, int], c
     return entries
 
 
-def _truth(objects: Annotations, size: tuple[int, int], shape: tuple[int, int], classes: list[str]) -> list[dict[str, Any]]:
+def _truth(
+    objects: Annotations, size: tuple[int, int], shape: tuple[int, int], classes: list[str]
+) -> list[dict[str, Any]]:
     names = [classes[label] for label in objects.labels.tolist()]
     entries = _entries(objects.boxes, objects.masks, names, size, shape, classes)
-    for entry, crowd, difficult in zip(entries, objects.crowd.tolist(), objects.difficult.tolist(), strict=True):
+    for entry, crowd, difficult in zip(
+        entries, objects.crowd.tolist(), objects.difficult.tolist(), strict=True
+    ):
         entry["n"] += " (crowd)" * crowd + " (difficult)" * difficult
     return entries
 
 
 def _entries(
-    boxes: Tensor, masks: Tensor, names: Sequence[str], size: tuple[int, int], shape: tuple[int, int], classes: list[str]
+    boxes: Tensor,
+    masks: Tensor,
+    names: Sequence[str],
+    size: tuple[int, int],
+    shape: tuple[int, int],
+    classes: list[str],
 ) -> list[dict[str, Any]]:
-    """Name, colour (as in every drawn picture), box and outline of each object. Unknown classes join ``classes``."""
+    """Name, colour (as in every drawn picture), box and outline of each object. Unknown classes
+    join ``classes``."""
     for name in map(canonical, names):
         if name not in classes:
             classes.append(name)
-    colours = instance_colours(torch.tensor([classes.index(canonical(name)) for name in names], dtype=torch.int64))
+    colours = instance_colours(
+        torch.tensor([classes.index(canonical(name)) for name in names], dtype=torch.int64)
+    )
     factors = size[1] / shape[1], size[0] / shape[0]
     entries = []
     for name, colour, box, mask in zip(names, colours, boxes.tolist(), masks, strict=True):

@@ -41,7 +41,10 @@ def _hardware(device: str = "auto") -> str:
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+        name = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            name,
+        )
     except OSError:  # not Linux
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -49,9 +52,12 @@ def _hardware(device: str = "auto") -> str:
 
 
 def _circumstances(material: Material) -> dict[str, str]:
-    facts = {"this page was made on": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    facts = {
+        "this page was made on": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    }
     facts["with"] = (
-        f"dmaskrcnn {__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"dmaskrcnn {__version__}, torch {torch.__version__}, torchvision "
+        f"{torchvision.__version__}, "
         f"Python {platform.python_version()}"
     )
     facts["hardware"] = _hardware(material.device)
@@ -73,7 +79,9 @@ def _run(run: Path) -> str:
     facts = {"folder": escape(str(run))}
     config = _text(run / "config.yaml")
     values = _yaml(config)
-    facts |= {key: escape(_plain(values[key])) for key in _FACTS if values.get(key) not in (None, [], "")}
+    facts |= {
+        key: escape(_plain(values[key])) for key in _FACTS if values.get(key) not in (None, [], "")
+    }
     if trained := _training(run / "metrics.csv"):
         facts["training"] = trained
     if counted := _source_counts(values):
@@ -85,7 +93,11 @@ def _run(run: Path) -> str:
     except (ValueError, AttributeError):
         pass
     facts = {key: value for key, value in facts.items() if value}
-    details = f"<details><summary>config.yaml</summary><pre>{escape(config)}</pre></details>" if config else ""
+    details = (
+        f"<details><summary>config.yaml</summary><pre>{escape(config)}</pre></details>"
+        if config
+        else ""
+    )
     return _definitions(facts) + details
 
 
@@ -104,7 +116,9 @@ def _source_counts(config: dict[str, Any]) -> str:
     if not paths or not all(Path(path).exists() for path in paths):
         return ""
     try:
-        return _labelled_counts(paths, tuple(config.get("classes") or ()), bool(config.get("drop_invalid")))
+        return _labelled_counts(
+            paths, tuple(config.get("classes") or ()), bool(config.get("drop_invalid"))
+        )
     except UserError:  # it changed since
         return ""
 
@@ -113,7 +127,10 @@ def _source_counts(config: dict[str, Any]) -> str:
 def _labelled_counts(paths: tuple[str, ...], classes: tuple[str, ...], drop_invalid: bool) -> str:
     data = open_dataset(*paths, classes=classes or None, drop_invalid=drop_invalid)
     labels = data.objects.labels.tolist() if data.objects is not None else []
-    return f"{len(data):,} images, {_counts({name: labels.count(i) for i, name in enumerate(data.classes)})}"
+    return (
+        f"{len(data):,} images, "
+        f"{_counts({name: labels.count(i) for i, name in enumerate(data.classes)})}"
+    )
 
 
 def _counts(objects: dict[str, int]) -> str:
@@ -142,4 +159,8 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def _definitions(facts: dict[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items()) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
+        + "</dl>"
+    )

@@ -22,7 +22,8 @@ MOST_CLASSES = 12
 
 
 def interval_figures(material: Material) -> list[str]:
-    """Per metric of the table its values; and the differences to the first row in the leading one."""
+    """Per metric of the table its values; and the differences to the first row in the leading
+    one."""
     comparison = material.comparison
     if comparison is None or len(comparison.rows) < 2:  # one row's are in the table
         return []
@@ -35,22 +36,45 @@ def interval_figures(material: Material) -> list[str]:
     if len(rows) > 1:
         gains = [gain[leading] for gain in comparison.differences()[1:]]
         figures.append(
-            _dots(f"{columns[leading]}: difference to {rows[0].name}, points", names[1:], gains, colours[1:], zero=True)
+            _dots(
+                f"{columns[leading]}: difference to {rows[0].name}, points",
+                names[1:],
+                gains,
+                colours[1:],
+                zero=True,
+            )
         )
-    others = [key for key in columns if key != leading and not key.endswith("/AP")]  # COCO AP: in the table
-    figures += [_dots(columns[key], names, [row.scores[key] for row in rows], colours) for key in others]
+    # COCO AP: in the table
+    others = [key for key in columns if key != leading and not key.endswith("/AP")]
+    figures += [
+        _dots(columns[key], names, [row.scores[key] for row in rows], colours) for key in others
+    ]
     return figures
 
 
-def _dots(title: str, names: Sequence[str], metrics: Sequence[Metric], colours: Sequence[str], zero: bool = False) -> str:
+def _dots(
+    title: str,
+    names: Sequence[str],
+    metrics: Sequence[Metric],
+    colours: Sequence[str],
+    zero: bool = False,
+) -> str:
     def draw(axes: Axes) -> None:
         for place, (name, metric, colour) in enumerate(zip(names, metrics, colours, strict=True)):
             if not math.isnan(metric.low):
-                axes.plot([100 * metric.low, 100 * metric.high], [place, place], color=colour, linewidth=2.5, alpha=0.55)
+                axes.plot(
+                    [100 * metric.low, 100 * metric.high],
+                    [place, place],
+                    color=colour,
+                    linewidth=2.5,
+                    alpha=0.55,
+                )
             axes.plot([100 * metric.value], [place], "o", color=colour, markersize=6)
             # Above its dot, at the left edge: names may be long, and a phone is narrow.
             box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}  # hides the lines behind
-            axes.text(0, place - 0.3, name, transform=axes.get_yaxis_transform(), va="bottom", bbox=box)
+            axes.text(
+                0, place - 0.3, name, transform=axes.get_yaxis_transform(), va="bottom", bbox=box
+            )
         if zero:
             axes.axvline(0, color=INK, linewidth=1)
         axes.set_ylim(len(names) - 0.6, -0.95)
@@ -63,15 +87,23 @@ def _dots(title: str, names: Sequence[str], metrics: Sequence[Metric], colours: 
 
 
 def curve_figures(material: Material) -> list[str]:
-    """Precision-recall curves at IoU 0.5 per class with an object, mean over the seeds; the legend first."""
+    """Precision-recall curves at IoU 0.5 per class with an object, mean over the seeds; the legend
+    first."""
     if material.test is None or not any(material.rows[0].scores.objects.values()):
         return []
     test, curves = material.test, []
     for row in material.rows:
-        seeds = [precision_curves(test.data, test.found(row, seed)) for seed in range(len(row.predictions))]
-        # All seeds have the same objects to find, so the mean curve is the mean precision at each recall.
+        seeds = [
+            precision_curves(test.data, test.found(row, seed))
+            for seed in range(len(row.predictions))
+        ]
+        # All seeds have the same objects to find, so the mean curve is the mean precision at each
+        # recall.
         curves.append({name: np.mean([seed[name] for seed in seeds], axis=0) for name in seeds[0]})
-    styles = [(series_colour(material.method_of(row)), DASHES.get(row.dehaze, "-")) for row in material.rows]
+    styles = [
+        (series_colour(material.method_of(row)), DASHES.get(row.dehaze, "-"))
+        for row in material.rows
+    ]
     objects = material.rows[0].scores.objects
     classes = sorted((name for name in curves[0]), key=lambda name: -objects.get(name, 0))
 
@@ -80,11 +112,16 @@ def curve_figures(material: Material) -> list[str]:
             for index, (curve, (colour, style)) in enumerate(zip(curves, styles, strict=True)):
                 precision = np.trim_zeros(curve[name], "b")
                 edges = np.arange(len(precision) + 1) / len(curve[name])
-                line = axes.stairs(precision, edges, baseline=None, color=colour, linestyle=style, linewidth=1.5)
+                line = axes.stairs(
+                    precision, edges, baseline=None, color=colour, linestyle=style, linewidth=1.5
+                )
                 line.set_gid(f"series-row{index}")
             axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel="recall", ylabel="precision")
 
         return render(draw, f"{escape(name)} <small>{objects[name]:,} objects</small>")
 
-    entries = [(f"row{i}", row.name, *style) for i, (row, style) in enumerate(zip(material.rows, styles, strict=True))]
+    entries = [
+        (f"row{i}", row.name, *style)
+        for i, (row, style) in enumerate(zip(material.rows, styles, strict=True))
+    ]
     return [legend(entries), *(figure(name) for name in classes[:MOST_CLASSES])]

@@ -29,11 +29,15 @@ MOST_POINTS = 150
 
 
 def training_figures(material: Material) -> list[str]:
-    """One figure per column that any run has, all runs together; the legend first. Empty without a column."""
+    """One figure per column that any run has, all runs together; the legend first. Empty without a
+    column."""
     shown = [(i, method) for i, method in enumerate(material.methods) if any(method.curves)]
     figures = []
     for column, title in COLUMNS.items():
-        lines = {index: [points for rows in method.curves if len(points := _points(rows, column))] for index, method in shown}
+        lines = {
+            index: [points for rows in method.curves if len(points := _points(rows, column))]
+            for index, method in shown
+        }
         if any(lines.values()):
             figures.append(_figure(column, title, lines))
     entries = [(f"method{i}", method.name, series_colour(i), "-") for i, method in shown]
@@ -42,7 +46,11 @@ def training_figures(material: Material) -> list[str]:
 
 def _points(rows: list[dict[str, float]], column: str) -> np.ndarray:
     """``(P, 2)``: iteration and value, in at most `MOST_POINTS` means."""
-    points = [(row["iteration"], value) for row in rows if (value := metric_value(row, column)) is not None]
+    points = [
+        (row["iteration"], value)
+        for row in rows
+        if (value := metric_value(row, column)) is not None
+    ]
     parts = np.array_split(np.array(points).reshape(-1, 2), min(len(points), MOST_POINTS) or 1)
     return np.array([part.mean(0) for part in parts if len(part)]).reshape(-1, 2)
 
@@ -52,7 +60,12 @@ def _figure(column: str, title: str, lines: dict[int, list[np.ndarray]]) -> str:
         for index, seeds in lines.items():
             for points in seeds:
                 marker = "o" if len(points) == 1 else None
-                line = axes.plot(*points.T, color=series_colour(index), marker=marker, alpha=1 if len(seeds) == 1 else 0.7)
+                line = axes.plot(
+                    *points.T,
+                    color=series_colour(index),
+                    marker=marker,
+                    alpha=1 if len(seeds) == 1 else 0.7,
+                )
                 line[0].set_gid(f"series-method{index}")
         if column in CHANCE:
             axes.axhline(CHANCE[column], color=FAINT, linestyle="--", linewidth=1)

@@ -2,8 +2,8 @@
 
     dmaskrcnn adapt --source clear/annotations.json --target hazy/ --test test/
 
-A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of the time. `dmaskrcnn train`
-has everything else; this is a short way to one of its configurations.
+A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of
+the time. `dmaskrcnn train` has everything else; this is a short way to one of its configurations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dmaskrcnn.config.presets import BEST
 from dmaskrcnn.config.train import TrainConfig
 
 
-def adapt(source: Sequence[Path], target: Sequence[Path], *, preset: str | None = None, **options: Any) -> Path:
+def adapt(
+    source: Sequence[Path], target: Sequence[Path], *, preset: str | None = None, **options: Any
+) -> Path:
     """Train a detector on clear images and adapt it to hazy ones; its run folder.
 
     Args:
@@ -32,6 +34,12 @@ def adapt(source: Sequence[Path], target: Sequence[Path], *, preset: str | None 
     from dmaskrcnn.training.loop import train
 
     if preset is None:
-        preset = "default" if resolve_device(options.get("device", "auto")).type == "cuda" else "cpu"
-    values: dict[str, Any] = {"name": "adapt", **BEST, **{k: v for k, v in options.items() if v is not None}}
+        preset = (
+            "default" if resolve_device(options.get("device", "auto")).type == "cuda" else "cpu"
+        )
+    values: dict[str, Any] = {
+        "name": "adapt",
+        **BEST,
+        **{k: v for k, v in options.items() if v is not None},
+    }
     return train(TrainConfig(source=tuple(source), target=tuple(target), preset=preset, **values))  # type: ignore[arg-type]

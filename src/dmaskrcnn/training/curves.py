@@ -21,7 +21,8 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
         metrics: ``metrics.csv`` per name of the run, for the legend.
         out: the ``.png`` to write.
     """
-    from matplotlib.figure import Figure  # no pyplot: it looks for a display and keeps figures alive
+    # no pyplot: it looks for a display and keeps figures alive
+    from matplotlib.figure import Figure
 
     runs = {name: read_metrics(path) for name, path in metrics.items()}
     domain = any("loss_domain" in row for rows in runs.values() for row in rows)
@@ -29,16 +30,25 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
     if domain:
         panels += [("loss_domain", "domain loss"), ("domain_accuracy", "domain accuracy")]
     figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
-    for axes, (column, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    for axes, (column, title) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
         for index, (name, rows) in enumerate(runs.items()):  # a run has its colour in all panels
-            points = [(row["iteration"], metric_value(row, column)) for row in rows if metric_value(row, column) is not None]
+            points = [
+                (row["iteration"], metric_value(row, column))
+                for row in rows
+                if metric_value(row, column) is not None
+            ]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name, color=f"C{index}", linewidth=1.5)
         axes.set_title(title)
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.3)
         axes.margins(x=0.01)
-        chance = {"loss_domain": (LN2, "ln 2: domains cannot be told apart"), "domain_accuracy": (0.5, "chance")}.get(column)
+        chance = {
+            "loss_domain": (LN2, "ln 2: domains cannot be told apart"),
+            "domain_accuracy": (0.5, "chance"),
+        }.get(column)
         if chance:
             axes.axhline(chance[0], color="grey", linestyle="--", linewidth=1, label=chance[1])
         if column == "domain_accuracy":
@@ -51,9 +61,11 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
 
 
 def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) -> None:
-    """Draw what the detector finds in ``count`` images, evenly spread over the data set, on one sheet (a ``.jpg``)."""
+    """Draw what the detector finds in ``count`` images, evenly spread over the data set, on one
+    sheet (a ``.jpg``)."""
     images = [data.load(i).image for i in range(0, len(data), max(1, len(data) // count))][:count]
     sheet = contact_sheet(
-        [f.draw(i) for f, i in zip(detector.predict(images), images, strict=True)], columns=min(3, len(images))
+        [f.draw(i) for f, i in zip(detector.predict(images), images, strict=True)],
+        columns=min(3, len(images)),
     )
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))

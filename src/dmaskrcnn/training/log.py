@@ -14,13 +14,18 @@ from dmaskrcnn.files import write_text
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is missing or not such a one."""
+    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
+    missing or not such a one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv.DictReader(file)]
+            rows = [
+                {k: float(v) for k, v in row.items() if k != "phase" and v}
+                for row in csv.DictReader(file)
+            ]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
-            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a training run"
+            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
+            "training run"
         ) from error
     if any("iteration" not in row for row in rows):
         raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
@@ -32,7 +37,8 @@ class Metrics:
 
     Args:
         path: the file.
-        keep_until: on resume, rows of this iteration and later are dropped: they will be made again.
+        keep_until: on resume, rows of this iteration and later are dropped: they will be made
+            again.
         tensorboard: also write TensorBoard events beside it.
     """
 
@@ -44,9 +50,16 @@ class Metrics:
                 with path.open(newline="", encoding="utf-8") as file:
                     rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit()]
             except (OSError, ValueError, csv.Error) as error:
-                raise UserError(f"{path}: cannot be read ({first_line(error)}); move it away to go on without it") from error
+                raise UserError(
+                    f"{path}: cannot be read ({first_line(error)}); move it away to "
+                    "go on without it"
+                ) from error
             # A row that was cut short by a kill has empty (None) fields at its end.
-            self.rows = [r for r in rows if int(r["iteration"]) <= keep_until and None not in r.values() and None not in r]
+            self.rows = [
+                r
+                for r in rows
+                if int(r["iteration"]) <= keep_until and None not in r.values() and None not in r
+            ]
         self.columns = list(self.rows[0]) if self.rows else []
         self._rewrite()
         self.events = None
@@ -54,7 +67,9 @@ class Metrics:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise UserError("--tensorboard: not installed; run: pip install 'dmaskrcnn[tensorboard]'") from error
+                raise UserError(
+                    "--tensorboard: not installed; run: pip install 'dmaskrcnn[tensorboard]'"
+                ) from error
             self.events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=keep_until)
 
     def write(self, row: dict[str, Any]) -> None:
@@ -87,7 +102,10 @@ class Metrics:
         except OSError as error:
             with suppress(OSError):
                 os.truncate(self.path, before)
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); free some space, then use --resume") from error
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror}); free some space, "
+                "then use --resume"
+            ) from error
 
     def _rewrite(self) -> None:
         if not self.columns:

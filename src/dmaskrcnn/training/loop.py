@@ -1,10 +1,12 @@
-"""The training loop: precision, accumulation, schedule, EMA, checkpoints, resume, distributed. No method's maths.
+"""The training loop: precision, accumulation, schedule, EMA, checkpoints, resume, distributed. No
+method's maths.
 
-Try it:  ``dmaskrcnn train --preset cpu --method grl --source clear.json --target hazy/ --minutes 10``
+Try it:  ``dmaskrcnn train --preset cpu --method grl --source clear.json --target hazy/ --minutes
+10``
 
-Everything random comes with the batch, whose samples carry their own seeds and are a function of (seed, iteration): nothing is
-carried from one iteration to the next but weights and optimiser state, and a resumed run gives the same bits as an unbroken
-one.
+Everything random comes with the batch, whose samples carry their own seeds and are a function of
+(seed, iteration): nothing is carried from one iteration to the next but weights and optimiser
+state, and a resumed run gives the same bits as an unbroken one.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ LOG_EVERY = 20  # iterations per row of metrics.csv
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a detector and return its run folder (see ``run_folder``). Under torchrun every process calls this.
+    """Train a detector and return its run folder (see ``run_folder``). Under torchrun every process
+    calls this.
 
     Raises:
         UserError: bad input, divergence or a non-finite loss; what was saved before stays.
@@ -58,12 +61,14 @@ def train(config: TrainConfig) -> Path:
 
 
 def resume(folder: Path) -> Path:
-    """Continue an interrupted run from its last checkpoint, bit-exactly on a CPU. Same results and errors as ``train``."""
+    """Continue an interrupted run from its last checkpoint, bit-exactly on a CPU. Same results and
+    errors as ``train``."""
     state = load_checkpoint(folder)
     config = TrainConfig.from_dict(state["config"])
     with processes(config.device) as device:
         source, target = open_data(config)
-        trainer = Trainer(config, source, target, device, weights="scratch")  # the checkpoint has them; the first may be gone
+        # the checkpoint has them; the first may be gone
+        trainer = Trainer(config, source, target, device, weights="scratch")
         trainer.restore(state, folder)
         _run(trainer, folder)
     return folder
@@ -74,7 +79,8 @@ def _run(trainer: Trainer, folder: Path) -> None:
         trainer.run(folder)
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"out of memory at iteration {trainer.iteration} ({first_line(error)}): raise --accumulate, or lower --batch, "
+            f"out of memory at iteration {trainer.iteration} ({first_line(error)}): raise "
+            "--accumulate, or lower --batch, "
             "--target-batch or --image-size; the last checkpoint is kept"
         ) from error
 
@@ -114,17 +120,27 @@ class Trainer:
         """Train to the end of the schedule and save in the run folder."""
         config, self.folder = self.config, folder
         main = rank() == 0
-        metrics = Metrics(self.folder / "metrics.csv", self.iteration, config.tensorboard) if main else None
+        metrics = (
+            Metrics(self.folder / "metrics.csv", self.iteration, config.tensorboard)
+            if main
+            else None
+        )
         if main and self.iteration == 0:
             self._announce()
         loader = self._load(self.schedule.phase(0.0))
         model: nn.Module = self.method
         current: Phase | None = None
         clock, saved = time.monotonic() - self.seconds, time.monotonic()
-        with stop_signals() as stop, ProgressBar(config, self.iteration, enabled=main) as bar, ExitStack() as loading:
+        with (
+            stop_signals() as stop,
+            ProgressBar(config, self.iteration, enabled=main) as bar,
+            ExitStack() as loading,
+        ):
             while True:
                 # One exchange per iteration settles what all processes must agree on.
-                now, asked = largest(torch.tensor([time.monotonic() - clock, stop.signal], device=self.device)).tolist()
+                now, asked = largest(
+                    torch.tensor([time.monotonic() - clock, stop.signal], device=self.device)
+                ).tolist()
                 self.seconds, asked = now, int(asked)
                 progress = self.schedule.progress(self.iteration, now)
                 if progress >= 1 or asked:
@@ -147,7 +163,8 @@ class Trainer:
                     if "DataLoader worker" not in str(error):
                         raise
                     raise UserError(
-                        f"a process that loads images died ({first_line(error)}); if memory ran out, lower --workers or --batch"
+                        f"a process that loads images died ({first_line(error)}); if memory ran "
+                        "out, lower --workers or --batch"
                     ) from error
                 values = self._step(model, batches, phase, progress)
                 self.iteration += 1
@@ -165,13 +182,18 @@ class Trainer:
             self.save(finished=not asked)
             metrics.close()
             if metrics.rows:
-                plot_curves({config.name or config.method: metrics.path}, self.folder / "curves.png")
+                plot_curves(
+                    {config.name or config.method: metrics.path}, self.folder / "curves.png"
+                )
             if not asked:
-                draw_examples(self.ema or self.method.detector, self.shown, self.folder / "pictures.jpg")
+                draw_examples(
+                    self.ema or self.method.detector, self.shown, self.folder / "pictures.jpg"
+                )
         if asked:
             if main:
                 print(
-                    f"stopped at iteration {self.iteration}; saved. Continue with: dmaskrcnn train --resume {self.folder}",
+                    f"stopped at iteration {self.iteration}; saved. Continue with: dmaskrcnn "
+                    f"train --resume {self.folder}",
                     file=sys.stderr,
                 )
             raise SystemExit(128 + asked)
@@ -182,7 +204,8 @@ class Trainer:
         weights = sum(p.numel() for p in self.method.parameters())
         names = ", ".join(detector.classes[:8]) + (", ..." if len(detector.classes) > 8 else "")
         print(
-            f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M weights, "
+            f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M "
+            "weights, "
             f"{len(detector.classes)} classes ({names}), {precision} on {self.device}; "
             f"{self.data['source_images']} source and {self.data['target_images']} target images",
             file=sys.stderr,
@@ -191,7 +214,8 @@ class Trainer:
             print(self.method.explanation, file=sys.stderr)
 
     def _enter(self, phase: Phase) -> nn.Module:
-        """Freeze or thaw the detector for a phase; wrap the method if other processes share the work."""
+        """Freeze or thaw the detector for a phase; wrap the method if other processes share the
+        work."""
         for parameter in self.trainable:
             parameter.requires_grad_(phase.trains == "all")
         if world_size() == 1:
@@ -201,34 +225,60 @@ class Trainer:
     def _load(self, phase: Phase) -> Generator[Batch, None, None]:
         """Batches from the current iteration on."""
         batches = make_batches(self.config, self.source, self.target if phase.target else None)
-        return batch_loader(batches, self.iteration * self.config.accumulate, None, loading_processes(self.config, self.device))
+        return batch_loader(
+            batches,
+            self.iteration * self.config.accumulate,
+            None,
+            loading_processes(self.config, self.device),
+        )
 
     @torch.no_grad()
     def _restart(self) -> None:
-        """Let the detector go on from its average. Once: what resumes in the middle of a phase has done so."""
+        """Let the detector go on from its average. Once: what resumes in the middle of a phase has
+        done so."""
         if self.restarted or self.ema is None:
             return
-        for weight, mean in zip(self.method.detector.parameters(), self.ema.parameters(), strict=True):
+        for weight, mean in zip(
+            self.method.detector.parameters(), self.ema.parameters(), strict=True
+        ):
             weight.copy_(mean)
         self.restarted = True
 
     def _adapt_norms(self) -> None:
-        """AdaBN, once, on what is saved. Not before or during the training, which would undo it (docs/results.md)."""
+        """AdaBN, once, on what is saved. Not before or during the training, which would undo it
+        (docs/results.md)."""
         if not self.config.adabn or self.target is None or self.adapted_norms:
             return
-        count = adapt_norms(self.ema or self.method.detector, self.source, self.target, self.config.adabn, self.config.seed)
-        print(f"adabn: the norms of the backbone moved towards the statistics of {count} target images", file=sys.stderr)
+        count = adapt_norms(
+            self.ema or self.method.detector,
+            self.source,
+            self.target,
+            self.config.adabn,
+            self.config.seed,
+        )
+        print(
+            f"adabn: the norms of the backbone moved towards the statistics of {count} target "
+            "images",
+            file=sys.stderr,
+        )
         self.adapted_norms = True
 
-    def _step(self, model: nn.Module, batches: list[Batch], phase: Phase, progress: float) -> dict[str, float]:
-        """One optimiser step over the batches; the losses and logs, averaged over batches and processes."""
+    def _step(
+        self, model: nn.Module, batches: list[Batch], phase: Phase, progress: float
+    ) -> dict[str, float]:
+        """One optimiser step over the batches; the losses and logs, averaged over batches and
+        processes."""
         accumulate = len(batches)
         self.optimizer.zero_grad(set_to_none=True)
         names: list[str] = []
         sums: dict[str, Tensor] = {}
         for part, batch in enumerate(batches, 1):
             names += batch.names
-            with nullcontext() if part == accumulate or not isinstance(model, DistributedDataParallel) else model.no_sync():
+            with (
+                nullcontext()
+                if part == accumulate or not isinstance(model, DistributedDataParallel)
+                else model.no_sync()
+            ):
                 losses, logs = model(batch, progress)
                 total = torch.stack(list(losses.values())).sum() / accumulate
                 total.backward()
@@ -241,10 +291,16 @@ class Trainer:
         values = dict(zip((*sums, *norms), average(values).tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             broken = ", ".join(k for k, v in values.items() if not math.isfinite(v))
-            where = f"; images of this batch: {', '.join(names)}" if not finite else " (in another process)"
+            where = (
+                f"; images of this batch: {', '.join(names)}"
+                if not finite
+                else " (in another process)"
+            )
             raise UserError(
-                f"iteration {self.iteration}: {broken} is not finite{where}. Look at these images and their boxes with "
-                "`dmaskrcnn inspect`, lower --lr, or use --precision float32; the last checkpoint is kept"
+                f"iteration {self.iteration}: {broken} is not finite{where}. Look at these images "
+                "and their boxes with "
+                "`dmaskrcnn inspect`, lower --lr, or use --precision float32; the last checkpoint "
+                "is kept"
             )
         if (warning := self.method.watch(values)) and rank() == 0:
             tqdm.write(f"warning: {warning}", file=sys.stderr)
@@ -258,7 +314,8 @@ class Trainer:
         return values | {"lr": rate * float(self.config.lr or 0)}
 
     def _clip(self) -> dict[str, Tensor]:
-        """Clip the detector's and the classifier's gradient each by its own norm; their norms before clipping."""
+        """Clip the detector's and the classifier's gradient each by its own norm; their norms
+        before clipping."""
         norms = {}
         for name, module, limit in (
             ("detector", self.method.detector, self.config.clip),
@@ -271,17 +328,23 @@ class Trainer:
 
     @torch.no_grad()
     def _average_weights(self) -> None:
-        """Exponential moving average with a decay that rises from 0.1, so that the random start is soon forgotten."""
+        """Exponential moving average with a decay that rises from 0.1, so that the random start is
+        soon forgotten."""
         if self.ema is None:
             return
-        decay = min(float(self.config.ema or 0), (1 + self.detector_steps) / (10 + self.detector_steps))
-        for mean, weight in zip(self.ema.parameters(), self.method.detector.parameters(), strict=True):
+        decay = min(
+            float(self.config.ema or 0), (1 + self.detector_steps) / (10 + self.detector_steps)
+        )
+        for mean, weight in zip(
+            self.ema.parameters(), self.method.detector.parameters(), strict=True
+        ):
             mean.lerp_(weight, 1 - decay)
         for mean, buffer in zip(self.ema.buffers(), self.method.detector.buffers(), strict=True):
             mean.copy_(buffer)
 
     def _log(self, values: dict[str, float], phase: Phase, metrics: Metrics) -> None:
-        for key, value in values.items():  # not every iteration has every loss: a frozen detector has none
+        # not every iteration has every loss: a frozen detector has none
+        for key, value in values.items():
             total, count = self.window.get(key, [0.0, 0])
             self.window[key] = [total + value, count + 1]
         if self.iteration % LOG_EVERY == 0:
@@ -291,16 +354,28 @@ class Trainer:
         """The means since the last row."""
         if self.window:
             row = {key: total / count for key, (total, count) in self.window.items()}
-            metrics.write({"iteration": self.iteration, "seconds": round(self.seconds, 1), "phase": phase.name, **row})
+            metrics.write(
+                {
+                    "iteration": self.iteration,
+                    "seconds": round(self.seconds, 1),
+                    "phase": phase.name,
+                    **row,
+                }
+            )
         self.window = {}
 
-    # --- state ------------------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------
 
     def save(self, finished: bool = False) -> None:
-        """Write the detector (its averaged weights, if there is an average) and the state for ``resume``."""
+        """Write the detector (its averaged weights, if there is an average) and the state for
+        ``resume``."""
         weights = "ema" if self.ema is not None else "last"
         (self.ema or self.method.detector).save(
-            self.folder, weights=weights, method=self.config.method, iteration=self.iteration, finished=finished
+            self.folder,
+            weights=weights,
+            method=self.config.method,
+            iteration=self.iteration,
+            finished=finished,
         )
         state = {
             "config": self.config.to_dict(),
@@ -319,10 +394,12 @@ class Trainer:
         save_checkpoint(self.folder, state)
 
     def restore(self, state: dict[str, Any], folder: Path) -> None:
-        """Continue from what ``save`` wrote. Raises UserError when the data have changed since, or the state does not fit."""
+        """Continue from what ``save`` wrote. Raises UserError when the data have changed since, or
+        the state does not fit."""
         if state["data"] != self.data:
             raise UserError(
-                f"--resume {folder}: the images or annotations changed since this run began, so it cannot be continued "
+                f"--resume {folder}: the images or annotations changed since this run began, so "
+                "it cannot be continued "
                 "exactly; start a new run with --weights set to this one"
             )
         try:
@@ -336,7 +413,8 @@ class Trainer:
             self.restarted, self.adapted_norms = state["restarted"], state["adapted_norms"]
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{folder / 'last.pt'}: does not fit the detector and method of its configuration ({first_line(error)}); "
+                f"{folder / 'last.pt'}: does not fit the detector and method of its configuration "
+                f"({first_line(error)}); "
                 "start a new run"
             ) from error
 
@@ -351,7 +429,9 @@ def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
         ):
             if members:
                 rate = float(config.lr or 0) * factor
-                groups.append({"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay})
+                groups.append(
+                    {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
+                )
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, fused=True)
     return torch.optim.AdamW(groups, fused=True)

@@ -23,7 +23,8 @@ class StopSignal:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignal]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one acts as usual."""
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one
+    acts as usual."""
     stop = StopSignal()
     previous: dict[int, Any] = {}
 
@@ -44,17 +45,24 @@ def stop_signals() -> Iterator[StopSignal]:
 
 
 class ProgressBar:
-    """A bar with the time left on a terminal; elsewhere a line at every twentieth part of the way."""
+    """A bar with the time left on a terminal; elsewhere a line at every twentieth part of the
+    way."""
 
     def __init__(self, config: TrainConfig, iteration: int, enabled: bool) -> None:
         self.by_time = config.iterations is None
-        self.total = 60 * float(config.minutes or 0) if self.by_time else int(config.iterations or 0)
+        self.total = (
+            60 * float(config.minutes or 0) if self.by_time else int(config.iterations or 0)
+        )
         self.enabled, self.tty = enabled, enabled and sys.stderr.isatty()
         self.began, self.first, self.spoken = time.monotonic(), iteration, 0
         by_time = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
         unit: dict[str, Any] = by_time if self.by_time else {"unit": "it"}
         self.bar = tqdm(
-            total=self.total, initial=0 if self.by_time else iteration, disable=not self.tty, dynamic_ncols=True, **unit
+            total=self.total,
+            initial=0 if self.by_time else iteration,
+            disable=not self.tty,
+            dynamic_ncols=True,
+            **unit,
         )
 
     def __enter__(self) -> ProgressBar:
@@ -63,13 +71,19 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def update(self, iteration: int, seconds: float, phase: Phase, values: dict[str, float]) -> None:
+    def update(
+        self, iteration: int, seconds: float, phase: Phase, values: dict[str, float]
+    ) -> None:
         """Report that ``iteration`` iterations and ``seconds`` are done."""
         done = min(seconds, self.total) if self.by_time else iteration
         status = f"loss {values['loss']:.2f}"
-        for loss, accuracy in (("loss_domain", "domain_accuracy"), ("loss_domain_instance", "instance_accuracy")):
+        for loss, accuracy in (
+            ("loss_domain", "domain_accuracy"),
+            ("loss_domain_instance", "instance_accuracy"),
+        ):
             if loss in values:
-                status += f", {loss[5:].replace('_', ' ')} {values[loss]:.2f}, accuracy {100 * values[accuracy]:.0f} %"
+                name = loss.removeprefix("loss_").replace("_", " ")
+                status += f", {name} {values[loss]:.2f}, accuracy {100 * values[accuracy]:.0f} %"
         if "pseudo_labels" in values:
             status += f", {values['pseudo_labels']:.1f} pseudo-labels per image"
             if "pseudo_score" in values:
@@ -80,7 +94,13 @@ class ProgressBar:
             self.bar.update(done - self.bar.n)
         elif self.enabled and int(20 * done / self.total) > self.spoken:
             self.spoken = int(20 * done / self.total)
-            per_unit = 1.0 if self.by_time else (time.monotonic() - self.began) / (iteration - self.first)
+            per_unit = (
+                1.0 if self.by_time else (time.monotonic() - self.began) / (iteration - self.first)
+            )
             left = (self.total - done) * per_unit
             when = f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
-            print(f"{phase.name}: iteration {iteration}, {100 * done / self.total:.0f} %, {status}, {when}", file=sys.stderr)
+            print(
+                f"{phase.name}: iteration {iteration}, {100 * done / self.total:.0f} %, "
+                f"{status}, {when}",
+                file=sys.stderr,
+            )

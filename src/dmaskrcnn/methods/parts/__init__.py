@@ -1,1 +1,2 @@
-"""What methods are built of: domain classifiers, gradient reversal, distillation, pseudo-labels, adapted norms."""
+"""What methods are built of: domain classifiers, gradient reversal, distillation, pseudo-labels,
+adapted norms."""

@@ -1,7 +1,9 @@
-"""Adaptive batch normalisation (AdaBN; Li et al., "Revisiting Batch Normalization for Practical Domain Adaptation", 2016).
+"""Adaptive batch normalisation (AdaBN; Li et al., "Revisiting Batch Normalization for Practical
+Domain Adaptation", 2016).
 
-Haze takes contrast away, so that the features of a hazy image lie closer together than those the detector was trained on. A
-norm with the statistics of hazy images puts them back: no label and no training, some seconds. Here by a share of the way.
+Haze takes contrast away, so that the features of a hazy image lie closer together than those the
+detector was trained on. A norm with the statistics of hazy images puts them back: no label and no
+training, some seconds. Here by a share of the way.
 """
 
 from __future__ import annotations
@@ -28,12 +30,16 @@ Moments = tuple[Tensor, Tensor]  # mean and standard deviation per channel, floa
 
 
 @torch.no_grad()
-def adapt_norms(detector: Detector, source: Dataset, target: Dataset, share: float, seed: int = 0) -> int:
-    """Change the norms of the backbone so that target images give features with the statistics of source images.
+def adapt_norms(
+    detector: Detector, source: Dataset, target: Dataset, share: float, seed: int = 0
+) -> int:
+    """Change the norms of the backbone so that target images give features with the statistics of
+    source images.
 
     Per channel of a norm's output, with mean m and standard deviation s:
-    ``y ← (y − m) s_source / s + m_source``, where ``m`` and ``s`` lie between the source's and the target's by ``share``.
-    Norms are taken in their order, each on the features that the changed ones before it give.
+    ``y ← (y − m) s_source / s + m_source``, where ``m`` and ``s`` lie between the source's and the
+    target's by ``share``. Norms are taken in their order, each on the features that the changed
+    ones before it give.
 
     Args:
         detector: changed in place.
@@ -52,7 +58,9 @@ def adapt_norms(detector: Detector, source: Dataset, target: Dataset, share: flo
     training = detector.training
     detector.eval()
     clear = _moments(detector, norms, source, seed)
-    hazy = _moments(detector, norms, target, seed, lambda index, own: _affine(clear[index], own, share))
+    hazy = _moments(
+        detector, norms, target, seed, lambda index, own: _affine(clear[index], own, share)
+    )
     detector.train(training)
     for norm, own, other in zip(norms, clear, hazy, strict=True):
         gain, shift = _affine(own, other, share)
@@ -71,8 +79,8 @@ def _moments(
 ) -> list[Moments]:
     """What each norm puts out, over some images.
 
-    With ``change`` on features that are changed on the way: it turns the number of a norm and its moments in a batch into gain
-    and shift.
+    With ``change`` on features that are changed on the way: it turns the number of a norm and its
+    moments in a batch into gain and shift.
     """
     sums: list[list[Tensor]] = [[] for _ in norms]
     batch: ImageList
@@ -103,7 +111,8 @@ def _mean_and_deviation(moments: Tensor) -> Moments:
 
 
 def _affine(source: Moments, target: Moments, share: float) -> tuple[Tensor, Tensor]:
-    """Gain and shift that bring values with the target's moments towards the source's, by ``share``."""
+    """Gain and shift that bring values with the target's moments towards the source's, by
+    ``share``."""
     mean, deviation = (a.lerp(b, share) for a, b in zip(source, target, strict=True))
     gain = source[1].clamp(min=LEAST_DEVIATION) / deviation.clamp(min=LEAST_DEVIATION)
     return gain, source[0] - mean * gain
@@ -112,11 +121,15 @@ def _affine(source: Moments, target: Moments, share: float) -> tuple[Tensor, Ten
 def _batches(detector: Detector, images: Dataset, seed: int) -> Iterator[ImageList]:
     chosen = permutation(seed, "adabn", 0, len(images))[:IMAGES].tolist()
     for first in range(0, len(chosen), BATCH):
-        yield detector.normalise([detector.resize(images.load(i).image) for i in chosen[first : first + BATCH]])
+        yield detector.normalise(
+            [detector.resize(images.load(i).image) for i in chosen[first : first + BATCH]]
+        )
 
 
 def _without_padding(maps: Tensor, images: ImageList) -> Tensor:
     """The values of maps ``(N, C, h, w)`` where there is a picture: float32 ``(C, M)``."""
     stride = images.tensors.shape[-1] // maps.shape[-1]
-    parts = [crop_to_image(m, size, stride) for m, size in zip(maps, images.image_sizes, strict=True)]
+    parts = [
+        crop_to_image(m, size, stride) for m, size in zip(maps, images.image_sizes, strict=True)
+    ]
     return torch.cat([part.flatten(1) for part in parts], 1).float()

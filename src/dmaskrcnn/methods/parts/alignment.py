@@ -1,8 +1,9 @@
-"""Adversarial alignment of a detector's features: reversed gradients of domain classifiers on images and on instances.
+"""Adversarial alignment of a detector's features: reversed gradients of domain classifiers on
+images and on instances.
 
-On images: a classifier on P2-P5, the original's or one per level (`domain`). On instances: a classifier on the box head's
-vector of every proposal. With the consistency of the two these are the components of Domain Adaptive Faster R-CNN (Chen et al.,
-CVPR 2018, sections 4.2 and 4.3).
+On images: a classifier on P2-P5, the original's or one per level (`domain`). On instances: a
+classifier on the box head's vector of every proposal. With the consistency of the two these are the
+components of Domain Adaptive Faster R-CNN (Chen et al., CVPR 2018, sections 4.2 and 4.3).
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.heads import Features
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import LEVELS
-from dmaskrcnn.methods.parts.classifiers import CLASSIFIERS, InstanceClassifier, consistency, domain_loss
+from dmaskrcnn.methods.parts.classifiers import (
+    CLASSIFIERS,
+    InstanceClassifier,
+    consistency,
+    domain_loss,
+)
 from dmaskrcnn.methods.parts.guard import LN2, DivergenceGuard
 from dmaskrcnn.methods.parts.losses import detection_loss
 from dmaskrcnn.methods.parts.reversal import Reversal, ramp
 
 INSTANCES = 32  # proposals per image that the instance classifier sees, best first
-FOOLED = 0.02  # averaged domain loss in nats below which the classifier has won and sends no useful gradient
+# averaged domain loss in nats below which the classifier has won and sends no useful gradient
+FOOLED = 0.02
 PATIENCE = 200  # iterations before that is said
 
 
@@ -45,12 +52,20 @@ class Alignment(nn.Module):
             self.image = CLASSIFIERS[str(config.classifier)](detector.config.fpn_channels)
         if config.grl_on != "image":
             self.instance = InstanceClassifier(detector.config.box_head_width)
-        self.factor, self.ramp, self.gate = config.grl_lambda, config.grl_ramp, config.grl_reverse == "gated"
+        self.factor, self.ramp, self.gate = (
+            config.grl_lambda,
+            config.grl_ramp,
+            config.grl_reverse == "gated",
+        )
         self.guard = DivergenceGuard()
         self.won = {"seen": 0, "loss": LN2, "warned": False}
 
     def forward(
-        self, detector: Detector, halves: Sequence[Features], sizes: Sequence[Sequence[tuple[int, int]]], progress: float
+        self,
+        detector: Detector,
+        halves: Sequence[Features],
+        sizes: Sequence[Sequence[tuple[int, int]]],
+        progress: float,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The losses, whose gradients are reversed on their way into the features, and logs.
 
@@ -64,7 +79,9 @@ class Alignment(nn.Module):
         sums: dict[str, list[Tensor]] = {}
         for domain, (features, here) in enumerate(zip(halves, sizes, strict=True)):
             if here:
-                for name, value in self._one_domain(detector, features, here, domain, factor).items():
+                for name, value in self._one_domain(
+                    detector, features, here, domain, factor
+                ).items():
                     sums.setdefault(name, []).append(value)
         means = {name: torch.cat(values).mean() for name, values in sums.items()}
         losses = {name: value for name, value in means.items() if name.startswith("loss_")}
@@ -72,9 +89,15 @@ class Alignment(nn.Module):
         return losses, logs | {"lambda": torch.tensor(factor)}
 
     def _one_domain(
-        self, detector: Detector, features: Features, sizes: Sequence[tuple[int, int]], domain: int, factor: float
+        self,
+        detector: Detector,
+        features: Features,
+        sizes: Sequence[tuple[int, int]],
+        domain: int,
+        factor: float,
     ) -> dict[str, Tensor]:
-        """Losses and accuracies per image (those of instances: per proposal) of images that are all of one domain."""
+        """Losses and accuracies per image (those of instances: per proposal) of images that are all
+        of one domain."""
         values: dict[str, Tensor] = {}
         truth = torch.full((len(sizes),), domain, dtype=torch.int64, device=detector.device)
         logits: list[Tensor] = []
@@ -93,17 +116,21 @@ class Alignment(nn.Module):
             values["loss_domain_instance"] = loss
             values["instance_accuracy"] = (found.argmax(1) == domain).float().detach()
             if logits:
-                values["loss_consistency"] = consistency(logits, sizes, found, [len(r) for r in rois])
+                values["loss_consistency"] = consistency(
+                    logits, sizes, found, [len(r) for r in rois]
+                )
         return values
 
     def _gate(self, reversal: Reversal, loss: Tensor, factor: float) -> None:
-        # Beyond chance there is nothing to gain: what already fools the classifier is pushed no further.
-        # Without this the features can raise the loss without end, which is how the training diverges.
+        # Beyond chance there is nothing to gain: what already fools the classifier is pushed no
+        # further. Without this the features can raise the loss without end, which is how the
+        # training diverges.
         if self.gate:
             reversal.factor = factor * (loss.detach() < LN2)
 
     def watch(self, values: dict[str, float]) -> str | None:
-        """Stop before detection is destroyed; warn, once, when a classifier tells the domains apart without fail."""
+        """Stop before detection is destroyed; warn, once, when a classifier tells the domains apart
+        without fail."""
         names = [name for name in ("loss_domain", "loss_domain_instance") if name in values]
         domain = [values[name] for name in names]
         if not domain or "loss_objectness" not in values:
@@ -116,7 +143,8 @@ class Alignment(nn.Module):
             return None
         state["warned"] = True
         return (
-            f"the domain classifier tells the domains apart without fail (loss {state['loss']:.3f}), so the features do not "
+            "the domain classifier tells the domains apart without fail (loss "
+            f"{state['loss']:.3f}), so the features do not "
             "become alike: raise --grl-lambda or lower --classifier-lr"
         )
 
@@ -130,7 +158,9 @@ class Alignment(nn.Module):
         self.won.update(state["won"])
 
 
-def _instances(detector: Detector, features: Features, sizes: Sequence[tuple[int, int]]) -> tuple[list[Tensor], Tensor]:
+def _instances(
+    detector: Detector, features: Features, sizes: Sequence[tuple[int, int]]
+) -> tuple[list[Tensor], Tensor]:
     """The best proposals per image, and the box head's vector of each: ``(R, width)``."""
     height, width = (4 * s for s in features["0"].shape[-2:])
     images = ImageList(features["0"].new_empty(len(sizes), 3, height, width), list(sizes))

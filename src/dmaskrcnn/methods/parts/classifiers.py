@@ -12,8 +12,14 @@ from torch import Tensor, nn
 from dmaskrcnn.detector.pyramid import LEVELS, STRIDES, crop_to_image
 
 
-def consistency(image: Sequence[Tensor], sizes: Sequence[tuple[int, int]], instance: Tensor, counts: Sequence[int]) -> Tensor:
-    """How far the verdict on each proposal is from the mean verdict on its image (Chen et al. 2018, section 4.3).
+def consistency(
+    image: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int]],
+    instance: Tensor,
+    counts: Sequence[int],
+) -> Tensor:
+    """How far the verdict on each proposal is from the mean verdict on its image (Chen et al. 2018,
+    section 4.3).
 
     Args:
         image: logits of an image classifier, ``(N, 2)`` or ``(N, 2, h, w)`` tensors.
@@ -30,30 +36,40 @@ def consistency(image: Sequence[Tensor], sizes: Sequence[tuple[int, int]], insta
         if probability.dim() > 1:  # the padding's verdict counts for nothing
             stride = 4 * 2**level
             probability = torch.stack(
-                [p[: -(-h // stride), : -(-w // stride)].mean() for p, (h, w) in zip(probability, sizes, strict=True)]
+                [
+                    p[: -(-h // stride), : -(-w // stride)].mean()
+                    for p, (h, w) in zip(probability, sizes, strict=True)
+                ]
             )
         levels.append(probability)
-    mean = torch.stack(levels).mean(0).repeat_interleave(torch.tensor(counts, device=instance.device))
+    mean = (
+        torch.stack(levels).mean(0).repeat_interleave(torch.tensor(counts, device=instance.device))
+    )
     return (mean - instance.float().softmax(1)[:, 1]).abs()
 
 
 class PaperClassifier(nn.Module):
-    """The original's domain classifier: one joint decision per image from P2-P5 (arXiv 1807.00202, released code).
+    """The original's domain classifier: one joint decision per image from P2-P5 (arXiv 1807.00202,
+    released code).
 
-    Each level has a branch of four 128-channel convolutions with ReLU, of which the last 4, 3, 2, 1 (P2, P3, P4, P5) are
-    "2x2 convolution + 2x2 max-pool" and the others 1x1 without pooling, then one more 1x1. The branches end at 16x16x128 on a
-    1024x1024 canvas; for any other image an adaptive average pool gives that size (the identity on 1024x1024). Each is
-    flattened and mapped to 128, concatenated to 512, then 512 -> 512 -> 128 -> 2 logits.
+    Each level has a branch of four 128-channel convolutions with ReLU, of which the last 4, 3, 2, 1
+    (P2, P3, P4, P5) are "2x2 convolution + 2x2 max-pool" and the others 1x1 without pooling, then
+    one more 1x1. The branches end at 16x16x128 on a 1024x1024 canvas; for any other image an
+    adaptive average pool gives that size (the identity on 1024x1024). Each is flattened and mapped
+    to 128, concatenated to 512, then 512 -> 512 -> 128 -> 2 logits.
 
     Args:
-        channels: channels of the FPN (256 in the original: 18,0xx,xxx parameters; see the tests for the exact count).
+        channels: channels of the FPN (256 in the original: 18,0xx,xxx parameters; see the tests for
+            the exact count).
     """
 
     def __init__(self, channels: int = 256) -> None:
         super().__init__()
         self.branches = nn.ModuleList(self._branch(channels, pooled) for pooled in (4, 3, 2, 1))
         self.embed = nn.ModuleList(nn.Linear(16 * 16 * 128, 128) for _ in LEVELS)
-        self.joint = nn.Sequential(nn.Linear(4 * 128, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 2))
+        self.joint = nn.Sequential(
+            nn.Linear(4 * 128, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 2)
+        )
 
     @staticmethod
     def _branch(channels: int, pooled: int) -> nn.Sequential:
@@ -63,7 +79,12 @@ class PaperClassifier(nn.Module):
             if stage < 4 - pooled:
                 layers += [nn.Conv2d(inputs, 128, 1), nn.ReLU()]
             else:  # "same" padding of an even kernel adds one row below and one column right
-                layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, 128, 2), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+                layers += [
+                    nn.ZeroPad2d((0, 1, 0, 1)),
+                    nn.Conv2d(inputs, 128, 2),
+                    nn.ReLU(),
+                    nn.MaxPool2d(2, ceil_mode=True),
+                ]
         return nn.Sequential(*layers, nn.Conv2d(128, 128, 1), nn.ReLU())
 
     def forward(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
@@ -77,7 +98,9 @@ class PaperClassifier(nn.Module):
             One tensor ``(N, 2)``: a list, because other classifiers decide per level.
         """
         levels = []
-        for feature, stride, branch, embed in zip(features, STRIDES, self.branches, self.embed, strict=True):
+        for feature, stride, branch, embed in zip(
+            features, STRIDES, self.branches, self.embed, strict=True
+        ):
             pooled = [
                 F.adaptive_avg_pool2d(branch(crop_to_image(f, s, stride)[None]), 16)
                 for f, s in zip(feature, sizes, strict=True)
@@ -87,26 +110,32 @@ class PaperClassifier(nn.Module):
 
 
 class FCNClassifier(nn.Module):
-    """A fully convolutional classifier per level, deciding at every position: far fewer parameters, any image size.
+    """A fully convolutional classifier per level, deciding at every position: far fewer parameters,
+    any image size.
 
-    Per level 1x1 convolutions C -> C/2 -> 2 with ReLU: the patch-wise image-level head of Chen et al. (CVPR 2018, section 4.2),
-    one for each of P2-P5. Every feature vector is normalised first (zero mean and unit variance over its channels): the
-    detector cannot win by making its features large, which is how adversarial training diverges.
+    Per level 1x1 convolutions C -> C/2 -> 2 with ReLU: the patch-wise image-level head of Chen et
+    al. (CVPR 2018, section 4.2), one for each of P2-P5. Every feature vector is normalised first
+    (zero mean and unit variance over its channels): the detector cannot win by making its features
+    large, which is how adversarial training diverges.
     """
 
     def __init__(self, channels: int = 256) -> None:
         super().__init__()
         hidden = channels // 2
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 2, 1)) for _ in LEVELS
+            nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 2, 1))
+            for _ in LEVELS
         )
 
     def forward(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Logits of (source, target) at every position of every level: four tensors ``(N, 2, h, w)``.
+        """Logits of (source, target) at every position of every level: four tensors ``(N, 2, h,
+        w)``.
 
         Positions in the padding are NaN-free but meaningless; ``domain_loss`` leaves them out.
         """
-        return [head(_normalise(feature)) for head, feature in zip(self.heads, features, strict=True)]
+        return [
+            head(_normalise(feature)) for head, feature in zip(self.heads, features, strict=True)
+        ]
 
 
 def _normalise(x: Tensor) -> Tensor:
@@ -115,9 +144,11 @@ def _normalise(x: Tensor) -> Tensor:
 
 
 class InstanceClassifier(nn.Sequential):
-    """A classifier of single proposals: fully connected, D -> D/4 -> 2 with ReLU on normalised vectors.
+    """A classifier of single proposals: fully connected, D -> D/4 -> 2 with ReLU on normalised
+    vectors.
 
-    The instance-level head of Chen et al. (CVPR 2018, section 4.2), with fewer weights and without dropout.
+    The instance-level head of Chen et al. (CVPR 2018, section 4.2), with fewer weights and without
+    dropout.
 
     Args:
         width: D, of the box head.
@@ -126,17 +157,23 @@ class InstanceClassifier(nn.Sequential):
     def __init__(self, width: int) -> None:
         hidden = max(2, width // 4)
         super().__init__(
-            nn.LayerNorm(width, elementwise_affine=False), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 2)
+            nn.LayerNorm(width, elementwise_affine=False),
+            nn.Linear(width, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 2),
         )
 
 
 CLASSIFIERS = {"paper": PaperClassifier, "fcn": FCNClassifier}
 
 
-def domain_loss(logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+def domain_loss(
+    logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the domain label and the classifier's accuracy, per image.
 
-    A dense decision counts as the mean over the positions that show the image; several levels as their mean.
+    A dense decision counts as the mean over the positions that show the image; several levels as
+    their mean.
 
     Args:
         logits: from a classifier: ``(N, 2)`` or ``(N, 2, h, w)`` tensors.
@@ -144,7 +181,8 @@ def domain_loss(logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple
         sizes: (H, W) of each image inside the padded batch.
 
     Returns:
-        The loss (ln 2 when the domains cannot be told apart) and the detached accuracy in [0, 1], float32 ``(N,)`` each.
+        The loss (ln 2 when the domains cannot be told apart) and the detached accuracy in [0, 1],
+        float32 ``(N,)`` each.
     """
     losses, hits = [], []
     for level, logit in enumerate(logits):

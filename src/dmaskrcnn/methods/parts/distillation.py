@@ -1,9 +1,11 @@
-"""What a student learns from a teacher: soft targets for region proposals, classes, boxes and masks; nothing of a schedule.
+"""What a student learns from a teacher: soft targets for region proposals, classes, boxes and
+masks; nothing of a schedule.
 
-Student and teacher look at the same target picture, the student at a strongly augmented version of it. The teacher's confident
-detections (`pseudo_labels`) only pick which anchors and RoIs count; what these learn are the teacher's own outputs at the very
-same anchors and RoIs, not boxes that were made hard. The scheme follows the published description of ALDI (Kay et al. 2024,
-section 3.3); the mask term is this project's.
+Student and teacher look at the same target picture, the student at a strongly augmented version of
+it. The teacher's confident detections (`pseudo_labels`) only pick which anchors and RoIs count;
+what these learn are the teacher's own outputs at the very same anchors and RoIs, not boxes that
+were made hard. The scheme follows the published description of ALDI (Kay et al. 2024, section 3.3);
+the mask term is this project's.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.heads import AnchorOutputs, Features, normaliser
 
-CANDIDATE = 0.2  # score from which a detection of the teacher may be an object: below, it is background
+# score from which a detection of the teacher may be an object: below, it is background
+CANDIDATE = 0.2
 
 
 @dataclass
@@ -40,11 +43,13 @@ class View:
 
 
 @torch.no_grad()
-def pseudo_labels(teacher: Detector, view: View, thresholds: Tensor) -> tuple[list[Annotations], list[Tensor]]:
+def pseudo_labels(
+    teacher: Detector, view: View, thresholds: Tensor
+) -> tuple[list[Annotations], list[Tensor]]:
     """The teacher's detections as annotations.
 
-    A detection below its class's threshold is marked as ``crowd``: neither object nor background, so that what overlaps it is
-    left out of the losses.
+    A detection below its class's threshold is marked as ``crowd``: neither object nor background,
+    so that what overlaps it is left out of the losses.
 
     Args:
         teacher: in evaluation mode.
@@ -55,10 +60,16 @@ def pseudo_labels(teacher: Detector, view: View, thresholds: Tensor) -> tuple[li
         Per picture the annotations, without masks; and the score of each, float32 ``(n,)``.
     """
     proposals = teacher.rpn.propose(view.anchors, view.images.image_sizes)
-    logits, deltas = teacher.roi_heads.box_outputs(view.features, proposals, view.images.image_sizes)
-    boxes, scores, labels = teacher.roi_heads.postprocess_detections(logits, deltas, proposals, view.images.image_sizes)
+    logits, deltas = teacher.roi_heads.box_outputs(
+        view.features, proposals, view.images.image_sizes
+    )
+    boxes, scores, labels = teacher.roi_heads.postprocess_detections(
+        logits, deltas, proposals, view.images.image_sizes
+    )
     found, kept = [], []
-    for box, score, label, (height, width) in zip(boxes, scores, labels, view.images.image_sizes, strict=True):
+    for box, score, label, (height, width) in zip(
+        boxes, scores, labels, view.images.image_sizes, strict=True
+    ):
         chosen = score >= CANDIDATE
         box, score, label = box[chosen], score[chosen], label[chosen] - 1
         no = torch.zeros(len(box), dtype=torch.bool, device=box.device)
@@ -69,16 +80,22 @@ def pseudo_labels(teacher: Detector, view: View, thresholds: Tensor) -> tuple[li
 
 
 def distil(
-    student: Detector, teacher: Detector, own: View, view: View, labels: Sequence[Annotations], seeds: Sequence[int]
+    student: Detector,
+    teacher: Detector,
+    own: View,
+    view: View,
+    labels: Sequence[Annotations],
+    seeds: Sequence[int],
 ) -> dict[str, Tensor]:
     """The five losses of the target pictures, in the notation p = student, q = teacher (detached):
 
     - ``objectness``: binary cross-entropy of p to the probability q, at sampled anchors;
     - ``rpn_box_reg``: L1 of the deltas, at the sampled anchors that match a pseudo-label;
-    - ``classifier``: cross-entropy ``-sum q log p`` over the classes, at RoIs sampled from the *student's* proposals, which the
-      teacher scores again;
+    - ``classifier``: cross-entropy ``-sum q log p`` over the classes, at RoIs sampled from the
+      *student's* proposals, which the teacher scores again;
     - ``box_reg``: L1 of the deltas of the pseudo-label's class, at the RoIs that match one;
-    - ``mask``: binary cross-entropy of p to the teacher's mask probability of that class, at the same RoIs.
+    - ``mask``: binary cross-entropy of p to the teacher's mask probability of that class, at the
+      same RoIs.
 
     Args:
         student: in training mode.
@@ -91,25 +108,40 @@ def distil(
     objectness, deltas = _distil_anchors(student, own.anchors, view.anchors, labels, seeds)
     sizes = own.images.image_sizes
     proposals = student.rpn.propose(own.anchors, sizes)
-    chosen = [student.roi_heads.select(p, o, s) for p, o, s in zip(proposals, labels, seeds, strict=True)]
+    chosen = [
+        student.roi_heads.select(p, o, s) for p, o, s in zip(proposals, labels, seeds, strict=True)
+    ]
     rois, classes = [boxes for boxes, _, _ in chosen], torch.cat([label for _, label, _ in chosen])
     logits, regression = student.roi_heads.box_outputs(own.features, rois, sizes)
     with torch.no_grad():
         said, placed = teacher.roi_heads.box_outputs(view.features, rois, sizes)
     objects = torch.where(classes > 0)[0]
     count = normaliser(len(classes), logits.device)
-    regression, placed = (v.view(len(classes), logits.shape[1], 4)[objects, classes[objects]] for v in (regression, placed))
+    regression, placed = (
+        v.view(len(classes), logits.shape[1], 4)[objects, classes[objects]]
+        for v in (regression, placed)
+    )
     return {
         "objectness": objectness,
         "rpn_box_reg": deltas,
         "classifier": F.cross_entropy(logits, said.softmax(1), reduction="sum") / count,
         "box_reg": F.l1_loss(regression, placed, reduction="sum") / count,
-        "mask": distil_masks(student, teacher, own, view, [boxes[label > 0] for boxes, label, _ in chosen], classes[objects]),
+        "mask": distil_masks(
+            student,
+            teacher,
+            own,
+            view,
+            [boxes[label > 0] for boxes, label, _ in chosen],
+            classes[objects],
+        ),
     }
 
 
-def distil_masks(student: Detector, teacher: Detector, own: View, view: View, rois: list[Tensor], classes: Tensor) -> Tensor:
-    """Mean binary cross-entropy of the student's mask to the teacher's probability of the same class, at the same RoIs.
+def distil_masks(
+    student: Detector, teacher: Detector, own: View, view: View, rois: list[Tensor], classes: Tensor
+) -> Tensor:
+    """Mean binary cross-entropy of the student's mask to the teacher's probability of the same
+    class, at the same RoIs.
 
     Args:
         student: in training mode.
@@ -122,16 +154,23 @@ def distil_masks(student: Detector, teacher: Detector, own: View, view: View, ro
     sizes, rows = own.images.image_sizes, torch.arange(len(classes), device=classes.device)
     logits = student.roi_heads.mask_outputs(own.features, rois, sizes)
     if not len(classes):
-        return logits.sum() * 0  # every parameter still takes part, as distributed training requires
+        # every parameter still takes part, as distributed training requires
+        return logits.sum() * 0
     with torch.no_grad():
-        probability = teacher.roi_heads.mask_outputs(view.features, rois, sizes)[rows, classes].sigmoid()
+        probability = teacher.roi_heads.mask_outputs(view.features, rois, sizes)[
+            rows, classes
+        ].sigmoid()
     count = normaliser(len(classes), logits.device)
     loss = F.binary_cross_entropy_with_logits(logits[rows, classes], probability, reduction="sum")
     return loss / (count * probability[0].numel())
 
 
 def _distil_anchors(
-    student: Detector, own: AnchorOutputs, other: AnchorOutputs, labels: Sequence[Annotations], seeds: Sequence[int]
+    student: Detector,
+    own: AnchorOutputs,
+    other: AnchorOutputs,
+    labels: Sequence[Annotations],
+    seeds: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     objectness, deltas, sampled = own.objectness.sum() * 0, own.deltas.sum() * 0, 0
     said, placed = other.objectness.detach().sigmoid(), other.deltas.detach()
@@ -142,6 +181,8 @@ def _distil_anchors(
         objectness = objectness + F.binary_cross_entropy_with_logits(
             own.objectness[image][chosen], said[image][chosen], reduction="sum"
         )
-        deltas = deltas + F.l1_loss(own.deltas[image][positive], placed[image][positive], reduction="sum")
+        deltas = deltas + F.l1_loss(
+            own.deltas[image][positive], placed[image][positive], reduction="sum"
+        )
     count = normaliser(sampled, objectness.device)
     return objectness / count, deltas / count

@@ -12,9 +12,10 @@ LN2 = math.log(2)
 class DivergenceGuard:
     """Stops adversarial training before it destroys detection.
 
-    Two signs, both on averages over about 50 iterations so that one hard batch does no harm: the domain loss far above ln 2
-    (the reversed gradient blows the features up: REFERENCE's trial ended in the ten thousands), and the detection loss far
-    above the lowest it has been since adaptation began.
+    Two signs, both on averages over about 50 iterations so that one hard batch does no harm: the
+    domain loss far above ln 2 (the reversed gradient blows the features up: REFERENCE's trial ended
+    in the ten thousands), and the detection loss far above the lowest it has been since adaptation
+    began.
 
     Args:
         domain_limit: largest averaged domain loss, in nats; 10 is 14 times chance.
@@ -27,11 +28,13 @@ class DivergenceGuard:
         self.state = {"seen": 0, "domain": 0.0, "detection": 0.0, "lowest": math.inf}
 
     def watch(self, domain: float, detection: float) -> None:
-        """Take note of one iteration's losses (averages over ranks). Raises UserError with advice when training diverges."""
+        """Take note of one iteration's losses (averages over ranks). Raises UserError with advice
+        when training diverges."""
         state = self.state
         state["seen"] += 1
         weight = max(1 / state["seen"], 1 / 50)
-        # One number may be arbitrarily large: clamp, so that a single spike cannot trip the guard on its own.
+        # One number may be arbitrarily large: clamp, so that a single spike cannot trip the guard
+        # on its own.
         state["domain"] += weight * (min(domain, 5 * self.domain_limit) - state["domain"])
         state["detection"] += weight * (detection - state["detection"])
         if state["seen"] < 20:
@@ -44,6 +47,8 @@ class DivergenceGuard:
         else:
             return
         raise UserError(
-            f"adversarial training diverges ({sign}): stopped before detection is destroyed; the last checkpoint is from "
-            "before. Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a trained detector (--weights RUN)"
+            f"adversarial training diverges ({sign}): stopped before detection is destroyed; the "
+            "last checkpoint is from "
+            "before. Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a "
+            "trained detector (--weights RUN)"
         )

@@ -17,41 +17,54 @@ from dmaskrcnn.methods.parts.distillation import CANDIDATE
 def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: float) -> Dataset:
     """The target images with the detections of a COCO results JSON as their objects.
 
-    Detections of at least ``threshold`` are objects; those from `CANDIDATE` up to it become crowd regions, neither object nor
-    background; the rest, and those of classes that the source lacks, are left out.
+    Detections of at least ``threshold`` are objects; those from `CANDIDATE` up to it become crowd
+    regions, neither object nor background; the rest, and those of classes that the source lacks,
+    are left out.
 
     Args:
-        target: unlabelled images; the file's ``image_id`` is their id, which for a folder is the file name without suffix.
+        target: unlabelled images; the file's ``image_id`` is their id, which for a folder is the
+            file name without suffix.
         path: the JSON, with the source's category ids (COCO's where the source has COCO's).
         source: for classes and category ids.
         threshold: lowest score of an object, in (0, 1].
 
     Raises:
-        UserError: the file is missing or no results JSON, names an image that is not a target image, or no score in it reaches
-            the threshold.
+        UserError: the file is missing or no results JSON, names an image that is not a target
+            image, or no score in it reaches the threshold.
     """
     ids = dict(zip(source.classes, source.category_ids, strict=True))
     results = load_results(path, target.image_ids, ids, other_classes=True)
     sizes = [image_size(file)[0] for file in target.paths]
     table, objects = ObjectTableBuilder(), 0
     for image, (found, (height, width)) in enumerate(zip(results, sizes, strict=True)):
-        boxes = found.boxes.clamp(min=0).minimum(found.boxes.new_tensor([width, height, width, height]))
+        boxes = found.boxes.clamp(min=0).minimum(
+            found.boxes.new_tensor([width, height, width, height])
+        )
         for row, (box, label, score) in enumerate(
             zip(boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
         ):
-            if score < min(CANDIDATE, threshold) or label >= len(ids) or box[2] - box[0] < 1 or box[3] - box[1] < 1:
+            if (
+                score < min(CANDIDATE, threshold)
+                or label >= len(ids)
+                or box[2] - box[0] < 1
+                or box[3] - box[1] < 1
+            ):
                 continue
             sure = score >= threshold
             objects += sure
             mask = results.segmentation(image, row) if sure else None
             if mask is not None and mask["size"] != [height, width]:
                 raise UserError(
-                    f"{path}: a mask of {target.paths[image].name} has the size {mask['size']}, the picture {[height, width]}; "
+                    f"{path}: a mask of {target.paths[image].name} has the size {mask['size']}, "
+                    f"the picture {[height, width]}; "
                     "predict on the pictures as they are"
                 )
             table.add(image, (box[0], box[1], box[2], box[3]), label, mask, crowd=not sure)
     if not objects:
-        raise UserError(f"{path}: no detection of the source's classes reaches {threshold}; lower --pseudo-threshold")
+        raise UserError(
+            f"{path}: no detection of the source's classes reaches {threshold}; lower "
+            "--pseudo-threshold"
+        )
     return Dataset(
         source.classes,
         source.category_ids,

@@ -10,9 +10,11 @@ from torch import Tensor
 
 
 class Reversal:
-    """A gradient reversal layer whose factor may be set after the forward pass (Ganin and Lempitsky, ICML 2015, section 3.2).
+    """A gradient reversal layer whose factor may be set after the forward pass (Ganin and
+    Lempitsky, ICML 2015, section 3.2).
 
-    Identity forward; backward multiplies the gradient by ``-factor``. One object serves all FPN levels of one forward pass.
+    Identity forward; backward multiplies the gradient by ``-factor``. One object serves all FPN
+    levels of one forward pass.
 
     Attributes:
         factor: float, or a float tensor ``(N,)`` with one factor per image.
@@ -41,6 +43,6 @@ class _Reverse(torch.autograd.Function):
 
 
 def ramp(progress: float) -> float:
-    """Ganin and Lempitsky's schedule of the factor, ``2 / (1 + exp(-10 p)) - 1``, rising from 0 to 1 with progress p in [0,
-    1]."""
+    """Ganin and Lempitsky's schedule of the factor, ``2 / (1 + exp(-10 p)) - 1``, rising from 0 to
+    1 with progress p in [0, 1]."""
     return 2 / (1 + math.exp(-10 * progress)) - 1
