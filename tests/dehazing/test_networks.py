@@ -31,7 +31,7 @@ needs_weights = pytest.mark.skipif(
 Array = NDArray[np.float64]
 
 
-# --- the networks in NumPy: (C, H, W), float64, written from the papers and MatConvNet's documentation ---
+# --- the networks in NumPy: (C, H, W), float64, from the papers and MatConvNet's documentation ---
 
 
 def convolve(x: Array, weight: Array, bias: Array) -> Array:
