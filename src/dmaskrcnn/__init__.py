@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dmaskrcnn.version import __version__
+
 if TYPE_CHECKING:
     from dmaskrcnn.config.train import DetectorConfig, TrainConfig
     from dmaskrcnn.data import open_dataset
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from dmaskrcnn.training.adapt import adapt
     from dmaskrcnn.training.loop import resume, train
 
-__version__ = "0.1.0"
 __all__ = [
     "Detections",
     "Detector",
@@ -29,6 +30,7 @@ __all__ = [
     "Scores",
     "TrainConfig",
     "UserError",
+    "__version__",
     "adapt",
     "dehaze",
     "evaluate",

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _dispatch(arguments: list[str]) -> None:
     if arguments[:1] == ["--version"]:
-        from dmaskrcnn import __version__
+        from dmaskrcnn.version import __version__
 
         print(f"dmaskrcnn {__version__}")
         return

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 import torchvision
 
-from dmaskrcnn import __version__
 from dmaskrcnn.data import open_dataset
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.report.material import Material
 from dmaskrcnn.run import which_weights
 from dmaskrcnn.training.log import read_metrics
+from dmaskrcnn.version import __version__
 
 _FACTS = ("method", "preset", "seed", "weights", "source", "target", "adabn", "test")
 
