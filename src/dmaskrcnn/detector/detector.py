@@ -70,9 +70,8 @@ class Detector(nn.Module):
         self.backbone = build_backbone(config)
         maps = measure_levels(self.backbone)
         self.levels = tuple(level for level in maps if level.name != POOLED)
-        anchors = AnchorGenerator(
-            tuple((s,) for s in config.anchor_sizes), ((0.5, 1.0, 2.0),) * len(maps)
-        )
+        sizes = tuple((s,) for s in config.anchor_sizes[: len(maps)])
+        anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(maps))
         # Thresholds of assignment and NMS as in the Faster and Mask R-CNN papers; the same in every
         # preset.
         self.rpn = RegionProposalNetwork(
