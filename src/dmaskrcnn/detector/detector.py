@@ -256,7 +256,10 @@ class Detector(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: str | Path, device: str = "auto", precision: Precision = "auto"
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
     ) -> Detector:
         """The detector that a training run saved, ready to predict.
 
