@@ -251,7 +251,7 @@ class Detector(nn.Module):
             unpickled.
         """
         detector = cls(classes, config)
-        load_start(detector, weights)
+        load_start(detector, classes, config.backbone, weights)
         return detector
 
     @classmethod
