@@ -199,8 +199,9 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
 
     from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
-    from dmaskrcnn.detector.detector import LEVELS, Detector
+    from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.methods import build_method
+    from dmaskrcnn.training.learner import Learner
 
     samples = [synthetic_sample(size, seed) for seed in range(2 * batch)]
     source, target = samples[:batch], samples[batch:]
@@ -232,19 +233,19 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     )
     detector = Detector(CLASSES, config.detector)
     detector.load_state_dict(stock_model(size).state_dict())
-    method = build_method(config, detector).to(device).train()
+    method = build_method(config, detector)
+    learner = Learner(method).to(device).train()
     detector.set_precision("float32" if variant == "source-float32" else "auto")
-    method.follow(copy.deepcopy(detector).eval())
-    optimizer = optimizer_of(method)
+    method.teacher = copy.deepcopy(detector).eval()
+    optimizer = optimizer_of(learner)
     pairs = Batch(source, [replace(s, objects=None) for s in target] if name != "source" else [])
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        losses, _ = method(pairs, 0.5)
-        torch.stack(list(losses.values())).sum().backward()
+        learner(pairs, 0.5).total().backward()
         if variant == "floor":
             features = detector.features(detector.normalise([s.image for s in target]))
-            maps = [features[level] for level in LEVELS]
+            maps = [features[level.name] for level in detector.levels]
             torch.autograd.backward(maps, [torch.full_like(m, 1e-6) for m in maps])
         optimizer.step()
 

@@ -3,10 +3,14 @@ adapting can close."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from dmaskrcnn.data.sample import Batch
 from dmaskrcnn.methods.source import Source
+
+if TYPE_CHECKING:
+    from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.methods.parts.losses import Losses
 
 
 class Oracle(Source):
@@ -14,6 +18,7 @@ class Oracle(Source):
 
     explanation = "the oracle reads the target's labels: for the upper end of a comparison only"
 
-    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, batch: Batch, progress: float) -> Losses:
         """The five losses of Mask R-CNN over the images of both domains."""
-        return super().forward(Batch([*batch.source, *batch.target]), progress)
+        both = replace(batch, source=[*batch.source, *batch.target], target=[])
+        return super().losses(both, progress)

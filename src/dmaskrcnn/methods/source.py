@@ -3,20 +3,21 @@ against."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from dmaskrcnn.data.sample import Batch
 from dmaskrcnn.methods.base import Method
+from dmaskrcnn.methods.parts.losses import Losses
+
+if TYPE_CHECKING:
+    from dmaskrcnn.data.sample import Batch
 
 
 class Source(Method):
     """Supervised training of the detector."""
 
-    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, batch: Batch, progress: float) -> Losses:
         """The five losses of Mask R-CNN."""
-        detector = self.detector
-        images = detector.normalise([s.image for s in batch.source])
-        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        return detector.losses(
-            images, detector.features(images), objects, [s.seed for s in batch.source]
-        ), {}
+        from dmaskrcnn.methods.parts.detection import detection_losses, features_of
+
+        images, features = features_of(self.detector, batch.source)
+        return Losses(detection_losses(self.detector, images, features, batch.source))
