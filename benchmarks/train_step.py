@@ -200,7 +200,6 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
     from dmaskrcnn.detector.detector import LEVELS, Detector
-    from dmaskrcnn.methods import build_method
 
     samples = [synthetic_sample(size, seed) for seed in range(2 * batch)]
     source, target = samples[:batch], samples[batch:]
@@ -227,12 +226,13 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
         return stock_step
 
     name = variant if variant in ("grl", "teacher") else "source"
-    config = TrainConfig(
-        method=name, target=(Path(),) if name != "source" else (), image_size=size, max_size=size
+    target_path = (Path(),) if name != "source" else ()
+    config = TrainConfig.from_preset(
+        method=name, target=target_path, image_size=size, max_size=size
     )
     detector = Detector(CLASSES, config.detector)
     detector.load_state_dict(stock_model(size).state_dict())
-    method = build_method(config, detector).to(device).train()
+    method = config.settings.build(detector).to(device).train()
     detector.set_precision("float32" if variant == "source-float32" else "auto")
     method.follow(copy.deepcopy(detector).eval())
     optimizer = optimizer_of(method)

@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data.sample import Batch
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.heads import Features, split
@@ -26,7 +25,7 @@ class Method(nn.Module):
     # one
     teacher: Detector
 
-    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+    def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
 

@@ -8,17 +8,33 @@ section 3; Ganin and Lempitsky, ICML 2015).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.schedule import PAPER_PHASES, Phase
 from dmaskrcnn.data.sample import Batch
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.methods.base import Method, features_of_both
 from dmaskrcnn.methods.parts.alignment import Alignment
+from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import LN2
+
+
+@dataclass(frozen=True)
+class GRLSettings(AlignmentSettings):
+    """DMask R-CNN, gradient reversal through a domain classifier on the FPN."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The original's three."""
+        return PAPER_PHASES
+
+    def build(self, detector: Detector) -> GRL:
+        """The detector and its domain classifiers."""
+        return GRL(self, detector)
 
 
 class GRL(Method):
@@ -31,9 +47,9 @@ class GRL(Method):
         "hazy features from clear ones: that is the aim, not an error"
     )
 
-    def __init__(self, config: TrainConfig, detector: Detector) -> None:
-        super().__init__(config, detector)
-        self.alignment = Alignment(config, detector)
+    def __init__(self, settings: GRLSettings, detector: Detector) -> None:
+        super().__init__(detector)
+        self.alignment = Alignment(settings, detector)
 
     @property
     def classifier(self) -> Alignment:

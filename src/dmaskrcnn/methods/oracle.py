@@ -3,10 +3,26 @@ adapting can close."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from torch import Tensor
 
+from dmaskrcnn.config.methods import MethodSettings
 from dmaskrcnn.data.sample import Batch
+from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.methods.source import Source
+
+
+@dataclass(frozen=True)
+class OracleSettings(MethodSettings):
+    """The target's labels, too, for the upper end of a comparison."""
+
+    reads_target_labels: ClassVar[bool] = True
+
+    def build(self, detector: Detector) -> Oracle:
+        """Supervised training on both domains."""
+        return Oracle(detector)
 
 
 class Oracle(Source):

@@ -3,10 +3,26 @@ against."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from torch import Tensor
 
+from dmaskrcnn.config.methods import MethodSettings
 from dmaskrcnn.data.sample import Batch
+from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.methods.base import Method
+
+
+@dataclass(frozen=True)
+class SourceSettings(MethodSettings):
+    """The labelled clear images only."""
+
+    uses_target: ClassVar[bool] = False
+
+    def build(self, detector: Detector) -> Source:
+        """Supervised training of the detector."""
+        return Source(detector)
 
 
 class Source(Method):

@@ -31,11 +31,12 @@ from dmaskrcnn.data import Batch, Dataset, batch_loader
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import average, broadcast_path, largest, processes, rank, world_size
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.methods import Method, build_method
+from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.adabn import adapt_norms
 from dmaskrcnn.run import create_run_folder
 from dmaskrcnn.training.checkpoint import load_checkpoint, save_checkpoint
 from dmaskrcnn.training.curves import draw_examples, plot_curves
+from dmaskrcnn.training.final_scores import write_final_scores
 from dmaskrcnn.training.inputs import fingerprint, loading_processes, make_batches, open_data
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
@@ -57,6 +58,9 @@ def train(config: TrainConfig) -> Path:
         # Last, so that bad input leaves no empty folder.
         folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
         _run(trainer, folder)
+        main = rank() == 0
+    if main:
+        write_final_scores(folder, config)
     return folder
 
 
@@ -71,6 +75,9 @@ def resume(folder: Path) -> Path:
         trainer = Trainer(config, source, target, device, weights="scratch")
         trainer.restore(state, folder)
         _run(trainer, folder)
+        main = rank() == 0
+    if main:
+        write_final_scores(folder, config)
     return folder
 
 
@@ -103,8 +110,8 @@ class Trainer:
         self.shown = target or source
         self.source, self.target = source, target
         torch.manual_seed(config.seed)  # the same start in every process
-        detector = Detector.create(source.classes, config.detector, weights or str(config.weights))
-        self.method: Method = build_method(config, detector).to(device).train()
+        detector = Detector.create(source.classes, config.detector, weights or config.weights)
+        self.method: Method = config.settings.build(detector).to(device).train()
         detector.set_precision(config.precision)
         self.ema = copy.deepcopy(detector).eval() if config.ema else None
         if self.ema is not None:
@@ -210,7 +217,7 @@ class Trainer:
             f"{self.data['source_images']} source and {self.data['target_images']} target images",
             file=sys.stderr,
         )
-        if self.method.explanation and self.config.iterations != 0:
+        if self.method.explanation and self.config.trains:
             print(self.method.explanation, file=sys.stderr)
 
     def _enter(self, phase: Phase) -> nn.Module:
@@ -311,7 +318,7 @@ class Trainer:
         if phase.trains == "all":
             self.detector_steps += 1
             self._average_weights()
-        return values | {"lr": rate * float(self.config.lr or 0)}
+        return values | {"lr": rate * self.config.lr}
 
     def _clip(self) -> dict[str, Tensor]:
         """Clip the detector's and the classifier's gradient each by its own norm; their norms
@@ -323,7 +330,7 @@ class Trainer:
         ):
             parameters = [p for p in module.parameters() if p.grad is not None] if module else []
             if parameters:
-                norms[name] = nn.utils.clip_grad_norm_(parameters, float(limit or 0))
+                norms[name] = nn.utils.clip_grad_norm_(parameters, limit)
         return norms
 
     @torch.no_grad()
@@ -332,9 +339,7 @@ class Trainer:
         soon forgotten."""
         if self.ema is None:
             return
-        decay = min(
-            float(self.config.ema or 0), (1 + self.detector_steps) / (10 + self.detector_steps)
-        )
+        decay = min(self.config.ema, (1 + self.detector_steps) / (10 + self.detector_steps))
         for mean, weight in zip(
             self.ema.parameters(), self.method.detector.parameters(), strict=True
         ):
@@ -428,7 +433,7 @@ def _optimizer(config: TrainConfig, method: Method) -> torch.optim.Optimizer:
             (0.0, [p for p in parameters if p.dim() <= 1]),  # biases and norms
         ):
             if members:
-                rate = float(config.lr or 0) * factor
+                rate = config.lr * factor
                 groups.append(
                     {"params": members, "lr": rate, "base_lr": rate, "weight_decay": decay}
                 )

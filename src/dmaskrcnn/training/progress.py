@@ -49,10 +49,8 @@ class ProgressBar:
     way."""
 
     def __init__(self, config: TrainConfig, iteration: int, enabled: bool) -> None:
-        self.by_time = config.iterations is None
-        self.total = (
-            60 * float(config.minutes or 0) if self.by_time else int(config.iterations or 0)
-        )
+        self.by_time = config.minutes > 0
+        self.total = 60 * config.minutes if self.by_time else config.iterations
         self.enabled, self.tty = enabled, enabled and sys.stderr.isatty()
         self.began, self.first, self.spoken = time.monotonic(), iteration, 0
         by_time = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
