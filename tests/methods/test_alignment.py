@@ -7,7 +7,6 @@ from test_methods import sample
 from dmaskrcnn.data import Batch
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods import build_method
 from dmaskrcnn.methods.parts.alignment import PATIENCE, Alignment
 from dmaskrcnn.methods.parts.classifiers import consistency
 from dmaskrcnn.methods.parts.losses import detection_loss
@@ -15,8 +14,8 @@ from dmaskrcnn.methods.parts.losses import detection_loss
 
 def aligned(tiny, **overrides):
     torch.manual_seed(0)
-    config = tiny(preset="cpu", weights=None, fpn_channels=16, **overrides)
-    return build_method(config, Detector(("car", "person"), config.detector)).train()
+    config = tiny(preset="cpu", weights="imagenet", fpn_channels=16, **overrides)
+    return config.settings.build(Detector(("car", "person"), config.detector)).train()
 
 
 @pytest.fixture

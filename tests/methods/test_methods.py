@@ -6,7 +6,6 @@ import torch
 from dmaskrcnn.data import Annotations, Batch, Sample
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods import build_method
 from dmaskrcnn.methods.base import features_of_both
 
 
@@ -30,7 +29,7 @@ def batch() -> Batch:
 
 def method_for(config):
     torch.manual_seed(0)
-    return build_method(config, Detector(("car", "person"), config.detector)).train()
+    return config.settings.build(Detector(("car", "person"), config.detector)).train()
 
 
 DETECTION = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"}
@@ -51,7 +50,7 @@ def test_grl_adds_the_domain_loss(tiny, batch):
 
 def test_grl_detection_losses_ignore_the_target(tiny, batch):
     """With frozen statistics an image's losses do not depend on its companions of the same size."""
-    method = method_for(tiny(weights=None, preset="cpu"))
+    method = method_for(tiny(weights="imagenet", preset="cpu"))
     with_target, _ = method(batch, 0.0)
     other, _ = method(Batch(batch.source, [sample(9, False)]), 0.0)
     for name in DETECTION:

@@ -36,7 +36,9 @@ TestSet = Annotated[
 Classes = Annotated[
     tuple[str, ...],
     arg(
-        metavar="CLASS ...", help="Classes to score.", help_behavior_hint="(default: those all know)"
+        metavar="CLASS ...",
+        help="Classes to score.",
+        help_behavior_hint="(default: those all know)",
     ),
 ]
 Preset = Literal["cpu", "default", "paper", "demo"]
@@ -144,9 +146,7 @@ class Compare:
     """Run folders; without dehazing also COCO results JSON files. The first is what the others are
     compared with."""
     data: TestSet
-    dehaze: tuple[Literal["none", DehazeMethod], ...] = (
-        "none",
-    )
+    dehaze: tuple[Literal["none", DehazeMethod], ...] = ("none",)
     """What the test images go through before detection, each in turn."""
     out: Path = Path("compare")
     """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the
@@ -178,9 +178,7 @@ class Reproduce:
     """Seeds of the trainings: each trains all three models."""
     preset: Preset = "paper"
     """Architecture and schedule; those other than `paper` are smaller."""
-    weights: Annotated[str | None, arg(help_behavior_hint="(default: the preset's)")] = (
-        None
-    )
+    weights: Annotated[str | None, arg(help_behavior_hint="(default: the preset's)")] = None
     """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local
     .safetensors/.pth file."""
     out: Path = Path("reproduce")
@@ -265,9 +263,9 @@ class Haze:
     disparity: Annotated[Path | None, arg(help_behavior_hint="")] = None
     """Instead of --depth: folder of disparity maps, 16-bit PNG as in Cityscapes and KITTI, or
     .npy/.npz with px."""
-    focal_baseline: Annotated[
-        float | None, arg(help_behavior_hint="(required by --disparity)")
-    ] = None
+    focal_baseline: Annotated[float | None, arg(help_behavior_hint="(required by --disparity)")] = (
+        None
+    )
     """Focal length in px times baseline in metres of the stereo camera (Cityscapes: 473)."""
     focal: Annotated[
         float | None, arg(help_behavior_hint="(default: the longer side of each image)")

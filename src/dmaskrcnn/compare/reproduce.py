@@ -245,9 +245,7 @@ def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
             )
 
 
-def _check_data(
-    config: TrainConfig, target: Sequence[Path], test: Sequence[Path]
-) -> Dataset:
+def _check_data(config: TrainConfig, target: Sequence[Path], test: Sequence[Path]) -> Dataset:
     """The target images. Raises UserError, before anything is written, for data and weights that
     the trainings would refuse."""
     source = open_dataset(*config.source)

@@ -56,9 +56,7 @@ class TrainOptions:
     ends on time."""
     batch: int = 4
     """Source images per optimiser step, over all processes and accumulation steps."""
-    target_batch: Annotated[
-        int, arg(help_behavior_hint="(default: as many as source images)")
-    ] = 0
+    target_batch: Annotated[int, arg(help_behavior_hint="(default: as many as source images)")] = 0
     """Target images per optimiser step."""
     accumulate: int = 1
     """Forward and backward passes per optimiser step: raise it when memory runs out."""

@@ -1,5 +1,5 @@
-"""Configuration: one object, whose fields are the command line's flags, the YAML file's keys and the
-Python keywords. None of them is None. Imports no torch.
+"""Configuration: one object, whose fields are the command line's flags, the YAML file's keys and
+the Python keywords. None of them is None. Imports no torch.
 
     TrainConfig.from_preset("cpu", method="teacher", source="clear", target="hazy", burn_in=0.3)
 """
@@ -129,9 +129,7 @@ class TrainConfig(TrainOptions):
         if self.adabn and not self.target:
             raise UserError("--adabn needs --target: a folder of unlabelled hazy images")
         if self.target_batch and not self.adapts:
-            raise UserError(
-                f"--target-batch has no use with --method {self.method}: leave it out"
-            )
+            raise UserError(f"--target-batch has no use with --method {self.method}: leave it out")
 
 
 def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
@@ -141,13 +139,10 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
     Args:
         values: some fields, of the right types (`typed`).
     """
-    methods, preset = find_methods(), values.get("preset", "default")
-    method = values.get("method", TrainOptions.method)
-    if preset not in PRESETS:
-        raise UserError(f"--preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    methods, method = find_methods(), values.get("method", TrainOptions.method)
     if method not in methods:
         raise UserError(f"--method {method!r} is unknown; choose one of {', '.join(methods)}")
-    own, start = _names(TrainOptions), PRESETS[preset]
+    own, start = _names(TrainOptions), PRESETS[values.get("preset", TrainOptions.preset)]
     options = replace(start, **{name: value for name, value in values.items() if name in own})
     if options.minutes and "iterations" not in values:
         options = replace(options, iterations=0)
@@ -182,9 +177,12 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def typed(values: dict[str, Any], where: str) -> dict[str, Any]:
     """The values with the types of their fields. Raises UserError, beginning with ``where``, for
     fields that do not exist, and for values of another type."""
+    methods = find_methods()
     kinds: dict[str, Any] = {}
-    for settings in find_methods().values():
-        kinds = get_type_hints(settings) | kinds
+    chosen = values.get("method", TrainOptions.method)
+    # the settings of the method last: another may have one of the same name
+    for name in sorted(methods, key=lambda name: name == chosen):
+        kinds |= get_type_hints(methods[name])
     kinds |= get_type_hints(TrainOptions) | get_type_hints(DetectorConfig)
     if unknown := sorted(set(map(str, values)) - known_fields()):
         similar = get_close_matches(unknown[0].replace("-", "_"), known_fields(), 1)

@@ -31,7 +31,8 @@ def convert(value: Any, kind: Any) -> Any:
         raise ValueError("holds fields of its own instead of a value")
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise ValueError(f"{value!r} is none of {', '.join(map(str, get_args(kind)))}")
+            choices = ", ".join(map(str, get_args(kind)))
+            raise ValueError(f"{value!r} is unknown; choose one of {choices}")
         return value
     if get_origin(kind) is tuple:
         return _tuple(value, get_args(kind))
