@@ -199,7 +199,8 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
 
     from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
-    from dmaskrcnn.detector.detector import LEVELS, Detector
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.training.learner import Learner
 
     samples = [synthetic_sample(size, seed) for seed in range(2 * batch)]
     source, target = samples[:batch], samples[batch:]
@@ -226,25 +227,23 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
         return stock_step
 
     name = variant if variant in ("grl", "teacher") else "source"
-    target_path = (Path(),) if name != "source" else ()
-    config = TrainConfig.from_preset(
-        method=name, target=target_path, image_size=size, max_size=size
-    )
+    targets = (Path(),) if name != "source" else ()
+    config = TrainConfig.from_preset(method=name, target=targets, image_size=size, max_size=size)
     detector = Detector(CLASSES, config.detector)
     detector.load_state_dict(stock_model(size).state_dict())
-    method = config.settings.build(detector).to(device).train()
+    method = config.settings.build(detector)
+    learner = Learner(method).to(device).train()
     detector.set_precision("float32" if variant == "source-float32" else "auto")
-    method.follow(copy.deepcopy(detector).eval())
-    optimizer = optimizer_of(method)
+    method.teacher = copy.deepcopy(detector).eval()
+    optimizer = optimizer_of(learner)
     pairs = Batch(source, [replace(s, objects=None) for s in target] if name != "source" else [])
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        losses, _ = method(pairs, 0.5)
-        torch.stack(list(losses.values())).sum().backward()
+        learner(pairs, 0.5).total().backward()
         if variant == "floor":
             features = detector.features(detector.normalise([s.image for s in target]))
-            maps = [features[level] for level in LEVELS]
+            maps = [features[level.name] for level in detector.levels]
             torch.autograd.backward(maps, [torch.full_like(m, 1e-6) for m in maps])
         optimizer.step()
 

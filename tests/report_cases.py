@@ -45,7 +45,7 @@ def write_run(
         method=method, preset="demo", source=(source,), target=targets, seed=seed, name=folder.name
     )
     (folder / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
-    values = {"loss_mask": 0.9, "lr": 0.001, **columns}
+    values = {"detection/mask": 0.9, "lr": 0.001, **columns}
     with (folder / "metrics.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, ["iteration", "seconds", "phase", *values])
         rows.writeheader()

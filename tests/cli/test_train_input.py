@@ -18,8 +18,8 @@ from disk import contents, full_disk
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
-from dmaskrcnn.training import loop as training
-from dmaskrcnn.training.checkpoint import load_checkpoint
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.state import TrainingState
 
 
 def bad_source(tmp_path: Path, case: str, hazy: Path) -> object:
@@ -196,19 +196,19 @@ class TestFullDiskWhileTraining:
         fails: Callable[..., str],
         monkeypatch: pytest.MonkeyPatch,
     ):
-        folder, save, before = tmp_path / "runs" / "source-1", training.Trainer.save, {}
+        folder, save, before = tmp_path / "runs" / "source-1", TrainingState.save, {}
 
-        def save_on_full_disk(self: training.Trainer, finished: bool = False) -> None:
+        def save_on_full_disk(self: TrainingState, *others: bool) -> None:
             if self.iteration == 1:
-                return save(self, finished)
+                return save(self, *others)
             before.update(contents(folder))
             sizes = sorted(
                 (folder / name).stat().st_size for name in ("model.safetensors", "last.pt")
             )
             with full_disk(sizes[0] // 2 if file == "model.safetensors" else sizes[0] + 10_000):
-                return save(self, finished)
+                return save(self, *others)
 
-        monkeypatch.setattr(training.Trainer, "save", save_on_full_disk)
+        monkeypatch.setattr(TrainingState, "save", save_on_full_disk)
         arguments = ("--method", "source", "--checkpoint-minutes", "1e-9", "--precision", "float32")
         # the announcement and two of progress
         message = fails("train", "--config", config_file, *arguments, said_before=3)
@@ -216,7 +216,7 @@ class TestFullDiskWhileTraining:
         after = contents(folder)
         assert after.keys() == before.keys()
         assert after[file] == before[file]
-        assert load_checkpoint(folder)["iteration"] == 1
+        assert Checkpoint.load(folder).iteration == 1
         assert Detector.load(folder).classes
 
 
@@ -232,9 +232,9 @@ class TestResume:
     ):
         main(["train", "--config", str(config_file), "--method", "source", "--iterations", "1"])
         folder = tmp_path / "runs" / "source-1"
-        state = load_checkpoint(folder)
-        state["config"]["fpn_channels"] = 24
-        torch.save(state, folder / "last.pt")
+        state = Checkpoint.load(folder)
+        state.config["fpn_channels"] = 24
+        state.save(folder)
         before = contents(folder)
         assert "last.pt: does not fit the detector and method of its configuration" in fails(
             "train", "--resume", folder
@@ -271,4 +271,4 @@ class TestResume:
         )
         shutil.rmtree(first)
         main(["train", "--resume", str(second)])
-        assert load_checkpoint(second)["iteration"] == 2
+        assert Checkpoint.load(second).iteration == 2

@@ -21,8 +21,9 @@ from dmaskrcnn.compare.reproduce import reproduce
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import create_run_folder
-from dmaskrcnn.training.checkpoint import load_checkpoint
-from dmaskrcnn.training.loop import Trainer
+from dmaskrcnn.training import loop
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.state import TrainingState
 
 TWO = 2 / 75_000  # of the paper's budget: two iterations
 NAMES = (
@@ -192,21 +193,21 @@ def test_goes_on_within_a_training(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    step, steps = Trainer._step, []
+    step, steps = loop._step, []
 
-    def step_and_terminate(self: Trainer, *others: Any) -> dict[str, float]:
-        steps.append(self.config.name)
+    def step_and_terminate(state: TrainingState, *others: Any) -> dict[str, float]:
+        steps.append(state.config.name)
         if len(steps) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, *others)
+        return step(state, *others)
 
-    monkeypatch.setattr(Trainer, "_step", step_and_terminate)
+    monkeypatch.setattr(loop, "_step", step_and_terminate)
     with pytest.raises(SystemExit) as stop:
         reproduce(**arguments)
     assert stop.value.code == 143
     assert "`dmaskrcnn reproduce` goes on from there" in capsys.readouterr().err
     folder = arguments["out"] / "runs" / "dmask1-s0-1"
-    assert load_checkpoint(folder)["iteration"] == 1
+    assert Checkpoint.load(folder).iteration == 1
     trained.clear()
     plans: Any = reproduce(**arguments)
     assert trained == [("resume", "dmask1-s0-1"), ("train", "dmask2-s0")]

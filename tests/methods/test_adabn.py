@@ -9,9 +9,10 @@ from torchvision.models.detection.image_list import ImageList
 
 from dmaskrcnn import Detector, DetectorConfig
 from dmaskrcnn.data import open_dataset, open_images
+from dmaskrcnn.detector.pyramid import without_padding
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods.parts.adabn import Norm, _batches, _without_padding, adapt_norms
-from dmaskrcnn.training.checkpoint import load_checkpoint
+from dmaskrcnn.methods.parts.adabn import Norm, _batches, adapt_norms
+from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.loop import resume, train
 
 
@@ -86,7 +87,7 @@ def test_no_share_changes_nothing(detector, domains):
 def test_padding_does_not_count():
     maps = torch.full((2, 3, 4, 8), torch.nan)
     maps[0, :, :2, :], maps[1, :, :, :5] = 1.0, 2.0
-    values = _without_padding(maps, ImageList(torch.zeros(2, 3, 32, 64), [(16, 64), (32, 40)]))
+    values = without_padding(maps, ImageList(torch.zeros(2, 3, 32, 64), [(16, 64), (32, 40)]))
     assert values.shape == (3, 2 * 8 + 4 * 5)
     assert values.isfinite().all()
 
@@ -109,7 +110,7 @@ def test_after_a_training_is_as_at_its_end(tiny, hazy, capsys):
     for name, value in saved(afterwards).items():
         torch.testing.assert_close(value, saved(at_the_end)[name])
         assert torch.equal(saved(untrained)[name], saved(plain)[name])
-    student, same = (load_checkpoint(run)["model"] for run in (plain, at_the_end))
+    student, same = (Checkpoint.load(run).model for run in (plain, at_the_end))
     assert all(torch.equal(student[k], same[k]) for k in student)
 
 

@@ -6,16 +6,19 @@ from test_methods import sample
 
 from dmaskrcnn.data import Batch
 from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.pyramid import Level
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.parts.alignment import PATIENCE, Alignment
 from dmaskrcnn.methods.parts.classifiers import consistency
-from dmaskrcnn.methods.parts.losses import detection_loss
+from dmaskrcnn.training.learner import Learner
 
 
 def aligned(tiny, **overrides):
     torch.manual_seed(0)
     config = tiny(preset="cpu", weights="imagenet", fpn_channels=16, **overrides)
-    return config.settings.build(Detector(("car", "person"), config.detector)).train()
+    method = config.settings.build(Detector(("car", "person"), config.detector))
+    Learner(method).train()
+    return method
 
 
 @pytest.fixture
@@ -26,28 +29,26 @@ def batch() -> Batch:
 @pytest.mark.parametrize(
     ("on", "losses"),
     [
-        ("image", {"loss_domain"}),
-        ("instance", {"loss_domain_instance"}),
-        ("both", {"loss_domain", "loss_domain_instance", "loss_consistency"}),
+        ("image", {"domain"}),
+        ("instance", {"instance"}),
+        ("both", {"domain", "instance", "consistency"}),
     ],
 )
 def test_losses_of_each_kind(tiny, batch, on, losses):
-    found, logs = aligned(tiny, grl_on=on)(batch, 0.0)
-    assert losses == {
-        name for name in found if name.startswith(("loss_domain", "loss_consistency"))
-    }
-    assert all(torch.isfinite(v) for v in found.values())
-    assert ("instance_accuracy" in logs) == (on != "image")
+    found = aligned(tiny, grl_on=on).losses(batch, 0.0)
+    assert set(found.alignment) == losses
+    assert all(torch.isfinite(v) for v in found.columns().values())
+    assert ("instance_accuracy" in found.logs) == (on != "image")
 
 
 def test_instances_push_the_features_against_the_classifier(tiny, batch):
     """A step along the features' gradient makes the instance classifier worse; along the
     classifier's own, better."""
     method = aligned(tiny, grl_on="instance", grl_reverse="always", grl_lambda=1.0)
-    method.eval()  # the same proposals before and after
+    Learner(method).eval()  # the same proposals before and after
 
     def loss() -> torch.Tensor:
-        return method(batch, 0.0)[0]["loss_domain_instance"]
+        return method.losses(batch, 0.0).alignment["instance"]
 
     before = loss()
     before.backward()
@@ -67,8 +68,8 @@ def test_instances_push_the_features_against_the_classifier(tiny, batch):
 
 def test_every_level_of_the_image_classifier_learns(tiny, batch):
     method = aligned(tiny, grl_on="both")
-    losses, _ = method(batch, 0.0)
-    (losses["loss_domain"] + losses["loss_domain_instance"]).backward()
+    losses = method.losses(batch, 0.0).alignment
+    (losses["domain"] + losses["instance"]).backward()
     assert all(
         p.grad is not None and p.grad.abs().sum() > 0 for p in method.alignment.image.parameters()
     )
@@ -79,39 +80,30 @@ def test_consistency_is_the_distance_to_the_images_mean_verdict():
     dense[0, 1] = math.log(3)  # the first image: "target" with 0.75 where the picture is ...
     dense[0, 1, :, 1:] = 50  # ... and a padding that must not count
     proposals = torch.tensor([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(9)]])  # 0.5, 0.75, 0.9
-    distance = consistency([dense], [(8, 4), (8, 12)], proposals, [2, 1])
+    levels = [Level("0", 4, 8)]
+    distance = consistency([dense], [(8, 4), (8, 12)], proposals, [2, 1], levels)
     torch.testing.assert_close(distance, torch.tensor([0.25, 0.0, 0.4]))
     # a classifier that decides once per image
     joint = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])
     torch.testing.assert_close(
-        consistency([joint], [(8, 4), (8, 12)], proposals, [2, 1]), torch.tensor([0.25, 0.0, 0.4])
+        consistency([joint], [(8, 4), (8, 12)], proposals, [2, 1], levels),
+        torch.tensor([0.25, 0.0, 0.4]),
     )
-
-
-def test_only_mask_rcnns_own_losses_count_as_detection():
-    values = {
-        "loss_classifier": 1.0,
-        "loss_mask": 2.0,
-        "loss_domain": 4.0,
-        "loss_consistency": 8.0,
-        "loss_target_mask": 16.0,
-    }
-    assert detection_loss(values | {"lr": 32.0}) == 3
 
 
 def watch(tiny, *series: dict[str, float]) -> list[str | None]:
     config = tiny()
     alignment = Alignment(config, Detector(("car",), config.detector))
-    return [alignment.watch({"loss_objectness": 0.1, **values}) for values in series]
+    return [alignment.watch({"detection/objectness": 0.1, **values}) for values in series]
 
 
 def test_warns_once_when_the_classifier_has_won(tiny):
-    said = watch(tiny, *[{"loss_domain": 1e-4}] * (3 * PATIENCE))
+    said = watch(tiny, *[{"alignment/domain": 1e-4}] * (3 * PATIENCE))
     assert [line for line in said if line] == [said[PATIENCE - 1]]
     assert "--grl-lambda" in str(said[PATIENCE - 1])
-    assert not any(watch(tiny, *[{"loss_domain": 0.69}] * (3 * PATIENCE)))
+    assert not any(watch(tiny, *[{"alignment/domain": 0.69}] * (3 * PATIENCE)))
 
 
 def test_divergence_of_the_instances_stops_the_run(tiny):
     with pytest.raises(UserError, match="diverges"):
-        watch(tiny, *[{"loss_domain": 0.7, "loss_domain_instance": 400.0}] * 100)
+        watch(tiny, *[{"alignment/domain": 0.7, "alignment/instance": 400.0}] * 100)

@@ -4,10 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dmaskrcnn.detector.pyramid import Level
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.parts.classifiers import FCNClassifier, PaperClassifier, domain_loss
 from dmaskrcnn.methods.parts.guard import LN2, DivergenceGuard
 from dmaskrcnn.methods.parts.reversal import Reversal, ramp
+
+
+def levels(channels: int) -> list[Level]:
+    """P2-P5."""
+    return [Level(str(i), 4 * 2**i, channels) for i in range(4)]
 
 
 def pyramid(
@@ -46,10 +52,14 @@ def test_adversarial_signs():
     features = [f.requires_grad_() for f in pyramid(4, 8, 64, 64)]
     for f in features:
         f.data[2:] += 1.0  # the domains differ
-    classifier, domains, sizes = FCNClassifier(8), torch.tensor([0, 0, 1, 1]), [(64, 64)] * 4
+    classifier, domains, sizes = (
+        FCNClassifier(levels(8)),
+        torch.tensor([0, 0, 1, 1]),
+        [(64, 64)] * 4,
+    )
 
     def loss(maps: list[torch.Tensor]) -> torch.Tensor:
-        return domain_loss(classifier(maps, sizes), domains, sizes)[0].mean()
+        return domain_loss(classifier(maps, sizes), domains, sizes, levels(8))[0].mean()
 
     reversal = Reversal(1.0)
     before = loss([reversal(f) for f in features])
@@ -76,11 +86,13 @@ def test_paper_classifier_has_the_papers_parameters():
 
     expected = sum(branch(p) + 16 * 16 * 128 * 128 + 128 for p in (4, 3, 2, 1))
     expected += 512 * 512 + 512 + 512 * 128 + 128 + 128 * 2 + 2
-    assert sum(p.numel() for p in PaperClassifier(256).parameters()) == expected == 18_042_754
+    assert (
+        sum(p.numel() for p in PaperClassifier(levels(256)).parameters()) == expected == 18_042_754
+    )
 
 
 def test_paper_classifier_ends_at_16x16_on_its_canvas():
-    classifier = PaperClassifier(4)
+    classifier = PaperClassifier(levels(4))
     for branch, feature in zip(classifier.branches, pyramid(1, 4, 1024, 1024), strict=True):
         assert branch(feature).shape == (1, 128, 16, 16)
 
@@ -89,9 +101,9 @@ def test_paper_classifier_ends_at_16x16_on_its_canvas():
 @pytest.mark.parametrize("size", [(33, 57), (64, 160), (8, 8)])
 def test_any_image_size_and_every_level_learns(kind, size):
     torch.manual_seed(0)
-    classifier = kind(16)
+    classifier = kind(levels(16))
     logits = classifier(pyramid(2, 16, *size), [size] * 2)
-    domain_loss(logits, torch.tensor([0, 1]), [size] * 2)[0].mean().backward()
+    domain_loss(logits, torch.tensor([0, 1]), [size] * 2, levels(16))[0].mean().backward()
     silent = [
         n for n, p in classifier.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
     ]
@@ -104,19 +116,19 @@ def test_padding_is_not_seen(kind):
     """Different content in the padding, and more of it, changes nothing: it could tell the cameras
     apart."""
     torch.manual_seed(0)
-    classifier, sizes, domains = kind(8), [(40, 72)], torch.tensor([1])
+    classifier, sizes, domains = kind(levels(8)), [(40, 72)], torch.tensor([1])
     features = pyramid(1, 8, 40, 72)
     padded = [
         F.pad(f, (0, 64 // s, 0, 128 // s), value=3.0)
         for f, s in zip(features, (4, 8, 16, 32), strict=True)
     ]
-    plain, _ = domain_loss(classifier(features, sizes), domains, sizes)
-    more, _ = domain_loss(classifier(padded, sizes), domains, sizes)
+    plain, _ = domain_loss(classifier(features, sizes), domains, sizes, levels(8))
+    more, _ = domain_loss(classifier(padded, sizes), domains, sizes, levels(8))
     torch.testing.assert_close(plain, more)
 
 
 def test_fcn_cannot_be_beaten_by_scale():
-    classifier, features = FCNClassifier(8), pyramid(1, 8, 32, 32)
+    classifier, features = FCNClassifier(levels(8)), pyramid(1, 8, 32, 32)
     small, large = (classifier([s * f for f in features], [(32, 32)]) for s in (1.0, 1e4))
     for a, b in zip(small, large, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
@@ -126,7 +138,7 @@ def test_domain_loss_against_a_plain_loop():
     generator = torch.Generator().manual_seed(3)
     sizes, domains = [(32, 32), (20, 32)], torch.tensor([0, 1])
     logits = [torch.randn(2, 2, 32 // s, 32 // s, generator=generator) for s in (4, 8, 16, 32)]
-    loss, accuracy = domain_loss(logits, domains, sizes)
+    loss, accuracy = domain_loss(logits, domains, sizes, levels(8))
     for image in range(2):
         losses, hits = [], []
         for logit, stride in zip(logits, (4, 8, 16, 32), strict=True):
@@ -144,7 +156,7 @@ def test_domain_loss_against_a_plain_loop():
 
 
 def test_undecided_classifier_has_loss_ln2():
-    loss, _ = domain_loss([torch.zeros(3, 2)], torch.tensor([0, 1, 1]), [(8, 8)] * 3)
+    loss, _ = domain_loss([torch.zeros(3, 2)], torch.tensor([0, 1, 1]), [(8, 8)] * 3, levels(8))
     torch.testing.assert_close(loss, torch.full((3,), LN2))
 
 

@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -6,7 +8,9 @@ import torch
 from dmaskrcnn.data import Annotations, Batch, Sample
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods.base import features_of_both
+from dmaskrcnn.methods.parts.detection import features_of_both
+from dmaskrcnn.methods.parts.losses import Losses, column
+from dmaskrcnn.training.learner import Learner
 
 
 def sample(seed: int, labelled: bool) -> Sample:
@@ -29,41 +33,45 @@ def batch() -> Batch:
 
 def method_for(config):
     torch.manual_seed(0)
-    return config.settings.build(Detector(("car", "person"), config.detector)).train()
+    method = config.settings.build(Detector(("car", "person"), config.detector))
+    Learner(method).train()
+    return method
 
 
-DETECTION = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"}
+DETECTION = {"objectness", "rpn_box_reg", "classifier", "box_reg", "mask"}
 
 
 def test_source_gives_the_detection_losses(tiny, batch):
-    losses, logs = method_for(tiny(method="source"))(batch, 0.0)
-    assert set(losses) == DETECTION
-    assert not logs
+    losses = method_for(tiny(method="source")).losses(batch, 0.0)
+    assert set(losses.detection) == DETECTION
+    assert set(losses.columns()) == {f"detection/{name}" for name in DETECTION}
 
 
 def test_grl_adds_the_domain_loss(tiny, batch):
-    losses, logs = method_for(tiny())(batch, 0.0)
-    assert set(losses) == DETECTION | {"loss_domain"}
-    assert 0 <= logs["domain_accuracy"] <= 1
-    assert logs["lambda"] == pytest.approx(0.1)
+    losses = method_for(tiny()).losses(batch, 0.0)
+    assert set(losses.detection) == DETECTION
+    assert set(losses.alignment) == {"domain"}
+    assert not losses.target
+    assert 0 <= losses.logs["domain_accuracy"] <= 1
+    assert losses.logs["lambda"] == pytest.approx(0.1)
 
 
 def test_grl_detection_losses_ignore_the_target(tiny, batch):
     """With frozen statistics an image's losses do not depend on its companions of the same size."""
     method = method_for(tiny(weights="imagenet", preset="cpu"))
-    with_target, _ = method(batch, 0.0)
-    other, _ = method(Batch(batch.source, [sample(9, False)]), 0.0)
+    with_target = method.losses(batch, 0.0)
+    other = method.losses(Batch(batch.source, [sample(9, False)]), 0.0)
     for name in DETECTION:
-        torch.testing.assert_close(with_target[name], other[name], msg=name)
-    assert not torch.equal(with_target["loss_domain"], other["loss_domain"])
+        torch.testing.assert_close(with_target.detection[name], other.detection[name], msg=name)
+    assert not torch.equal(with_target.alignment["domain"], other.alignment["domain"])
 
 
 def test_frozen_detector_gives_the_domain_loss_alone(tiny, batch):
     method = method_for(tiny())
     method.detector.requires_grad_(False)
-    losses, _ = method(batch, 0.0)
-    assert set(losses) == {"loss_domain"}
-    losses["loss_domain"].backward()
+    losses = method.losses(batch, 0.0)
+    assert not losses.detection
+    losses.total().backward()
     assert all(p.grad is None for p in method.detector.parameters())
     assert all(p.grad is not None for p in method.classifier.parameters())
 
@@ -80,8 +88,8 @@ def test_gate_stops_pushing_images_that_fool_the_classifier(tiny, batch):
         target_only = Batch([], batch.target)
         for head in method.alignment.image.heads:
             head[-1].bias.data = torch.tensor([5.0, -5.0])
-        losses, _ = method(Batch(batch.source, target_only.target), 0.0)
-        losses["loss_domain"].backward()
+        losses = method.losses(Batch(batch.source, target_only.target), 0.0)
+        losses.alignment["domain"].backward()
         stem = method.detector.backbone.body.conv1.weight.grad
         norms[gate] = float(stem.norm())
     assert norms[True] < norms[False]
@@ -89,7 +97,7 @@ def test_gate_stops_pushing_images_that_fool_the_classifier(tiny, batch):
 
 def test_ramp_raises_lambda_with_progress(tiny, batch):
     method = method_for(tiny(grl_ramp=True))
-    early, late = (method(batch, p)[1]["lambda"] for p in (0.0, 1.0))
+    early, late = (method.losses(batch, p).logs["lambda"] for p in (0.0, 1.0))
     assert early == 0
     assert late == pytest.approx(0.1, rel=1e-3)
 
@@ -100,9 +108,9 @@ def test_boxes_without_masks_leave_the_mask_head_alone(tiny, batch):
         s.objects.has_mask[:] = False
         s.objects.masks[:] = False
     method = method_for(tiny(method="source"))
-    losses, _ = method(batch, 0.0)
-    assert losses["loss_mask"] == 0
-    sum(losses.values()).backward()
+    losses = method.losses(batch, 0.0)
+    assert losses.detection["mask"] == 0
+    losses.total().backward()
     for p in method.detector.roi_heads.mask_head.parameters():
         assert p.grad is not None  # distributed training needs one
         assert (p.grad == 0).all()
@@ -111,10 +119,10 @@ def test_boxes_without_masks_leave_the_mask_head_alone(tiny, batch):
 def test_negative_images_train(tiny):
     empty = sample(1, False)
     empty.objects = Annotations.empty(64, 96)
-    losses, _ = method_for(tiny(method="source"))(Batch([empty]), 0.0)
-    assert all(torch.isfinite(v) for v in losses.values())
-    assert losses["loss_box_reg"] == losses["loss_mask"] == 0
-    sum(losses.values()).backward()
+    losses = method_for(tiny(method="source")).losses(Batch([empty]), 0.0)
+    assert all(torch.isfinite(v) for v in losses.detection.values())
+    assert losses.detection["box_reg"] == losses.detection["mask"] == 0
+    losses.total().backward()
 
 
 @pytest.mark.parametrize(
@@ -135,3 +143,28 @@ def test_padding_of_both_domains(norm, alike, same):
     )
     assert (first.tensors.shape[2:] == second.tensors.shape[2:]) == same
     assert (halves[0]["0"].shape[2:] == halves[1]["0"].shape[2:]) == same
+
+
+def test_losses_add_up_by_kind():
+    one, two, four = (torch.tensor(v) for v in (1.0, 2.0, 4.0))
+    losses = Losses({"mask": one, "box_reg": two}, {"mask": four}, {}, {"lambda": four})
+    assert losses.total() == 7
+    row = {name: float(value) for name, value in losses.columns().items()}
+    assert list(row) == ["detection/mask", "detection/box_reg", "target/mask", "lambda"]
+    row |= {"loss": 99.0, "detections": 8.0, "alignment/domain": 16.0}
+    names = ("detection", "target", "alignment/domain", "lambda", "gone")
+    assert [column(row, name) for name in names] == [3, 4, 16, 4, None]
+
+
+def test_methods_are_read_without_torch():
+    """The command line reads them for ``--help``."""
+    names = ("base", "source", "grl", "teacher", "oracle")
+    code = "import sys; " + "; ".join(
+        f"__import__('importlib').import_module('dmaskrcnn.methods.{name}')" for name in names
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

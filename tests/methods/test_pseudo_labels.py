@@ -102,8 +102,8 @@ def test_a_missing_file_stops_before_anything_is_written(tiny, hazy, tmp_path):
 
 def test_student_learns_them(tiny, hazy, results, monkeypatch):
     """They are the target's labels: the teacher's own detections are not asked for."""
-    monkeypatch.setattr("dmaskrcnn.methods.teacher.pseudo_labels", None)
+    monkeypatch.setattr("dmaskrcnn.methods.parts.distillation.pseudo_labels", None)
     run = train(
         tiny(method="teacher", target=(hazy,), pseudo_labels=results(), burn_in=0.0, iterations=20)
     )
-    assert "loss_target_classifier" in (run / "metrics.csv").read_text()
+    assert "target/classifier" in (run / "metrics.csv").read_text()

@@ -1,23 +1,20 @@
-import csv
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from run_files import rows
 
 from dmaskrcnn.config.schedule import teacher_phases
 from dmaskrcnn.data import Augmentation, Batch, Sample
 from dmaskrcnn.data.augment import hide_blocks
 from dmaskrcnn.dehazing import Dehazer, dehaze
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods.teacher import SETTLED, Teacher
-from dmaskrcnn.training.checkpoint import load_checkpoint
-from dmaskrcnn.training.loop import Trainer, train
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+from dmaskrcnn.methods.parts.guard import SETTLED
+from dmaskrcnn.methods.teacher import Teacher
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.loop import train
+from dmaskrcnn.training.state import TrainingState
 
 
 @pytest.fixture
@@ -32,8 +29,8 @@ def test_burn_in_then_teaching(teaching, boxes):
     first, second = rows(run)
     assert first["phase"] == "burn-in"
     assert not first.get("pseudo_labels")
-    assert {k for k in second if k.startswith("loss_target_") and second[k]} == {
-        f"loss_target_{name}"
+    assert {k for k in second if k.startswith("target/") and second[k]} == {
+        f"target/{name}"
         for name in (
             "objectness",
             "classifier",
@@ -47,17 +44,17 @@ def test_burn_in_then_teaching(teaching, boxes):
 
 def test_student_goes_on_from_the_average_after_the_burn_in(teaching, monkeypatch):
     compared = []
-    restart = Trainer._restart
+    restart = TrainingState._restart
 
-    def watch(trainer: Trainer) -> None:
-        restart(trainer)
-        pairs = zip(trainer.method.detector.parameters(), trainer.ema.parameters(), strict=True)
+    def watch(state: TrainingState) -> None:
+        restart(state)
+        pairs = zip(state.detector.parameters(), state.ema.parameters(), strict=True)
         compared.append(all(torch.equal(a, b) for a, b in pairs))
 
-    monkeypatch.setattr(Trainer, "_restart", watch)
+    monkeypatch.setattr(TrainingState, "_restart", watch)
     run = train(teaching(iterations=10))
     assert compared[0]
-    assert load_checkpoint(run)["restarted"]
+    assert Checkpoint.load(run).restarted
 
 
 def test_phases_share_the_schedule():
@@ -108,13 +105,13 @@ def test_options_that_do_not_fit_are_told(tiny, hazy, overrides, message):
 
 def test_teacher_is_neither_trained_nor_part_of_the_method(teaching):
     run = train(teaching(iterations=3, burn_in=0.0))
-    assert not any(k.startswith("teacher") for k in load_checkpoint(run)["model"])
+    assert not any(k.startswith("teacher") for k in Checkpoint.load(run).model)
 
 
 def test_aligns_too(teaching):
     run = train(teaching(iterations=20, burn_in=0.0, align=True, grl_on="both"))
     (row,) = rows(run)
-    for name in ("loss_domain", "loss_domain_instance", "loss_consistency", "loss_target_mask"):
+    for name in ("alignment/domain", "alignment/instance", "alignment/consistency", "target/mask"):
         assert float(row[name]) >= 0
     assert 0 <= float(row["instance_accuracy"]) <= 1
 
@@ -153,7 +150,7 @@ def test_a_run_with_a_dehazing_teacher_does_not_hang_on_the_workers(teaching):
         train(teaching(iterations=3, burn_in=0.0, teacher_dehaze="dark-channel", workers=n))
         for n in (0, 1)
     ]
-    one, two = (load_checkpoint(run)["model"] for run in runs)
+    one, two = (Checkpoint.load(run).model for run in runs)
     assert all(torch.equal(one[k], two[k]) for k in one)
 
 
@@ -198,27 +195,27 @@ def test_warning_reaches_the_user(teaching, monkeypatch, capfd):
 def test_thresholds_follow_the_teachers_confidence(teaching):
     method = watched(teaching)
     for _ in range(2000):
-        method._adapt_thresholds(torch.tensor([0, 0]), torch.tensor([0.3, 0.5]))
-    assert method.thresholds.item() == pytest.approx(0.4, abs=1e-3)
+        method.thresholds.follow(torch.tensor([0, 0]), torch.tensor([0.3, 0.5]))
+    assert method.thresholds.values.item() == pytest.approx(0.4, abs=1e-3)
     for _ in range(2000):
-        method._adapt_thresholds(torch.tensor([0]), torch.tensor([0.95]))
-    assert method.thresholds.item() == pytest.approx(0.8, abs=1e-3)
-    before = method.thresholds.clone()
-    method._adapt_thresholds(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
-    assert torch.equal(method.thresholds, before)
+        method.thresholds.follow(torch.tensor([0]), torch.tensor([0.95]))
+    assert method.thresholds.values.item() == pytest.approx(0.8, abs=1e-3)
+    before = method.thresholds.values.clone()
+    method.thresholds.follow(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+    assert torch.equal(method.thresholds.values, before)
 
 
 def test_source_losses_do_not_depend_on_the_target(teaching):
     """With frozen statistics."""
     method = watched(lambda: teaching(preset="cpu", weights="imagenet"))
-    method.follow(method.detector)
+    method.teacher = method.detector
     from test_methods import DETECTION, sample
 
     method.detector.eval()
     source = [sample(1, True)]
     for s in source:
         s.objects.labels[:] = 0
-    one, two = (method(Batch(source, [sample(seed, False)]), 0.0)[0] for seed in (3, 9))
+    one, two = (method.losses(Batch(source, [sample(seed, False)]), 0.0) for seed in (3, 9))
     for name in DETECTION:
-        torch.testing.assert_close(one[name], two[name], msg=name)
-    assert not torch.equal(one["loss_target_classifier"], two["loss_target_classifier"])
+        torch.testing.assert_close(one.detection[name], two.detection[name], msg=name)
+    assert not torch.equal(one.target["classifier"], two.target["classifier"])

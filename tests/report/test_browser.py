@@ -38,7 +38,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     test = write_scenes(folder / "test", 6, seed=13, **fog)
     runs = [
         write_run(folder / "baseline-1", source, None),
-        write_run(folder / "grl-1", source, target, 1, loss_domain=0.7),
+        write_run(folder / "grl-1", source, target, 1, **{"alignment/domain": 0.7}),
     ]
     groups = [("baseline", (runs[0],)), ("a rather long name of a method", (runs[1],))]
     return write_report(folder, runs, make_comparison(folder / "out", test, groups, published=True))

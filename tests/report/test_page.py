@@ -27,6 +27,7 @@ from dmaskrcnn.report import write_report
 from dmaskrcnn.report.findings import headline, leading_metric, metric_columns
 from dmaskrcnn.report.material import gather
 
+DOMAIN = {"alignment/domain": 0.7, "domain_accuracy": 0.5}
 SECTIONS = ["scores", "intervals", "curves", "training", "features", "pictures", "provenance"]
 
 
@@ -83,11 +84,10 @@ def runs(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> l
             source,
             target,
             seed=1,
-            loss_domain=0.7,
-            domain_accuracy=0.5,
+            **DOMAIN,
             pseudo_labels=3.0,
         ),
-        write_run(folder / "grl-2", source, target, seed=2, loss_domain=0.7, domain_accuracy=0.5),
+        write_run(folder / "grl-2", source, target, seed=2, **DOMAIN),
     ]
 
 

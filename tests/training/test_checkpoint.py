@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 from disk import contents, full_disk
+from torch import Tensor
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import create_run_folder
-from dmaskrcnn.training.checkpoint import CHECKPOINT_FIELDS, load_checkpoint, save_checkpoint
+from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.log import Metrics
 
 Make = Callable[..., TrainConfig]
@@ -54,18 +57,35 @@ class Evil:
         return Path.write_text, (Path("owned"), "x")
 
 
-class TestCheckpoint:
-    STATE = dict.fromkeys(CHECKPOINT_FIELDS, 0)
+def checkpoint(tensor: Tensor, **changes: Any) -> Checkpoint:
+    state = Checkpoint({}, {}, 5, 3, False, False, 1.5, {}, {"a": tensor}, {}, {}, {})
+    return replace(state, **changes)
 
+
+class TestCheckpoint:
     def test_round_trip(self, tmp_path: Path):
-        save_checkpoint(tmp_path, {**self.STATE, "model": {"a": torch.arange(3)}})
-        assert torch.equal(load_checkpoint(tmp_path)["model"]["a"], torch.arange(3))
+        method = {"thresholds": torch.ones(2), "labels": {"warned": True}}
+        checkpoint(torch.arange(3), method=method).save(tmp_path)
+        again = Checkpoint.load(tmp_path)
+        assert (again.iteration, again.seconds, again.restarted) == (5, 1.5, False)
+        assert torch.equal(again.model["a"], torch.arange(3))
+        assert torch.equal(again.method["thresholds"], torch.ones(2))
+        assert again.method["labels"] == {"warned": True}
+
+    @pytest.mark.parametrize("field", [f.name for f in fields(Checkpoint)])
+    def test_every_field_must_be_there_and_of_its_type(self, tmp_path: Path, field: str):
+        path = tmp_path / "last.pt"
+        state = vars(checkpoint(torch.zeros(1)))
+        for wrong, sign in (({}, "is missing"), ({field: "text"}, "is no ")):
+            torch.save({k: v for k, v in state.items() if k != field} | wrong, path)
+            with pytest.raises(UserError, match=rf"{field} {sign}.*; start the run again$"):
+                Checkpoint.load(tmp_path)
 
     def test_missing(self, tmp_path: Path):
         with pytest.raises(UserError, match="gone: no such run folder"):
-            load_checkpoint(tmp_path / "gone")
+            Checkpoint.load(tmp_path / "gone")
         with pytest.raises(UserError, match=r"holds no last\.pt"):
-            load_checkpoint(tmp_path)
+            Checkpoint.load(tmp_path)
 
     @pytest.mark.parametrize(
         "kind", ["text", "empty", "pickle", "zip of a pickle", "cut", "list", "tensors only"]
@@ -73,14 +93,14 @@ class TestCheckpoint:
     def test_damaged_or_foreign(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
         monkeypatch.chdir(tmp_path)
         path = tmp_path / "last.pt"
-        save_checkpoint(tmp_path, {**self.STATE, "model": {"a": torch.zeros(1000)}})
+        checkpoint(torch.zeros(1000)).save(tmp_path)
         match kind:
             case "text" | "empty":
                 path.write_text("hello" * (kind == "text"))
             case "pickle":
                 path.write_bytes(pickle.dumps(Evil()))
             case "zip of a pickle":
-                torch.save({**self.STATE, "model": Evil()}, path)
+                torch.save({**vars(checkpoint(torch.zeros(1))), "model": Evil()}, path)
             case "cut":
                 path.write_bytes(path.read_bytes()[:-500])
             case "list":
@@ -88,17 +108,17 @@ class TestCheckpoint:
             case "tensors only":
                 torch.save({"a": torch.zeros(1)}, path)
         with pytest.raises(UserError) as error:
-            load_checkpoint(tmp_path)
+            Checkpoint.load(tmp_path)
         assert str(error.value).startswith(f"{path}: ")
         assert str(error.value).endswith("start the run again")
         assert "\n" not in str(error.value)
         assert not (tmp_path / "owned").exists()
 
     def test_full_disk_keeps_the_last_one(self, tmp_path: Path):
-        save_checkpoint(tmp_path, {**self.STATE, "iteration": 7})
+        checkpoint(torch.zeros(1)).save(tmp_path)
         with full_disk(10_000), pytest.raises(UserError, match=r"last\.pt: cannot be written"):
-            save_checkpoint(tmp_path, {**self.STATE, "model": {"a": torch.zeros(10_000)}})
-        assert load_checkpoint(tmp_path)["iteration"] == 7
+            checkpoint(torch.zeros(10_000), iteration=7).save(tmp_path)
+        assert Checkpoint.load(tmp_path).iteration == 5
         assert list(contents(tmp_path)) == ["last.pt"]
 
 

@@ -3,19 +3,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dmaskrcnn.methods.parts.losses import metric_value
 from dmaskrcnn.training.curves import plot_curves
 
 
 @pytest.mark.parametrize("domain", [True, False])
 def test_curves_of_runs_with_and_without_a_domain_loss(tmp_path: Path, domain: bool):
     (tmp_path / "a.csv").write_text(
-        "iteration,phase,lr,loss_mask,loss_classifier\n20,train,0.1,1,2\n40,fine,0.01,0.5,1\n"
+        "iteration,phase,lr,detection/mask,detection/classifier\n20,train,0.1,1,2\n40,fine,0.01,0.5,1\n"
     )
     files = {"source": tmp_path / "a.csv"}
     if domain:  # the first phase has no detection loss
         (tmp_path / "b.csv").write_text(
-            "iteration,phase,lr,loss_domain,domain_accuracy,loss_mask\n20,classifier,0.1,0.7,0.5,\n40,adapt,0.1,0.69,0.6,2\n"
+            "iteration,phase,lr,alignment/domain,domain_accuracy,detection/mask\n"
+            "20,classifier,0.1,0.7,0.5,\n40,adapt,0.1,0.69,0.6,2\n"
         )
         files["grl"] = tmp_path / "b.csv"
     plot_curves(files, tmp_path / "curves.png")
@@ -24,16 +24,6 @@ def test_curves_of_runs_with_and_without_a_domain_loss(tmp_path: Path, domain: b
 
 
 def test_a_run_without_rows(tmp_path: Path):
-    (tmp_path / "a.csv").write_text("iteration,phase,lr,loss_mask\n")
+    (tmp_path / "a.csv").write_text("iteration,phase,lr,detection/mask\n")
     plot_curves({"source": tmp_path / "a.csv"}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 0
-
-
-def test_detection_loss_is_that_of_detection_alone():
-    row = {"loss_mask": 1.0, "loss_box_reg": 2.0, "loss_target_mask": 4.0, "loss": 99.0, "lr": 0.1}
-    row |= {"loss_domain": 8.0, "loss_domain_instance": 16.0, "loss_consistency": 32.0}
-    assert (
-        metric_value(row, "loss"),
-        metric_value(row, "loss_target"),
-        metric_value(row, "lr"),
-    ) == (3.0, 4.0, 0.1)

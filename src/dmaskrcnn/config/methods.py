@@ -26,8 +26,8 @@ METHODS = "dmaskrcnn.methods"
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """The settings of one way to train: fields with a default and a docstring each, and what follows
-    from them. Checks of a single setting belong into ``__post_init__``."""
+    """The settings of one way to train: fields with a default and a docstring each, and what
+    follows from them. Checks of a single setting belong into ``__post_init__``."""
 
     uses_target: ClassVar[bool] = True
     """Whether batches hold target images."""

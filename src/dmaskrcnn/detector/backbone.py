@@ -14,8 +14,8 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
-from dmaskrcnn.detector.pyramid import LEVELS
 
+LEVELS = ("0", "1", "2", "3")  # torchvision's names of P2-P5, of which its state dicts know nothing
 # Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which
 # child on to train, top first.
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")

@@ -11,8 +11,6 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
@@ -26,24 +24,21 @@ from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
-from dmaskrcnn.detector.heads import Features, RegionProposalNetwork, RoIHeads
-from dmaskrcnn.detector.precision import has_fast_bfloat16
-from dmaskrcnn.detector.pyramid import LEVELS, STRIDES
+from dmaskrcnn.detector.precision import Precision, has_fast_bfloat16
+from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
+from dmaskrcnn.detector.roi_heads import RoIHeads
+from dmaskrcnn.detector.rpn import RegionProposalNetwork
+from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
 from dmaskrcnn.detector.weights import (
     check_and_load,
-    download,
-    load_backbone,
-    load_whole,
+    load_start,
     read_description,
     read_state,
 )
-from dmaskrcnn.distributed import largest
+from dmaskrcnn.distributed import largest, resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Detector(nn.Module):
@@ -55,6 +50,8 @@ class Detector(nn.Module):
 
     Attributes:
         classes: the class names; detections' labels index them.
+        levels: of the pyramid, from which RoIs are pooled and on which domains are aligned: P2-P5.
+            P6 has no features of its own and takes no part, as in the original.
         dtype: torch.bfloat16 to run the networks in mixed precision, None for float32 (see
             ``set_precision``).
     """
@@ -71,7 +68,10 @@ class Detector(nn.Module):
         width, count = config.fpn_channels, len(classes) + 1
 
         self.backbone = build_backbone(config)
-        anchors = AnchorGenerator(tuple((s,) for s in config.anchor_sizes), ((0.5, 1.0, 2.0),) * 5)
+        maps = measure_levels(self.backbone)
+        self.levels = tuple(level for level in maps if level.name != POOLED)
+        sizes = tuple((s,) for s in config.anchor_sizes[: len(maps)])
+        anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(maps))
         # Thresholds of assignment and NMS as in the Faster and Mask R-CNN papers; the same in every
         # preset.
         self.rpn = RegionProposalNetwork(
@@ -86,7 +86,7 @@ class Detector(nn.Module):
             nms_thresh=0.7,
         )
         self.roi_heads = RoIHeads(
-            MultiScaleRoIAlign(list(LEVELS), output_size=7, sampling_ratio=2, strides=STRIDES),
+            self._pooling(7),
             TwoMLPHead(width * 7 * 7, config.box_head_width),
             FastRCNNPredictor(config.box_head_width, count),
             fg_iou_thresh=0.5,
@@ -97,13 +97,15 @@ class Detector(nn.Module):
             score_thresh=config.min_score,
             nms_thresh=config.box_nms,
             detections_per_img=config.max_detections,
-            mask_roi_pool=MultiScaleRoIAlign(
-                list(LEVELS), output_size=14, sampling_ratio=2, strides=STRIDES
-            ),
+            mask_roi_pool=self._pooling(14),
             mask_head=MaskRCNNHeads(width, (width,) * config.mask_head_layers, dilation=1),
             mask_predictor=MaskRCNNPredictor(width, width, count),
         )
         self.to(memory_format=torch.channels_last)
+
+    def _pooling(self, size: int) -> MultiScaleRoIAlign:
+        names, strides = zip(*((level.name, level.stride) for level in self.levels), strict=True)
+        return MultiScaleRoIAlign(list(names), size, sampling_ratio=2, strides=strides)
 
     # --- running it -------------------------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class Detector(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def set_precision(self, precision: str = "auto") -> Detector:
+    def set_precision(self, precision: Precision = "auto") -> Detector:
         """``float32``; ``bf16`` for mixed precision; ``auto``: bf16 where the hardware multiplies
         it natively."""
         fast = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(self.device))
@@ -135,28 +137,15 @@ class Detector(nn.Module):
         """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the
         mean colour) to ``size`` (height, width), or else to multiples of 32."""
         if size is None:
-            least = torch.tensor(
-                [-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)], device=self.device
-            )
+            size = padded_size(images)
             # In training all processes pad alike, so that the result does not depend on who shares
             # a batch with whom.
-            size = (largest(least) if self.training else least).tolist()
-        height, width = size
-        mean, std = (
-            torch.tensor(v, device=self.device).view(3, 1, 1) * 255
-            for v in (IMAGENET_MEAN, IMAGENET_STD)
-        )
-        batch = torch.zeros(len(images), 3, height, width, device=self.device).to(
-            memory_format=torch.channels_last
-        )
-        for row, image in zip(batch, images, strict=True):
-            row[:, : image.shape[1], : image.shape[2]] = (
-                image.to(self.device).float() - mean
-            ) / std
-        return ImageList(batch, [(i.shape[1], i.shape[2]) for i in images])
+            if self.training:
+                size = largest(torch.tensor(size, device=self.device)).tolist()
+        return normalised_batch(images, size, self.device)
 
     def features(self, images: ImageList) -> Features:
-        """FPN maps "0".."3" (P2-P5) and "pool" (P6), each ``(N, C, H/stride, W/stride)``, bfloat16
+        """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
         with torch.autocast(
             self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
@@ -170,7 +159,8 @@ class Detector(nn.Module):
         objects: Sequence[Annotations],
         seeds: Sequence[int],
     ) -> dict[str, Tensor]:
-        """The five losses of Mask R-CNN: objectness, RPN box, class, box, mask.
+        """The five losses of Mask R-CNN: ``objectness``, ``rpn_box_reg``, ``classifier``,
+        ``box_reg``, ``mask``; torchvision's without their prefix.
 
         Args:
             images: the batch, for its sizes; ``features`` were computed from it.
@@ -206,7 +196,7 @@ class Detector(nn.Module):
         """
         if isinstance(images, (Tensor, str, Path)):
             return self.predict([images], threshold)[0]
-        originals = [self._image(i) for i in images]
+        originals = [image_tensor(i) for i in images]
         if not originals:
             return []
         was_training = self.training
@@ -241,24 +231,6 @@ class Detector(nn.Module):
             self.classes,
         )
 
-    @staticmethod
-    def _image(image: Tensor | str | Path) -> Tensor:
-        if isinstance(image, (str, Path)):
-            from dmaskrcnn.data.image import decode_image
-
-            return decode_image(Path(image))
-        if (
-            image.dtype != torch.uint8
-            or image.dim() != 3
-            or image.shape[0] != 3
-            or 0 in image.shape
-        ):
-            raise UserError(
-                f"image: expected a uint8 tensor (3, H, W), got {image.dtype} "
-                f"{tuple(image.shape)}; convert it first"
-            )
-        return image
-
     # --- weights ----------------------------------------------------------------------------------
 
     @classmethod
@@ -279,46 +251,23 @@ class Detector(nn.Module):
             unpickled.
         """
         detector = cls(classes, config)
-        if weights == "scratch":
-            return detector
-        if weights == "imagenet":
-            available: Any = models.get_model_weights(config.backbone)
-            load_backbone(detector.backbone.body, download(available.DEFAULT), weights)
-        elif weights == "coco":
-            if config.backbone != "resnet50":
-                raise UserError(
-                    "--weights coco: torchvision has them for --backbone resnet50, not "
-                    f"{config.backbone}; use imagenet"
-                )
-            coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
-            # index 0 is background; "N/A" rows were never trained
-            names = coco.meta["categories"][1:]
-            load_whole(detector, classes, download(coco), names, weights)
-        else:
-            path = Path(weights)
-            if path.is_dir():
-                names = read_description(path)[0]
-                load_whole(
-                    detector, classes, read_state(path / "model.safetensors"), names, str(path)
-                )
-            else:
-                state = read_state(path)
-                if not any(k.startswith("backbone.") for k in state):
-                    load_backbone(detector.backbone.body, state, weights)
-                else:
-                    description = path.with_suffix(".json")
-                    names = read_description(path)[0] if description.is_file() else classes
-                    load_whole(detector, classes, state, names, weights)
+        load_start(detector, weights)
         return detector
 
     @classmethod
-    def load(cls, folder: str | Path) -> Detector:
-        """The detector that a training run saved: ``folder`` holds ``model.safetensors`` and
-        ``model.json``.
+    def load(
+        cls, folder: str | Path, device: str = "auto", precision: Precision = "auto"
+    ) -> Detector:
+        """The detector that a training run saved, ready to predict.
+
+        Args:
+            folder: holds ``model.safetensors`` and ``model.json``.
+            device: ``auto`` is the GPU if there is one.
+            precision: see ``set_precision``.
 
         Raises:
             UserError: a file that is missing or damaged, or weights that do not fit the
-            description.
+                description, or a device that this machine lacks.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -331,7 +280,7 @@ class Detector(nn.Module):
         check_and_load(
             detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors")
         )
-        return detector.eval()
+        return detector.eval().to(resolve_device(device)).set_precision(precision)
 
     def save(self, folder: str | Path, **notes: Any) -> None:
         """Write ``model.safetensors`` and ``model.json`` (classes, architecture and ``notes``),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+Precision = Literal["auto", "bf16", "float32"]
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -8,19 +8,19 @@ section 3; Ganin and Lempitsky, ICML 2015).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from dmaskrcnn.config.schedule import PAPER_PHASES, Phase
-from dmaskrcnn.data.sample import Batch
-from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods.base import Method, features_of_both
-from dmaskrcnn.methods.parts.alignment import Alignment
+from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import LN2
+from dmaskrcnn.methods.parts.losses import Losses
+
+if TYPE_CHECKING:
+    from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.detector.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -48,39 +48,40 @@ class GRL(Method):
     )
 
     def __init__(self, settings: GRLSettings, detector: Detector) -> None:
+        from dmaskrcnn.methods.parts.alignment import Alignment
+
         super().__init__(detector)
-        self.alignment = Alignment(settings, detector)
+        self.classifier = self.alignment = Alignment(settings, detector)
 
-    @property
-    def classifier(self) -> Alignment:
-        """The domain classifiers."""
-        return self.alignment
-
-    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, batch: Batch, progress: float) -> Losses:
         """Detection losses of the source half and the domain loss of both; the latter alone while
         the detector is frozen."""
+        import torch
+
+        from dmaskrcnn.methods.parts.detection import detection_losses, features_of_both
+
         detector = self.detector
         adapting = any(p.requires_grad for p in detector.parameters())
         with torch.set_grad_enabled(adapting):
             first, second, halves = features_of_both(detector, batch, padded_alike=True)
-        losses, logs = self.alignment(
-            detector, halves, (first.image_sizes, second.image_sizes), progress
-        )
-        if not adapting:
-            return losses, logs
-        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        return detector.losses(
-            first, halves[0], objects, [s.seed for s in batch.source]
-        ) | losses, logs
+        sizes = (first.image_sizes, second.image_sizes)
+        losses = self.alignment(detector, halves, sizes, progress)
+        if adapting:
+            losses.detection = detection_losses(detector, first, halves[0], batch.source)
+        return losses
 
-    def watch(self, values: dict[str, float]) -> str | None:
+    def watch(self, values: Mapping[str, float]) -> str | None:
         """Stop before detection is destroyed."""
         return self.alignment.watch(values)
 
-    def watch_state(self) -> dict[str, Any]:
-        """The guard's averages."""
-        return self.alignment.watch_state()
+    def status(self, values: Mapping[str, float]) -> str:
+        """Domain losses and accuracies."""
+        return self.alignment.status(values)
 
-    def load_watch_state(self, state: dict[str, Any]) -> None:
-        """The inverse of ``watch_state``."""
-        self.alignment.load_watch_state(state)
+    def state(self) -> dict[str, Any]:
+        """The guard's averages."""
+        return self.alignment.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        self.alignment.load_state(state)

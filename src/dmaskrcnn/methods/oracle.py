@@ -3,15 +3,16 @@ adapting can close."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from dmaskrcnn.config.methods import MethodSettings
-from dmaskrcnn.data.sample import Batch
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.methods.source import Source
+
+if TYPE_CHECKING:
+    from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.methods.parts.losses import Losses
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Oracle(Source):
 
     explanation = "the oracle reads the target's labels: for the upper end of a comparison only"
 
-    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, batch: Batch, progress: float) -> Losses:
         """The five losses of Mask R-CNN over the images of both domains."""
-        return super().forward(Batch([*batch.source, *batch.target]), progress)
+        both = replace(batch, source=[*batch.source, *batch.target], target=[])
+        return super().losses(both, progress)

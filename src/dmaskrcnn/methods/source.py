@@ -4,14 +4,15 @@ against."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from dmaskrcnn.config.methods import MethodSettings
-from dmaskrcnn.data.sample import Batch
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.methods.base import Method
+from dmaskrcnn.methods.parts.losses import Losses
+
+if TYPE_CHECKING:
+    from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.detector.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,9 @@ class SourceSettings(MethodSettings):
 class Source(Method):
     """Supervised training of the detector."""
 
-    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, batch: Batch, progress: float) -> Losses:
         """The five losses of Mask R-CNN."""
-        detector = self.detector
-        images = detector.normalise([s.image for s in batch.source])
-        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        return detector.losses(
-            images, detector.features(images), objects, [s.seed for s in batch.source]
-        ), {}
+        from dmaskrcnn.methods.parts.detection import detection_losses, features_of
+
+        images, features = features_of(self.detector, batch.source)
+        return Losses(detection_losses(self.detector, images, features, batch.source))

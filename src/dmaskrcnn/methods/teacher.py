@@ -10,38 +10,36 @@ begins from a detector that has learnt the source (the burn-in), as the publishe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
-from torch import Tensor
 from tyro.conf import arg
 
 from dmaskrcnn.config.dehazers import DehazeMethod
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.schedule import Phase, teacher_phases
 from dmaskrcnn.config.values import check_share
-from dmaskrcnn.data.sample import Annotations, Batch
-from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.distributed import average
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods.base import Method, features_of_both
-from dmaskrcnn.methods.parts.alignment import Alignment
+from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
-from dmaskrcnn.methods.parts.distillation import View, distil, distil_masks, pseudo_labels
+from dmaskrcnn.methods.parts.guard import PseudoLabelWatch
+from dmaskrcnn.methods.parts.losses import Losses
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dmaskrcnn.data.augment import Augmentation
     from dmaskrcnn.data.dataset import Dataset
+    from dmaskrcnn.data.sample import Annotations, Batch
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.methods.parts.distillation import View
 
-# largest share of a target picture that is hidden from the student (Hoyer et al. 2023 hide 0.5)
-HIDE = 0.5
-START, LOWEST, HIGHEST = 0.5, 0.3, 0.8  # of a class's threshold
-MOMENTUM = 0.99  # of the running means behind thresholds and warnings
 # terms of the distillation that let boxes drift (docs/methods.md)
 BOXES = ("rpn_box_reg", "box_reg")
-SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
+# largest share of a target picture that is hidden from the student (Hoyer et al. 2023 hide 0.5)
+HIDE = 0.5
 
 
 @dataclass(frozen=True)
@@ -121,10 +119,6 @@ class Teacher(Method):
     """Supervised training on the source, distillation on the target; on the source alone where a
     batch has no target images.
 
-    Each class's threshold follows the teacher's mean confidence in that class (FreeMatch, Wang et
-    al., ICLR 2023, section 4.1): a class that haze makes uncertain keeps its pseudo-labels, a sure
-    one becomes choosy.
-
     Where target samples carry objects, these are pseudo-labels of an outside teacher
     (``--pseudo-labels``): the student learns them as they are, and its own teacher gives only the
     masks.
@@ -135,138 +129,128 @@ class Teacher(Method):
         "images; the teacher is also what "
         "is saved and evaluated"
     )
-    thresholds: Tensor
 
     def __init__(self, settings: TeacherSettings, detector: Detector) -> None:
+        from dmaskrcnn.methods.parts.alignment import Alignment
+        from dmaskrcnn.methods.parts.thresholds import Thresholds
+
         super().__init__(detector)
-        self.alignment = Alignment(settings, detector) if settings.align else None
+        self.classifier = self.alignment = Alignment(settings, detector) if settings.align else None
         self.dropped = () if settings.distil_boxes else BOXES
-        self.register_buffer("thresholds", torch.full((len(detector.classes),), START))
-        self.history: dict[str, Any] = {"seen": 0, "count": 0.0, "level": 0.0, "warned": False}
+        self.thresholds = Thresholds(len(detector.classes))
+        self.label_watch = PseudoLabelWatch()
 
-    @property
-    def classifier(self) -> Alignment | None:
-        """The domain classifiers, with ``--align``."""
-        return self.alignment
+    def losses(self, batch: Batch, progress: float) -> Losses:
+        """The detection losses of the source and, where there are target images, theirs."""
+        from dmaskrcnn.methods.parts.detection import (
+            detection_losses,
+            features_of,
+            features_of_both,
+        )
+        from dmaskrcnn.methods.parts.distillation import View
 
-    def forward(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The detection losses of the source and, beside them under names with ``target_``, those
-        of the target."""
         detector = self.detector
-        objects = [s.objects.to(detector.device) for s in batch.source if s.objects is not None]
-        seeds = [s.seed for s in (*batch.source, *batch.target)]
-        count = len(batch.source)
         if not batch.target:
-            images = detector.normalise([s.image for s in batch.source])
-            return detector.losses(images, detector.features(images), objects, seeds), {}
+            images, features = features_of(detector, batch.source)
+            return Losses(detection_losses(detector, images, features, batch.source))
         first, second, halves = features_of_both(
             detector, batch, padded_alike=self.alignment is not None
         )
-        losses = detector.losses(first, halves[0], objects, seeds[:count])
-        own = View(second, halves[1], detector.rpn.outputs(second, halves[1]))
-        found, logs = self._target_losses(batch, own, seeds[count:])
-        losses |= {f"loss_target_{name}": loss for name, loss in found.items()}
+        losses = Losses(detection_losses(detector, first, halves[0], batch.source))
+        own = View.of(detector, second, halves[1])
+        losses.target, losses.logs = self._target_losses(batch, own)
         if self.alignment is not None:
-            aligned, more = self.alignment(
-                detector, halves, (first.image_sizes, own.images.image_sizes), progress
-            )
-            losses, logs = losses | aligned, logs | more
-        return losses, logs
+            sizes = (first.image_sizes, second.image_sizes)
+            aligned = self.alignment(detector, halves, sizes, progress)
+            losses.alignment, losses.logs = aligned.alignment, losses.logs | aligned.logs
+        return losses
 
     def _target_losses(
-        self, batch: Batch, own: View, seeds: list[int]
+        self, batch: Batch, own: View
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        detector, teacher = self.detector, self.teacher
-        with torch.no_grad():
-            images = teacher.normalise(
-                [s.image if s.weak is None else s.weak for s in batch.target],
-                own.images.tensors.shape[-2:],
-            )
-            features = teacher.features(images)
-            view = View(images, features, teacher.rpn.outputs(images, features))
-        brought = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
-        if brought:
-            losses = detector.losses(own.images, own.features, brought, seeds)
-            real = [o[~o.crowd] for o in brought]
-            losses["loss_mask"] = losses["loss_mask"] + distil_masks(
-                detector, teacher, own, view, [o.boxes[~o.has_mask] for o in real],
-                torch.cat([o.labels[~o.has_mask] + 1 for o in real]),
-            )  # fmt: skip
-            return {k.removeprefix("loss_"): v for k, v in losses.items()}, {
-                "pseudo_labels": _per_image(real)
-            }
-        labels, scores = pseudo_labels(teacher, view, self.thresholds)
-        losses = distil(detector, teacher, own, view, labels, seeds)
+        """Losses and logs of the student's view of the target images."""
+        from dmaskrcnn.methods.parts.distillation import teachers_view
+
+        view = teachers_view(self.teacher, batch.target, own)
+        if any(s.objects is not None for s in batch.target):
+            return self._learn_brought_labels(batch, own, view)
+        return self._learn_from_the_teacher(batch, own, view)
+
+    def _learn_brought_labels(
+        self, batch: Batch, own: View, view: View
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        import torch
+
+        from dmaskrcnn.methods.parts.detection import detection_losses
+        from dmaskrcnn.methods.parts.distillation import distil_masks
+
+        detector = self.detector
+        losses = detection_losses(detector, own.images, own.features, batch.target)
+        found = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
+        real = [o[~o.crowd] for o in found]
+        losses["mask"] = losses["mask"] + distil_masks(
+            detector,
+            self.teacher,
+            own,
+            view,
+            [o.boxes[~o.has_mask] for o in real],
+            torch.cat([o.labels[~o.has_mask] + 1 for o in real]),
+        )
+        return losses, {"pseudo_labels": _per_image(real)}
+
+    def _learn_from_the_teacher(
+        self, batch: Batch, own: View, view: View
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        import torch
+
+        from dmaskrcnn.methods.parts.distillation import distil, pseudo_labels
+
+        thresholds = self.thresholds.on(self.detector.device)
+        labels, scores = pseudo_labels(self.teacher, view, thresholds)
+        seeds = [s.seed for s in batch.target]
+        losses = distil(self.detector, self.teacher, own, view, labels, seeds)
         losses = {name: loss for name, loss in losses.items() if name not in self.dropped}
         score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
         logs = {
             "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
             "pseudo_score": score[sure].mean() if sure.any() else score.new_tensor(0.0),
         }
-        self._adapt_thresholds(torch.cat([o.labels for o in labels]), score)
+        self.thresholds.follow(torch.cat([o.labels for o in labels]), score)
         return losses, logs
 
-    @torch.no_grad()
-    def _adapt_thresholds(self, labels: Tensor, scores: Tensor) -> None:
-        """Move each class's threshold towards the mean score of its candidates in this batch, over
-        all processes."""
-        classes = len(self.thresholds)
-        total = torch.stack(
-            [torch.bincount(labels, scores, classes), torch.bincount(labels, minlength=classes)]
-        )
-        total, number = average(total.to(scores.device, torch.float32))
-        seen = number > 0
-        mean = (total / number.clamp(min=1e-6)).clamp(LOWEST, HIGHEST)
-        self.thresholds[seen] = MOMENTUM * self.thresholds[seen] + (1 - MOMENTUM) * mean[seen]
-
-    def watch(self, values: dict[str, float]) -> str | None:
+    def watch(self, values: Mapping[str, float]) -> str | None:
         """Warn, once, when the pseudo-labels vanish or explode: the signs that the adaptation does
         harm."""
         aligned = self.alignment.watch(values) if self.alignment is not None else None
-        return aligned or self._watch_labels(values)
+        labels = values.get("pseudo_labels")
+        return aligned or (None if labels is None else self.label_watch.watch(labels))
 
-    def _watch_labels(self, values: dict[str, float]) -> str | None:
-        if "pseudo_labels" not in values:
-            return None
-        state, now = self.history, values["pseudo_labels"]
-        state["seen"] += 1
-        weight = max(1 / state["seen"], 1 - MOMENTUM)
-        state["count"] += weight * (now - state["count"])
-        if state["seen"] == SETTLED:
-            state["level"] = state["count"]
-        if state["seen"] < SETTLED or state["warned"]:
-            return None
-        count, level = state["count"], state["level"]
-        if count < max(0.02, level / 5):
-            state["warned"] = True
-            return (
-                f"the teacher finds almost nothing in the target images ({count:.2f} "
-                f"pseudo-labels per image, {level:.2f} at "
-                "first): a longer --burn-in, --haze-augment 0.5 or --pseudo-labels of another "
-                "detector would help"
-            )
-        if count > 5 * level + 1:
-            state["warned"] = True
-            return (
-                f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the "
-                "teacher believes its own "
-                "mistakes; lower --lr, raise --ema or stop earlier (--iterations)"
-            )
-        return None
+    def status(self, values: Mapping[str, float]) -> str:
+        """How many pseudo-labels there are, and how sure the teacher is of them."""
+        said = self.alignment.status(values) if self.alignment is not None else ""
+        if "pseudo_labels" in values:
+            said += f", {values['pseudo_labels']:.1f} pseudo-labels per image"
+        if "pseudo_score" in values:
+            said += f" at score {values['pseudo_score']:.2f}"
+        return said
 
-    def watch_state(self) -> dict[str, Any]:
-        """The running means."""
+    def state(self) -> dict[str, Any]:
+        """The thresholds and the running means behind ``watch``."""
         return {
-            "labels": dict(self.history),
-            "alignment": self.alignment.watch_state() if self.alignment else {},
+            "thresholds": self.thresholds.values,
+            "labels": self.label_watch.state,
+            "alignment": self.alignment.state() if self.alignment else {},
         }
 
-    def load_watch_state(self, state: dict[str, Any]) -> None:
-        """The inverse of ``watch_state``."""
-        self.history.update(state["labels"])
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
+        self.thresholds.values.copy_(state["thresholds"])
+        self.label_watch.state.update(state["labels"])
         if self.alignment is not None:
-            self.alignment.load_watch_state(state["alignment"])
+            self.alignment.load_state(state["alignment"])
 
 
 def _per_image(objects: list[Annotations]) -> Tensor:
+    import torch
+
     return torch.tensor(sum(map(len, objects)) / max(1, len(objects)))

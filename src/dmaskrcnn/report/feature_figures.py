@@ -15,8 +15,6 @@ from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.pyramid import LEVELS, STRIDES, crop_to_image
-from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.evaluation.domain_distance import DomainDistance, proxy_a_distance
 from dmaskrcnn.report.figures import CLEAR, HAZY, render
 from dmaskrcnn.report.material import Material
@@ -42,7 +40,8 @@ def spread_out(count: int, most: int) -> list[int]:
 
 @torch.inference_mode()
 def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -> Array:
-    """The mean of each FPN map P2-P5 over the part of it that shows the image: ``(N, 4 C)``.
+    """The mean of each level's map over the part of it that shows the image: float64 ``(N, 4 C)``
+    of P2-P5.
 
     Image by image, so that none is padded to the size of another: cameras differ between domains.
     """
@@ -58,8 +57,7 @@ def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -
         maps = detector.features(batch)
         size = batch.image_sizes[0]
         levels = [
-            crop_to_image(maps[level][0], size, stride).float().mean((1, 2))
-            for level, stride in zip(LEVELS, STRIDES, strict=True)
+            level.crop(maps[level.name][0], size).float().mean((1, 2)) for level in detector.levels
         ]
         rows.append(torch.cat(levels).cpu().double().numpy())
     return np.stack(rows)
@@ -92,7 +90,7 @@ def feature_figures(material: Material) -> list[str]:
     chosen = [spread_out(len(data), IMAGES) for data in (source, target)]
     figures, distances = [], []
     for name, folder in models:
-        detector = Detector.load(folder).to(resolve_device(material.device)).set_precision()
+        detector = Detector.load(folder, material.device)
         clear, hazy = (
             pooled_features(detector, d, indices)
             for d, indices in zip((source, target), chosen, strict=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmaskrcnn.methods.parts.guard import LN2
-from dmaskrcnn.methods.parts.losses import metric_value
+from dmaskrcnn.methods.parts.losses import column
 from dmaskrcnn.report.figures import FAINT, legend, render, series_colour
 from dmaskrcnn.report.material import Material
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = {
-    "loss": "detection loss, clear images",
-    "loss_target": "loss on the hazy images",
-    "loss_domain": "domain loss <small>dashed: ln 2, chance</small>",
+    "detection": "detection loss, clear images",
+    "target": "loss on the hazy images",
+    "alignment/domain": "domain loss <small>dashed: ln 2, chance</small>",
     "domain_accuracy": "domain accuracy <small>dashed: chance</small>",
     "pseudo_labels": "pseudo-labels per hazy image",
     "pseudo_score": "mean score of the pseudo-labels",
     "lr": "learning rate",
 }
 # The value at which the domains cannot be told apart.
-CHANCE = {"loss_domain": LN2, "domain_accuracy": 0.5}
+CHANCE = {"alignment/domain": LN2, "domain_accuracy": 0.5}
 MOST_POINTS = 150
 
 
@@ -33,29 +33,25 @@ def training_figures(material: Material) -> list[str]:
     column."""
     shown = [(i, method) for i, method in enumerate(material.methods) if any(method.curves)]
     figures = []
-    for column, title in COLUMNS.items():
+    for name, title in COLUMNS.items():
         lines = {
-            index: [points for rows in method.curves if len(points := _points(rows, column))]
+            index: [points for rows in method.curves if len(points := _points(rows, name))]
             for index, method in shown
         }
         if any(lines.values()):
-            figures.append(_figure(column, title, lines))
+            figures.append(_figure(name, title, lines))
     entries = [(f"method{i}", method.name, series_colour(i), "-") for i, method in shown]
     return [legend(entries), *figures] if figures else []
 
 
-def _points(rows: list[dict[str, float]], column: str) -> np.ndarray:
+def _points(rows: list[dict[str, float]], name: str) -> np.ndarray:
     """``(P, 2)``: iteration and value, in at most `MOST_POINTS` means."""
-    points = [
-        (row["iteration"], value)
-        for row in rows
-        if (value := metric_value(row, column)) is not None
-    ]
+    points = [(row["iteration"], value) for row in rows if (value := column(row, name)) is not None]
     parts = np.array_split(np.array(points).reshape(-1, 2), min(len(points), MOST_POINTS) or 1)
     return np.array([part.mean(0) for part in parts if len(part)]).reshape(-1, 2)
 
 
-def _figure(column: str, title: str, lines: dict[int, list[np.ndarray]]) -> str:
+def _figure(name: str, title: str, lines: dict[int, list[np.ndarray]]) -> str:
     def draw(axes: Axes) -> None:
         for index, seeds in lines.items():
             for points in seeds:
@@ -67,9 +63,9 @@ def _figure(column: str, title: str, lines: dict[int, list[np.ndarray]]) -> str:
                     alpha=1 if len(seeds) == 1 else 0.7,
                 )
                 line[0].set_gid(f"series-method{index}")
-        if column in CHANCE:
-            axes.axhline(CHANCE[column], color=FAINT, linestyle="--", linewidth=1)
-        if column == "domain_accuracy":
+        if name in CHANCE:
+            axes.axhline(CHANCE[name], color=FAINT, linestyle="--", linewidth=1)
+        if name == "domain_accuracy":
             axes.set_ylim(0, 1.02)
         else:
             axes.set_ylim(0, 1.08 * axes.get_ylim()[1])

@@ -2,56 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import torch
+from torch import Tensor
 
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import atomic_write
 
-CHECKPOINT_FIELDS = {
-    "config",
-    "data",
-    "iteration",
-    "detector_steps",
-    "restarted",
-    "seconds",
-    "window",
-    "watch",
-    "model",
-    "ema",
-    "optimizer",
-}
 
+@dataclass
+class Checkpoint:
+    """Tensors and plain values only, so that it loads with ``weights_only=True``: nothing is ever
+    unpickled. Nothing random is in it: batches are a function of (seed, iteration)."""
 
-def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``last.pt`` atomically: tensors and plain values only, so that it loads with
-    ``weights_only=True``."""
-    atomic_write(folder / "last.pt", lambda path: torch.save(state, path))
+    config: dict[str, Any]
+    """The configuration (``TrainConfig.to_dict``)."""
+    data: dict[str, Any]
+    """A fingerprint of the images, to tell whether they changed since."""
+    iteration: int
+    """Steps that are done."""
+    detector_steps: int
+    """Those of them that trained the detector, for the warm-up and the average."""
+    restarted: bool
+    """Whether the detector has gone on from its averaged weights."""
+    adapted_norms: bool
+    """Whether AdaBN has been done: it must not be done twice."""
+    seconds: float
+    """Time spent, for a schedule in minutes."""
+    window: dict[str, list[float]]
+    """Sum and count of each loss and log since the last row of ``metrics.csv``."""
+    model: dict[str, Tensor]
+    """Detector and classifier."""
+    ema: dict[str, Tensor]
+    """The averaged detector; empty without an average."""
+    optimizer: dict[str, Any]
+    """Moments and learning rates."""
+    method: dict[str, Any]
+    """What the method remembers beyond weights."""
 
+    def save(self, folder: Path) -> None:
+        """Write ``last.pt`` atomically."""
+        atomic_write(folder / "last.pt", lambda path: torch.save(vars(self), path))
 
-def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """What ``save_checkpoint`` wrote. Raises UserError when there is none or it is damaged; never
-    unpickles code."""
-    path = folder / "last.pt"
-    if not folder.is_dir():
-        raise UserError(f"--resume {folder}: no such run folder")
-    if not path.is_file():
-        raise UserError(
-            f"--resume {folder}: holds no last.pt; the run ended before its first "
-            "checkpoint, start it again"
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        missing = CHECKPOINT_FIELDS - set(state)
-    except Exception as error:  # pickle, zip and torch each raise their own
-        raise UserError(
-            f"{path}: damaged or not a checkpoint ({first_line(error)}); start the run again"
-        ) from error
-    if missing:
-        raise UserError(
-            f"{path}: not a checkpoint of this program ({sorted(missing)[0]} is "
-            "missing); start the run again"
-        )
-    return state
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """What ``save`` wrote. Raises UserError when there is none or it is damaged."""
+        path = folder / "last.pt"
+        if not folder.is_dir():
+            raise UserError(f"--resume {folder}: no such run folder")
+        if not path.is_file():
+            raise UserError(
+                f"--resume {folder}: holds no last.pt; the run ended before its first "
+                "checkpoint, start it again"
+            )
+        try:
+            state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # pickle, zip and torch each raise their own
+            raise UserError(
+                f"{path}: damaged or not a checkpoint ({first_line(error)}); start the run again"
+            ) from error
+        types = {name: get_origin(hint) or hint for name, hint in get_type_hints(cls).items()}
+        for name, kind in types.items():
+            if not isinstance(state.get(name), kind):
+                wrong = f"is no {kind.__name__}" if name in state else "is missing"
+                raise UserError(
+                    f"{path}: not a checkpoint of this program ({name} {wrong}); start the run "
+                    "again"
+                )
+        return cls(**{name: state[name] for name in types})

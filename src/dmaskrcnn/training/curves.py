@@ -10,7 +10,7 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.files import atomic_write
 from dmaskrcnn.methods.parts.guard import LN2
-from dmaskrcnn.methods.parts.losses import metric_value
+from dmaskrcnn.methods.parts.losses import column
 from dmaskrcnn.training.log import read_metrics
 
 
@@ -24,36 +24,36 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
     # no pyplot: it looks for a display and keeps figures alive
     from matplotlib.figure import Figure
 
-    runs = {name: read_metrics(path) for name, path in metrics.items()}
-    domain = any("loss_domain" in row for rows in runs.values() for row in rows)
-    panels = [("loss", "detection loss"), ("lr", "learning rate")]
+    runs = {run: read_metrics(path) for run, path in metrics.items()}
+    domain = any("alignment/domain" in row for rows in runs.values() for row in rows)
+    panels = [("detection", "detection loss"), ("lr", "learning rate")]
     if domain:
-        panels += [("loss_domain", "domain loss"), ("domain_accuracy", "domain accuracy")]
+        panels += [("alignment/domain", "domain loss"), ("domain_accuracy", "domain accuracy")]
     figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained")
-    for axes, (column, title) in zip(
+    for axes, (name, title) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        for index, (name, rows) in enumerate(runs.items()):  # a run has its colour in all panels
+        for index, (run, rows) in enumerate(runs.items()):  # a run has its colour in all panels
             points = [
-                (row["iteration"], metric_value(row, column))
+                (row["iteration"], value)
                 for row in rows
-                if metric_value(row, column) is not None
+                if (value := column(row, name)) is not None
             ]
             if points:
-                axes.plot(*zip(*points, strict=True), label=name, color=f"C{index}", linewidth=1.5)
+                axes.plot(*zip(*points, strict=True), label=run, color=f"C{index}", linewidth=1.5)
         axes.set_title(title)
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.3)
         axes.margins(x=0.01)
         chance = {
-            "loss_domain": (LN2, "ln 2: domains cannot be told apart"),
+            "alignment/domain": (LN2, "ln 2: domains cannot be told apart"),
             "domain_accuracy": (0.5, "chance"),
-        }.get(column)
+        }.get(name)
         if chance:
             axes.axhline(chance[0], color="grey", linestyle="--", linewidth=1, label=chance[1])
-        if column == "domain_accuracy":
+        if name == "domain_accuracy":
             axes.set_ylim(0, 1.02)
-        elif column != "lr":
+        elif name != "lr":
             axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize="small")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,31 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if any("iteration" not in row for row in rows):
         raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
     return rows
+
+
+class Window:
+    """Named numbers since the last row, whose means become the next one.
+
+    Not every iteration has every number: a frozen detector has no losses.
+
+    Attributes:
+        sums: sum and count per name.
+    """
+
+    def __init__(self, sums: dict[str, list[float]] | None = None) -> None:
+        self.sums = sums or {}
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Take note of one iteration."""
+        for key, value in values.items():
+            total, count = self.sums.get(key, [0.0, 0])
+            self.sums[key] = [total + value, count + 1]
+
+    def empty(self) -> dict[str, float]:
+        """The means, and begin anew."""
+        means = {key: total / count for key, (total, count) in self.sums.items()}
+        self.sums = {}
+        return means
 
 
 class Metrics:

@@ -11,8 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dmaskrcnn.config.schedule import Phase
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.schedule import Phase, Schedule
 
 
 class StopSignal:
@@ -48,9 +47,9 @@ class ProgressBar:
     """A bar with the time left on a terminal; elsewhere a line at every twentieth part of the
     way."""
 
-    def __init__(self, config: TrainConfig, iteration: int, enabled: bool) -> None:
-        self.by_time = config.minutes > 0
-        self.total = 60 * config.minutes if self.by_time else config.iterations
+    def __init__(self, schedule: Schedule, iteration: int, enabled: bool) -> None:
+        self.by_time = schedule.minutes > 0
+        self.total = 60 * schedule.minutes if self.by_time else schedule.iterations
         self.enabled, self.tty = enabled, enabled and sys.stderr.isatty()
         self.began, self.first, self.spoken = time.monotonic(), iteration, 0
         by_time = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
@@ -69,23 +68,9 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def update(
-        self, iteration: int, seconds: float, phase: Phase, values: dict[str, float]
-    ) -> None:
+    def update(self, iteration: int, seconds: float, phase: Phase, status: str) -> None:
         """Report that ``iteration`` iterations and ``seconds`` are done."""
         done = min(seconds, self.total) if self.by_time else iteration
-        status = f"loss {values['loss']:.2f}"
-        for loss, accuracy in (
-            ("loss_domain", "domain_accuracy"),
-            ("loss_domain_instance", "instance_accuracy"),
-        ):
-            if loss in values:
-                name = loss.removeprefix("loss_").replace("_", " ")
-                status += f", {name} {values[loss]:.2f}, accuracy {100 * values[accuracy]:.0f} %"
-        if "pseudo_labels" in values:
-            status += f", {values['pseudo_labels']:.1f} pseudo-labels per image"
-            if "pseudo_score" in values:
-                status += f" at score {values['pseudo_score']:.2f}"
         if self.tty:
             self.bar.set_description(phase.name, refresh=False)
             self.bar.set_postfix_str(status, refresh=False)

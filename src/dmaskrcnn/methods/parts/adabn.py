@@ -20,7 +20,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.loader import permutation
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.pyramid import crop_to_image
+from dmaskrcnn.detector.pyramid import without_padding
 
 IMAGES, BATCH = 32, 8  # of each domain in all, and at a time
 LEAST_DEVIATION = 1e-3  # of a channel: one that varies less counts as varying so much
@@ -87,7 +87,7 @@ def _moments(
 
     def observer(index: int) -> Callable[..., Tensor | None]:
         def observe(_: nn.Module, __: object, maps: Tensor) -> Tensor | None:
-            values = _without_padding(maps, batch)
+            values = without_padding(maps, batch)
             sums[index].append(torch.stack([values.mean(1), values.square().mean(1)]))
             if change is None:
                 return None
@@ -124,12 +124,3 @@ def _batches(detector: Detector, images: Dataset, seed: int) -> Iterator[ImageLi
         yield detector.normalise(
             [detector.resize(images.load(i).image) for i in chosen[first : first + BATCH]]
         )
-
-
-def _without_padding(maps: Tensor, images: ImageList) -> Tensor:
-    """The values of maps ``(N, C, h, w)`` where there is a picture: float32 ``(C, M)``."""
-    stride = images.tensors.shape[-1] // maps.shape[-1]
-    parts = [
-        crop_to_image(m, size, stride) for m, size in zip(maps, images.image_sizes, strict=True)
-    ]
-    return torch.cat([part.flatten(1) for part in parts], 1).float()

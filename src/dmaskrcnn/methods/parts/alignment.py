@@ -1,14 +1,14 @@
 """Adversarial alignment of a detector's features: reversed gradients of domain classifiers on
 images and on instances.
 
-On images: a classifier on P2-P5, the original's or one per level (`domain`). On instances: a
+On images: a classifier on P2-P5, the original's or one per level (`classifiers`). On instances: a
 classifier on the box head's vector of every proposal. With the consistency of the two these are the
 components of Domain Adaptive Faster R-CNN (Chen et al., CVPR 2018, sections 4.2 and 4.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.heads import Features
 from dmaskrcnn.detector.precision import run_network
-from dmaskrcnn.detector.pyramid import LEVELS
+from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.classifiers import (
     CLASSIFIERS,
@@ -28,13 +27,18 @@ from dmaskrcnn.methods.parts.classifiers import (
     domain_loss,
 )
 from dmaskrcnn.methods.parts.guard import LN2, DivergenceGuard
-from dmaskrcnn.methods.parts.losses import detection_loss
+from dmaskrcnn.methods.parts.losses import Losses, column
 from dmaskrcnn.methods.parts.reversal import Reversal, ramp
 
 INSTANCES = 32  # proposals per image that the instance classifier sees, best first
 # averaged domain loss in nats below which the classifier has won and sends no useful gradient
 FOOLED = 0.02
 PATIENCE = 200  # iterations before that is said
+# The losses of the classifiers: what the progress line calls them, and their accuracy's name.
+CLASSIFIED = {
+    "alignment/domain": ("domain", "domain_accuracy"),
+    "alignment/instance": ("domain instance", "instance_accuracy"),
+}
 
 
 class Alignment(nn.Module):
@@ -49,7 +53,7 @@ class Alignment(nn.Module):
         super().__init__()
         self.image = self.instance = None
         if settings.grl_on != "instance":
-            self.image = CLASSIFIERS[settings.classifier](detector.config.fpn_channels)
+            self.image = CLASSIFIERS[settings.classifier](detector.levels)
         if settings.grl_on != "image":
             self.instance = InstanceClassifier(detector.config.box_head_width)
         self.factor, self.ramp, self.gate = (
@@ -66,8 +70,9 @@ class Alignment(nn.Module):
         halves: Sequence[Features],
         sizes: Sequence[Sequence[tuple[int, int]]],
         progress: float,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The losses, whose gradients are reversed on their way into the features, and logs.
+    ) -> Losses:
+        """The losses of alignment, whose gradients are reversed on their way into the features, and
+        logs.
 
         Args:
             detector: whose features these are.
@@ -76,17 +81,14 @@ class Alignment(nn.Module):
             progress: share of the schedule that is done, in [0, 1], for the ramp of lambda.
         """
         factor = self.factor * (ramp(progress) if self.ramp else 1.0)
-        sums: dict[str, list[Tensor]] = {}
-        for domain, (features, here) in enumerate(zip(halves, sizes, strict=True)):
-            if here:
-                for name, value in self._one_domain(
-                    detector, features, here, domain, factor
-                ).items():
-                    sums.setdefault(name, []).append(value)
-        means = {name: torch.cat(values).mean() for name, values in sums.items()}
-        losses = {name: value for name, value in means.items() if name.startswith("loss_")}
-        logs = {name: value for name, value in means.items() if name not in losses}
-        return losses, logs | {"lambda": torch.tensor(factor)}
+        domains = [
+            self._one_domain(detector, features, here, domain, factor)
+            for domain, (features, here) in enumerate(zip(halves, sizes, strict=True))
+            if here
+        ]
+        losses, accuracies = ([part[k] for part in domains] for k in (0, 1))
+        logs = _means(accuracies) | {"lambda": torch.tensor(factor)}
+        return Losses(alignment=_means(losses), logs=logs)
 
     def _one_domain(
         self,
@@ -95,31 +97,34 @@ class Alignment(nn.Module):
         sizes: Sequence[tuple[int, int]],
         domain: int,
         factor: float,
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses and accuracies per image (those of instances: per proposal) of images that are all
         of one domain."""
-        values: dict[str, Tensor] = {}
+        losses: dict[str, Tensor] = {}
+        accuracies: dict[str, Tensor] = {}
         truth = torch.full((len(sizes),), domain, dtype=torch.int64, device=detector.device)
         logits: list[Tensor] = []
         reversal = Reversal(factor)
         if self.image is not None:
-            maps = [reversal(features[level]) for level in LEVELS]
+            maps = [reversal(features[level.name]) for level in detector.levels]
             logits = run_network(self.image, maps, sizes, dtype=detector.dtype)
-            values["loss_domain"], values["domain_accuracy"] = domain_loss(logits, truth, sizes)
-            self._gate(reversal, values["loss_domain"], factor)
+            losses["domain"], accuracies["domain_accuracy"] = domain_loss(
+                logits, truth, sizes, detector.levels
+            )
+            self._gate(reversal, losses["domain"], factor)
         if self.instance is not None:
             rois, vectors = _instances(detector, features, sizes)
             reversal = Reversal(factor)
             found = run_network(self.instance, reversal(vectors), dtype=detector.dtype)
             loss = F.cross_entropy(found, truth[:1].expand(len(found)), reduction="none")
             self._gate(reversal, loss, factor)
-            values["loss_domain_instance"] = loss
-            values["instance_accuracy"] = (found.argmax(1) == domain).float().detach()
+            losses["instance"] = loss
+            accuracies["instance_accuracy"] = (found.argmax(1) == domain).float().detach()
             if logits:
-                values["loss_consistency"] = consistency(
-                    logits, sizes, found, [len(r) for r in rois]
+                losses["consistency"] = consistency(
+                    logits, sizes, found, [len(r) for r in rois], detector.levels
                 )
-        return values
+        return losses, accuracies
 
     def _gate(self, reversal: Reversal, loss: Tensor, factor: float) -> None:
         # Beyond chance there is nothing to gain: what already fools the classifier is pushed no
@@ -128,14 +133,14 @@ class Alignment(nn.Module):
         if self.gate:
             reversal.factor = factor * (loss.detach() < LN2)
 
-    def watch(self, values: dict[str, float]) -> str | None:
+    def watch(self, values: Mapping[str, float]) -> str | None:
         """Stop before detection is destroyed; warn, once, when a classifier tells the domains apart
         without fail."""
-        names = [name for name in ("loss_domain", "loss_domain_instance") if name in values]
-        domain = [values[name] for name in names]
-        if not domain or "loss_objectness" not in values:
+        domain = [values[name] for name in CLASSIFIED if name in values]
+        detection = column(values, "detection")
+        if not domain or detection is None:
             return None
-        self.guard.watch(max(domain), detection_loss(values))
+        self.guard.watch(max(domain), detection)
         state = self.won
         state["seen"] += 1
         state["loss"] += (min(domain) - state["loss"]) / min(state["seen"], 50)
@@ -148,22 +153,37 @@ class Alignment(nn.Module):
             "become alike: raise --grl-lambda or lower --classifier-lr"
         )
 
-    def watch_state(self) -> dict[str, Any]:
+    def status(self, values: Mapping[str, float]) -> str:
+        """The losses of the classifiers, with their accuracies, for the progress line."""
+        return "".join(
+            f", {said} {values[name]:.2f}, accuracy {100 * values[accuracy]:.0f} %"
+            for name, (said, accuracy) in CLASSIFIED.items()
+            if name in values
+        )
+
+    def state(self) -> dict[str, Any]:
         """The running means behind ``watch``."""
         return {"guard": dict(self.guard.state), "won": dict(self.won)}
 
-    def load_watch_state(self, state: dict[str, Any]) -> None:
-        """The inverse of ``watch_state``."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of ``state``."""
         self.guard.state.update(state["guard"])
         self.won.update(state["won"])
+
+
+def _means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}
 
 
 def _instances(
     detector: Detector, features: Features, sizes: Sequence[tuple[int, int]]
 ) -> tuple[list[Tensor], Tensor]:
     """The best proposals per image, and the box head's vector of each: ``(R, width)``."""
-    height, width = (4 * s for s in features["0"].shape[-2:])
-    images = ImageList(features["0"].new_empty(len(sizes), 3, height, width), list(sizes))
+    finest = detector.levels[0]
+    maps = features[finest.name]
+    # for its shape alone: anchors are laid over the padded batch
+    height, width = (finest.stride * s for s in maps.shape[-2:])
+    images = ImageList(maps.new_empty(len(sizes), 3, height, width), list(sizes))
     with torch.no_grad():
         proposals = detector.rpn.propose(detector.rpn.outputs(images, features), sizes)
     rois = [boxes[:INSTANCES] for boxes in proposals]

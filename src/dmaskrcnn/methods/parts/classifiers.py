@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmaskrcnn.detector.pyramid import LEVELS, STRIDES, crop_to_image
+from dmaskrcnn.detector.pyramid import Level
 
 
 def consistency(
@@ -17,40 +17,37 @@ def consistency(
     sizes: Sequence[tuple[int, int]],
     instance: Tensor,
     counts: Sequence[int],
+    levels: Sequence[Level],
 ) -> Tensor:
     """How far the verdict on each proposal is from the mean verdict on its image (Chen et al. 2018,
     section 4.3).
 
     Args:
-        image: logits of an image classifier, ``(N, 2)`` or ``(N, 2, h, w)`` tensors.
+        image: logits of an image classifier: one ``(N, 2)``, or ``(N, 2, h, w)`` per level.
         sizes: (H, W) of each image inside the padded batch.
         instance: logits ``(R, 2)`` of the proposals, image by image.
         counts: the proposals of each image.
+        levels: of the detector.
 
     Returns:
         Distance of the probabilities of "target", float32 ``(R,)`` in [0, 1].
     """
-    levels = []
-    for level, logit in enumerate(image):
+    verdicts = []
+    for logit, level in zip(image, levels, strict=False):  # a joint verdict is of no level
         probability = logit.float().softmax(1)[:, 1]
         if probability.dim() > 1:  # the padding's verdict counts for nothing
-            stride = 4 * 2**level
             probability = torch.stack(
-                [
-                    p[: -(-h // stride), : -(-w // stride)].mean()
-                    for p, (h, w) in zip(probability, sizes, strict=True)
-                ]
+                [level.crop(p, size).mean() for p, size in zip(probability, sizes, strict=True)]
             )
-        levels.append(probability)
-    mean = (
-        torch.stack(levels).mean(0).repeat_interleave(torch.tensor(counts, device=instance.device))
-    )
+        verdicts.append(probability)
+    counted = torch.tensor(counts, device=instance.device)
+    mean = torch.stack(verdicts).mean(0).repeat_interleave(counted)
     return (mean - instance.float().softmax(1)[:, 1]).abs()
 
 
 class PaperClassifier(nn.Module):
-    """The original's domain classifier: one joint decision per image from P2-P5 (arXiv 1807.00202,
-    released code).
+    """The original's domain classifier: one joint decision per image from all levels, P2-P5 (arXiv
+    1807.00202, released code).
 
     Each level has a branch of four 128-channel convolutions with ReLU, of which the last 4, 3, 2, 1
     (P2, P3, P4, P5) are "2x2 convolution + 2x2 max-pool" and the others 1x1 without pooling, then
@@ -59,16 +56,25 @@ class PaperClassifier(nn.Module):
     to 128, concatenated to 512, then 512 -> 512 -> 128 -> 2 logits.
 
     Args:
-        channels: channels of the FPN (256 in the original: 18,0xx,xxx parameters; see the tests for
-            the exact count).
+        levels: of the detector. P2-P5 with 256 channels, as in the original, make 18,042,754
+            parameters.
     """
 
-    def __init__(self, channels: int = 256) -> None:
+    def __init__(self, levels: Sequence[Level]) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(self._branch(channels, pooled) for pooled in (4, 3, 2, 1))
-        self.embed = nn.ModuleList(nn.Linear(16 * 16 * 128, 128) for _ in LEVELS)
+        self.levels = tuple(levels)
+        # as often as brings a map of the canvas, 1024 / stride wide, to 16
+        pooled = [min(4, max(0, round(math.log2(64 / level.stride)))) for level in levels]
+        self.branches = nn.ModuleList(
+            self._branch(level.channels, count) for level, count in zip(levels, pooled, strict=True)
+        )
+        self.embed = nn.ModuleList(nn.Linear(16 * 16 * 128, 128) for _ in levels)
         self.joint = nn.Sequential(
-            nn.Linear(4 * 128, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 2)
+            nn.Linear(len(levels) * 128, 512),
+            nn.ReLU(),
+            nn.Linear(512, 128),
+            nn.ReLU(),
+            nn.Linear(128, 2),
         )
 
     @staticmethod
@@ -91,22 +97,22 @@ class PaperClassifier(nn.Module):
         """Logits of (source, target).
 
         Args:
-            features: P2-P5, each float ``(N, C, h, w)``.
+            features: the maps of the levels, each float ``(N, C, h, w)``.
             sizes: (H, W) in pixels of each of the N images inside the padded batch.
 
         Returns:
             One tensor ``(N, 2)``: a list, because other classifiers decide per level.
         """
-        levels = []
-        for feature, stride, branch, embed in zip(
-            features, STRIDES, self.branches, self.embed, strict=True
+        embedded = []
+        for feature, level, branch, embed in zip(
+            features, self.levels, self.branches, self.embed, strict=True
         ):
             pooled = [
-                F.adaptive_avg_pool2d(branch(crop_to_image(f, s, stride)[None]), 16)
+                F.adaptive_avg_pool2d(branch(level.crop(f, s)[None]), 16)
                 for f, s in zip(feature, sizes, strict=True)
             ]
-            levels.append(F.relu(embed(torch.cat(pooled).flatten(1))))
-        return [self.joint(torch.cat(levels, 1))]
+            embedded.append(F.relu(embed(torch.cat(pooled).flatten(1))))
+        return [self.joint(torch.cat(embedded, 1))]
 
 
 class FCNClassifier(nn.Module):
@@ -114,22 +120,26 @@ class FCNClassifier(nn.Module):
     any image size.
 
     Per level 1x1 convolutions C -> C/2 -> 2 with ReLU: the patch-wise image-level head of Chen et
-    al. (CVPR 2018, section 4.2), one for each of P2-P5. Every feature vector is normalised first
+    al. (CVPR 2018, section 4.2), one for each level. Every feature vector is normalised first
     (zero mean and unit variance over its channels): the detector cannot win by making its features
     large, which is how adversarial training diverges.
+
+    Args:
+        levels: of the detector.
     """
 
-    def __init__(self, channels: int = 256) -> None:
+    def __init__(self, levels: Sequence[Level]) -> None:
         super().__init__()
+        self.heads = nn.ModuleList(self._head(level.channels) for level in levels)
+
+    @staticmethod
+    def _head(channels: int) -> nn.Sequential:
         hidden = channels // 2
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 2, 1))
-            for _ in LEVELS
-        )
+        return nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 2, 1))
 
     def forward(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Logits of (source, target) at every position of every level: four tensors ``(N, 2, h,
-        w)``.
+        """Logits of (source, target) at every position of every level: a tensor ``(N, 2, h,
+        w)`` each.
 
         Positions in the padding are NaN-free but meaningless; ``domain_loss`` leaves them out.
         """
@@ -168,7 +178,10 @@ CLASSIFIERS = {"paper": PaperClassifier, "fcn": FCNClassifier}
 
 
 def domain_loss(
-    logits: Sequence[Tensor], domains: Tensor, sizes: Sequence[tuple[int, int]]
+    logits: Sequence[Tensor],
+    domains: Tensor,
+    sizes: Sequence[tuple[int, int]],
+    levels: Sequence[Level],
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the domain label and the classifier's accuracy, per image.
 
@@ -176,23 +189,24 @@ def domain_loss(
     their mean.
 
     Args:
-        logits: from a classifier: ``(N, 2)`` or ``(N, 2, h, w)`` tensors.
+        logits: from a classifier: one ``(N, 2)``, or ``(N, 2, h, w)`` per level.
         domains: int64 ``(N,)``, 0 = source, 1 = target.
         sizes: (H, W) of each image inside the padded batch.
+        levels: of the detector.
 
     Returns:
         The loss (ln 2 when the domains cannot be told apart) and the detached accuracy in [0, 1],
         float32 ``(N,)`` each.
     """
     losses, hits = [], []
-    for level, logit in enumerate(logits):
+    for logit, level in zip(logits, levels, strict=False):  # a joint decision is of no level
         truth = domains.view(-1, *[1] * (logit.dim() - 2)).expand(len(domains), *logit.shape[2:])
         loss = F.cross_entropy(logit.float(), truth, reduction="none")
         hit = (logit.argmax(1) == truth).float()
         if logit.dim() == 4:  # leave the padding out
             inside = torch.zeros_like(hit)
-            for row, (height, width) in zip(inside, sizes, strict=True):
-                row[: math.ceil(height / STRIDES[level]), : math.ceil(width / STRIDES[level])] = 1
+            for row, size in zip(inside, sizes, strict=True):
+                level.crop(row, size)[:] = 1
             count = inside.sum((1, 2))
             loss, hit = ((v * inside).sum((1, 2)) / count for v in (loss, hit))
         losses.append(loss)

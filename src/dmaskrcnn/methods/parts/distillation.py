@@ -19,9 +19,11 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from dmaskrcnn.data.objects import no_masks
-from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.heads import AnchorOutputs, Features, normaliser
+from dmaskrcnn.detector.pyramid import Features
+from dmaskrcnn.detector.rpn import AnchorOutputs
+from dmaskrcnn.detector.sampling import normaliser
 
 # score from which a detection of the teacher may be an object: below, it is background
 CANDIDATE = 0.2
@@ -40,6 +42,20 @@ class View:
     images: ImageList
     features: Features
     anchors: AnchorOutputs
+
+    @classmethod
+    def of(cls, network: Detector, images: ImageList, features: Features) -> View:
+        """What a network that made these features says of their anchors."""
+        return cls(images, features, network.rpn.outputs(images, features))
+
+
+@torch.no_grad()
+def teachers_view(teacher: Detector, samples: Sequence[Sample], own: View) -> View:
+    """The teacher's look at the weak versions of ``samples``, padded as the student's."""
+    images = teacher.normalise(
+        [s.image if s.weak is None else s.weak for s in samples], own.images.tensors.shape[-2:]
+    )
+    return View.of(teacher, images, teacher.features(images))
 
 
 @torch.no_grad()

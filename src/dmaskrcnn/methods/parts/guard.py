@@ -1,12 +1,16 @@
-"""The guard that stops adversarial training before it destroys detection."""
+"""What tells that a training does harm: the guard of adversarial training, and the watch over the
+number of pseudo-labels. Imports no torch."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from dmaskrcnn.errors import UserError
 
 LN2 = math.log(2)
+SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
+MOMENTUM = 0.99  # of the running mean of that number
 
 
 class DivergenceGuard:
@@ -52,3 +56,39 @@ class DivergenceGuard:
             "before. Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a "
             "trained detector (--weights RUN)"
         )
+
+
+class PseudoLabelWatch:
+    """Warns, once, when pseudo-labels vanish or multiply: below a fifth of the level at which they
+    settled, or above five times of it."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {"seen": 0, "count": 0.0, "level": 0.0, "warned": False}
+
+    def watch(self, now: float) -> str | None:
+        """Take note of one iteration's pseudo-labels per image; a warning with advice, or None."""
+        state = self.state
+        state["seen"] += 1
+        weight = max(1 / state["seen"], 1 - MOMENTUM)
+        state["count"] += weight * (now - state["count"])
+        if state["seen"] == SETTLED:
+            state["level"] = state["count"]
+        if state["seen"] < SETTLED or state["warned"]:
+            return None
+        count, level = state["count"], state["level"]
+        if count < max(0.02, level / 5):
+            state["warned"] = True
+            return (
+                f"the teacher finds almost nothing in the target images ({count:.2f} "
+                f"pseudo-labels per image, {level:.2f} at "
+                "first): a longer --burn-in, --haze-augment 0.5 or --pseudo-labels of another "
+                "detector would help"
+            )
+        if count > 5 * level + 1:
+            state["warned"] = True
+            return (
+                f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the "
+                "teacher believes its own "
+                "mistakes; lower --lr, raise --ema or stop earlier (--iterations)"
+            )
+        return None

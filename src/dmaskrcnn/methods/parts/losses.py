@@ -1,29 +1,50 @@
-"""What losses count for: detection on the source, the target, or alignment of the two."""
+"""Losses by what they count for: detection on labelled images, the target, or alignment of the two.
+
+Imports no torch before it computes: the report reads the columns of ``metrics.csv`` with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-# what methods add to Mask R-CNN's losses, by beginning
-OTHER_LOSSES = ("loss_domain", "loss_consistency", "loss_target")
-
-
-def detection_loss(values: dict[str, float]) -> float:
-    """The sum of Mask R-CNN's losses on labelled images: comparable between methods, whatever else
-    they add."""
-    return sum(
-        v for k, v in values.items() if k.startswith("loss_") and not k.startswith(OTHER_LOSSES)
-    )
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def metric_value(row: Mapping[str, float], column: str) -> float | None:
-    """A column of a row, made comparable between methods: ``loss`` is detection on the source,
-    ``loss_target`` that on the target."""
-    if column not in ("loss", "loss_target"):
-        return row.get(column)
-    alignment = ("loss_domain", "loss_domain_instance", "loss_consistency")
-    ours = {k: v for k, v in row.items() if k.startswith("loss_") and k not in alignment}
-    parts = [
-        v for k, v in ours.items() if k.startswith("loss_target_") == (column == "loss_target")
-    ]
+@dataclass
+class Losses:
+    """What a method gives for a batch: named scalar losses, whose sum is minimised, and numbers to
+    log."""
+
+    detection: dict[str, Tensor] = field(default_factory=dict)
+    """Mask R-CNN's on labelled images: comparable between methods, whatever else they add."""
+    target: dict[str, Tensor] = field(default_factory=dict)
+    """On images of the target domain."""
+    alignment: dict[str, Tensor] = field(default_factory=dict)
+    """Of what makes the domains alike."""
+    logs: dict[str, Tensor] = field(default_factory=dict)
+    """Detached scalars that are only written down."""
+
+    def total(self) -> Tensor:
+        """The scalar to minimise."""
+        import torch
+
+        # In this order: floats add up to other bits in another.
+        kinds = (self.detection, self.target, self.alignment)
+        return torch.stack([loss for kind in kinds for loss in kind.values()]).sum()
+
+    def columns(self) -> dict[str, Tensor]:
+        """All of it under the names of ``metrics.csv``: ``detection/mask``, ``target/mask``, ...;
+        logs under their own."""
+        kinds = {"detection": self.detection, "target": self.target, "alignment": self.alignment}
+        losses = {f"{kind}/{name}": v for kind, part in kinds.items() for name, v in part.items()}
+        return losses | self.logs
+
+
+def column(row: Mapping[str, float], name: str) -> float | None:
+    """A column of a row, or the sum of those below it: ``detection`` is ``detection/mask`` and all
+    others of its kind. None where there is neither."""
+    parts = [v for key, v in row.items() if key == name or key.startswith(f"{name}/")]
     return sum(parts) if parts else None

@@ -1,0 +1,150 @@
+"""torchvision's box and mask heads with the changes that `rpn` lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection import roi_heads
+from torchvision.ops import box_iou
+
+from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.detector.precision import run_network
+from dmaskrcnn.detector.pyramid import Features
+from dmaskrcnn.detector.sampling import inside_crowd, normaliser, sample_balanced
+
+
+class RoIHeads(roi_heads.RoIHeads):
+    """Box and mask heads with their losses."""
+
+    dtype: torch.dtype | None = None
+    mask_roi_pool: nn.Module
+    mask_head: nn.Module
+    mask_predictor: nn.Module
+
+    def losses(
+        self,
+        features: Features,
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        objects: Sequence[Annotations],
+        seeds: Sequence[int],
+    ) -> dict[str, Tensor]:
+        """Classification, box and mask loss of Mask R-CNN (He et al., ICCV 2017, section 3)."""
+        chosen = [self.select(p, o, s) for p, o, s in zip(proposals, objects, seeds, strict=True)]
+        rois = [boxes for boxes, _, _ in chosen]
+        labels = torch.cat([label for _, label, _ in chosen])
+        logits, deltas = self.box_outputs(features, rois, sizes)
+
+        device = logits.device
+        positive = torch.where(labels > 0)[0]
+        truth = [
+            o.boxes[index]
+            for o, (_, label, index) in zip(objects, chosen, strict=True)
+            for index in [index[label > 0]]
+        ]
+        regression = self.box_coder.encode(truth, [boxes[label > 0] for boxes, label, _ in chosen])
+        predicted = deltas.view(len(labels), logits.shape[1], 4)[positive, labels[positive]]
+        count = normaliser(len(labels), device)
+        return {
+            "classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
+            "box_reg": F.smooth_l1_loss(
+                predicted, torch.cat(regression), beta=1 / 9, reduction="sum"
+            )
+            / count,
+            "mask": self._mask_loss(features, chosen, objects, sizes),
+        }
+
+    def detect(
+        self, features: Features, proposals: list[Tensor], sizes: list[tuple[int, int]]
+    ) -> list[dict[str, Tensor]]:
+        """Boxes, labels (1-based), scores and masks (probabilities, ``(n, 1, 28, 28)``) per image,
+        in pixels of the padded batch."""
+        logits, deltas = self.box_outputs(features, proposals, sizes)
+        boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
+        masks = roi_heads.maskrcnn_inference(self.mask_outputs(features, boxes, sizes), labels)
+        keys = ("boxes", "labels", "scores", "masks")
+        return [
+            dict(zip(keys, values, strict=True))
+            for values in zip(boxes, labels, scores, masks, strict=True)
+        ]
+
+    @torch.no_grad()
+    def select(
+        self, proposals: Tensor, objects: Annotations, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The sampled RoIs ``(n, 4)``, their labels (0 = background) and the index of the object
+        that each one matches."""
+        real = torch.where(~objects.crowd)[0]
+        boxes = torch.cat((proposals, objects.boxes[real]))
+        if len(real):
+            matches = self.proposal_matcher(box_iou(objects.boxes[real], boxes))
+            index = real[matches.clamp(min=0)]
+            labels = objects.labels[index] + 1
+            labels[matches == self.proposal_matcher.BELOW_LOW_THRESHOLD] = 0
+            labels[matches == self.proposal_matcher.BETWEEN_THRESHOLDS] = -1
+        else:
+            index = labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        if objects.crowd.any():
+            labels = labels.masked_fill(
+                (labels == 0) & inside_crowd(boxes, objects.boxes[objects.crowd]), -1
+            )
+        sampler = self.fg_bg_sampler
+        # The RPN's sampler used the seed itself: another stream for the RoIs.
+        generator = torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
+        keep = torch.cat(
+            sample_balanced(
+                labels, sampler.batch_size_per_image, sampler.positive_fraction, generator
+            )
+        )
+        return boxes[keep], labels[keep], index[keep]
+
+    def box_outputs(
+        self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]
+    ) -> tuple[Tensor, Tensor]:
+        """Class logits ``(R, C + 1)`` and deltas ``(R, 4 (C + 1))`` of all RoIs, float32; the
+        images' RoIs in turn."""
+        pooled = self.box_roi_pool(features, rois, sizes)
+        return run_network(
+            nn.Sequential(self.box_head, self.box_predictor), pooled, dtype=self.dtype
+        )
+
+    def mask_outputs(
+        self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        """Mask logits ``(R, C + 1, 28, 28)`` of all RoIs, float32."""
+        pooled = self.mask_roi_pool(features, rois, sizes)
+        return run_network(
+            nn.Sequential(self.mask_head, self.mask_predictor), pooled, dtype=self.dtype
+        )
+
+    def _mask_loss(
+        self,
+        features: Features,
+        chosen: list[tuple[Tensor, Tensor, Tensor]],
+        objects: Sequence[Annotations],
+        sizes: list[tuple[int, int]],
+    ) -> Tensor:
+        rois, labels, targets = [], [], []
+        for (boxes, label, index), found in zip(chosen, objects, strict=True):
+            keep = torch.where(label > 0)[0]
+            keep = keep[found.has_mask[index[keep]]]
+            rois.append(boxes[keep])
+            labels.append(label[keep])
+            if len(keep):
+                masks = found.masks.to(torch.float32)
+                targets.append(
+                    roi_heads.project_masks_on_boxes(masks, boxes[keep], index[keep], 28)
+                )
+        count = normaliser(sum(map(len, rois)), rois[0].device)
+        logits = self.mask_outputs(features, rois, sizes)
+        if not targets:
+            # every parameter still takes part, as distributed training requires
+            return logits.sum() * 0
+        label = torch.cat(labels)
+        logits = logits[torch.arange(len(label), device=label.device), label]
+        return F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum") / (
+            count * logits[0].numel()
+        )

@@ -1,0 +1,52 @@
+"""From pictures to the batch that the network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+
+from dmaskrcnn.data.image import decode_image
+from dmaskrcnn.errors import UserError
+
+# of ImageNet, as all of torchvision's weights expect
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def image_tensor(image: Tensor | str | Path) -> Tensor:
+    """uint8 ``(3, H, W)``, RGB, of a path or of such a tensor. Raises UserError for anything
+    else."""
+    if isinstance(image, (str, Path)):
+        return decode_image(Path(image))
+    if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3 or 0 in image.shape:
+        raise UserError(
+            f"image: expected a uint8 tensor (3, H, W), got {image.dtype} "
+            f"{tuple(image.shape)}; convert it first"
+        )
+    return image
+
+
+def padded_size(images: Sequence[Tensor]) -> list[int]:
+    """The least (height, width) in multiples of 32, the stride of P5, that holds all images."""
+    return [-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)]
+
+
+def normalised_batch(
+    images: Sequence[Tensor], size: Sequence[int], device: torch.device
+) -> ImageList:
+    """uint8 images ``(3, H, W)`` → one float32 batch ``(N, 3, *size)``, padded below and right with
+    zeros, which are the mean colour."""
+    height, width = size
+    mean, std = (
+        torch.tensor(v, device=device).view(3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    batch = torch.zeros(len(images), 3, height, width, device=device).to(
+        memory_format=torch.channels_last
+    )
+    for row, image in zip(batch, images, strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = (image.to(device).float() - mean) / std
+    return ImageList(batch, [(i.shape[1], i.shape[2]) for i in images])

@@ -1,0 +1,46 @@
+"""From which score on a teacher's detection is a pseudo-label: a threshold per class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dmaskrcnn.distributed import average
+
+START, LOWEST, HIGHEST = 0.5, 0.3, 0.8
+MOMENTUM = 0.99
+
+
+class Thresholds:
+    """Follow the teacher's mean confidence in each class (FreeMatch, Wang et al., ICLR 2023,
+    section 4.1): a class that haze makes uncertain keeps its pseudo-labels, a sure one becomes
+    choosy.
+
+    Attributes:
+        values: float32 ``(C,)``, in [`LOWEST`, `HIGHEST`].
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.values = torch.full((classes,), START)
+
+    def on(self, device: torch.device) -> Tensor:
+        """The thresholds, from now on where the detections are."""
+        self.values = self.values.to(device)
+        return self.values
+
+    @torch.no_grad()
+    def follow(self, labels: Tensor, scores: Tensor) -> None:
+        """Move towards the mean score of each class's candidates in this batch, over all processes.
+
+        Args:
+            labels: int64 ``(n,)``, 0-based; n may be 0.
+            scores: float32 ``(n,)``.
+        """
+        classes = len(self.values)
+        total = torch.stack(
+            [torch.bincount(labels, scores, classes), torch.bincount(labels, minlength=classes)]
+        )
+        total, number = average(total.to(scores.device, torch.float32))
+        seen = number > 0
+        mean = (total / number.clamp(min=1e-6)).clamp(LOWEST, HIGHEST)
+        self.values[seen] = MOMENTUM * self.values[seen] + (1 - MOMENTUM) * mean[seen]

@@ -1,0 +1,164 @@
+"""The state of a training: what learns, what follows it, and how far it has come."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dmaskrcnn.config.schedule import Phase, Schedule
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data import Dataset
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.distributed import world_size
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.methods.base import Method
+from dmaskrcnn.methods.parts.adabn import adapt_norms
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.inputs import fingerprint
+from dmaskrcnn.training.learner import Learner, copy_weights
+from dmaskrcnn.training.log import Window
+
+
+class TrainingState:
+    """Built by `train` and `resume`, changed by the loop, saved and restored as a `Checkpoint`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Dataset,
+        target: Dataset | None,
+        device: torch.device,
+        weights: str | None = None,
+    ) -> None:
+        """``weights`` to start from, where they are not the configuration's."""
+        self.config, self.device = config, device
+        self.schedule = Schedule(config.phases, config.iterations, config.minutes, config.warmup)
+        self.source, self.target = source, target
+        self.data = fingerprint(source, target)
+        torch.manual_seed(config.seed)  # the same start in every process
+        detector = Detector.create(source.classes, config.detector, weights or config.weights)
+        self.method: Method = config.settings.build(detector)
+        self.learner = Learner(self.method).to(device).train()
+        self.model: nn.Module = self.learner  # or what exchanges its gradients between processes
+        detector.set_precision(config.precision)
+        self.detector = detector
+        self.ema = copy.deepcopy(detector).eval() if config.ema else None
+        if self.ema is not None:
+            self.method.teacher = self.ema
+        self.optimizer = self.learner.optimizer(config)
+        self.trainable = [p for p in detector.parameters() if p.requires_grad]
+        self.phase: Phase | None = None
+        self.iteration = self.detector_steps = 0
+        self.restarted = self.adapted_norms = False
+        self.seconds = 0.0
+        self.window = Window()
+
+    @property
+    def saved(self) -> Detector:
+        """The detector that is saved and evaluated: the average, if there is one."""
+        return self.ema or self.detector
+
+    def enter(self, phase: Phase) -> None:
+        """What begins with a phase: freeze or thaw the detector, let it go on from its average.
+        Nothing where the phase goes on."""
+        if self.phase is None or phase.trains != self.phase.trains:
+            for parameter in self.trainable:
+                parameter.requires_grad_(phase.trains == "all")
+            if world_size() > 1:
+                # It expects a gradient of whatever requires one when it is built, so anew.
+                self.model = DistributedDataParallel(self.learner, broadcast_buffers=False)
+        if phase.from_average and not self.restarted:
+            self._restart()
+        self.phase = phase
+
+    def _restart(self) -> None:
+        """Let the detector go on from its average. Once: what resumes in the middle of a phase has
+        done so."""
+        if self.ema is not None:
+            copy_weights(self.ema, self.detector)
+            self.restarted = True
+
+    def adapt_norms(self) -> None:
+        """AdaBN, once, on what is saved. Not before or during the training, which would undo it
+        (docs/results.md)."""
+        config = self.config
+        if not config.adabn or self.target is None or self.adapted_norms:
+            return
+        count = adapt_norms(self.saved, self.source, self.target, config.adabn, config.seed)
+        print(
+            f"adabn: the norms of the backbone moved towards the statistics of {count} target "
+            "images",
+            file=sys.stderr,
+        )
+        self.adapted_norms = True
+
+    def announce(self) -> None:
+        """Say what is trained, on what."""
+        detector = self.detector
+        precision = "bfloat16" if detector.dtype else "float32"
+        weights = sum(p.numel() for p in self.learner.parameters())
+        names = ", ".join(detector.classes[:8]) + (", ..." if len(detector.classes) > 8 else "")
+        print(
+            f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M "
+            "weights, "
+            f"{len(detector.classes)} classes ({names}), {precision} on {self.device}; "
+            f"{self.data['source_images']} source and {self.data['target_images']} target images",
+            file=sys.stderr,
+        )
+        if self.method.explanation and self.config.trains:
+            print(self.method.explanation, file=sys.stderr)
+
+    def save(self, folder: Path, finished: bool = False) -> None:
+        """Write the detector (its averaged weights, if there is an average) and the state for
+        ``resume``."""
+        self.saved.save(
+            folder,
+            weights="ema" if self.ema is not None else "last",
+            method=self.config.method,
+            iteration=self.iteration,
+            finished=finished,
+        )
+        Checkpoint(
+            config=self.config.to_dict(),
+            data=self.data,
+            iteration=self.iteration,
+            detector_steps=self.detector_steps,
+            restarted=self.restarted,
+            adapted_norms=self.adapted_norms,
+            seconds=self.seconds,
+            window=self.window.sums,
+            model=self.learner.state_dict(),
+            ema=self.ema.state_dict() if self.ema else {},
+            optimizer=self.optimizer.state_dict(),
+            method=self.method.state(),
+        ).save(folder)
+
+    def restore(self, state: Checkpoint, folder: Path) -> None:
+        """Continue from what ``save`` wrote. Raises UserError when the data have changed since, or
+        the state does not fit."""
+        if state.data != self.data:
+            raise UserError(
+                f"--resume {folder}: the images or annotations changed since this run began, so "
+                "it cannot be continued "
+                "exactly; start a new run with --weights set to this one"
+            )
+        try:
+            self.learner.load_state_dict(state.model)
+            if self.ema:
+                self.ema.load_state_dict(state.ema)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.method.load_state(state.method)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{folder / 'last.pt'}: does not fit the detector and method of its configuration "
+                f"({first_line(error)}); "
+                "start a new run"
+            ) from error
+        self.iteration, self.detector_steps = state.iteration, state.detector_steps
+        self.restarted, self.adapted_norms = state.restarted, state.adapted_norms
+        self.seconds, self.window = state.seconds, Window(state.window)

@@ -1,0 +1,113 @@
+"""Signals, kills and changed data: what is saved, and that a resumed run gives the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from run_files import assert_same_bits, rows
+
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data.loader import Batches
+from dmaskrcnn.demo import write_scenes
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.loop import resume, train
+
+Make = Callable[..., TrainConfig]
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_signal_saves_and_resume_is_bit_exact(
+        self, tiny: Make, monkeypatch: pytest.MonkeyPatch, number: int
+    ):
+        unbroken = train(tiny(iterations=12, name="unbroken"))
+        load = Batches.__getitem__
+
+        def interrupt(self: Batches, index: int):
+            if index == 8:
+                os.kill(os.getpid(), number)
+            return load(self, index)
+
+        monkeypatch.setattr(Batches, "__getitem__", interrupt)
+        with pytest.raises(SystemExit) as stop:
+            train(tiny(iterations=12, name="broken"))
+        assert stop.value.code == 128 + number
+        monkeypatch.undo()
+        broken = unbroken.parent / "broken-1"
+        assert Checkpoint.load(broken).iteration == 9
+        resume(broken)
+        assert_same_bits(unbroken, broken)
+        assert [{**r, "seconds": 0} for r in rows(unbroken)] == [
+            {**r, "seconds": 0} for r in rows(broken)
+        ]
+
+    def test_kill_9_loses_only_what_came_after_the_checkpoint(self, tiny: Make, tmp_path: Path):
+        unbroken = train(tiny(iterations=14, name="unbroken"))
+        config = tiny(iterations=14, name="broken", checkpoint_minutes=0.01)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
+        command = [
+            sys.executable,
+            "-m",
+            "dmaskrcnn",
+            "train",
+            "--config",
+            str(tmp_path / "config.yaml"),
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        broken = unbroken.parent / "broken-1"
+        deadline = time.monotonic() + 120
+        while (
+            not (broken / "last.pt").exists()
+            and time.monotonic() < deadline
+            and process.poll() is None
+        ):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert 0 < Checkpoint.load(broken).iteration < 14
+        resume(broken)
+        assert_same_bits(unbroken, broken)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_signal_to_all_processes_saves_and_ends(self, tiny: Make, tmp_path: Path, number: int):
+        """As a terminal, systemd or a queue sends it: to the processes that load images, too."""
+        config = tiny(iterations=40, name="stopped", workers=1)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
+        command = [
+            sys.executable,
+            "-m",
+            "dmaskrcnn",
+            "train",
+            "--config",
+            str(tmp_path / "config.yaml"),
+        ]
+        log = tmp_path / "log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while (
+            "iteration 2" not in log.read_text()
+            and time.monotonic() < deadline
+            and process.poll() is None
+        ):
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        assert process.wait(timeout=60) == 128 + number, log.read_text()
+        assert "Traceback" not in log.read_text()
+        assert Checkpoint.load(Path(config.out) / "stopped-1").iteration > 0
+
+    def test_resume_refuses_other_data(self, clear: Path, tiny: Make, tmp_path: Path):
+        hazy = write_scenes(
+            tmp_path / "hazy", 3, seed=5, size=(64, 96), visibility=(40, 80), labelled=False
+        )
+        run = train(tiny(target=(hazy,), iterations=1))
+        next((hazy / "images").iterdir()).unlink()
+        with pytest.raises(UserError, match="changed since this run began"):
+            resume(run)
