@@ -93,7 +93,7 @@ def test_consistency_is_the_distance_to_the_images_mean_verdict():
 
 def watch(tiny, *series: dict[str, float]) -> list[str | None]:
     config = tiny()
-    alignment = Alignment(config, Detector(("car",), config.detector))
+    alignment = Alignment(config.settings, Detector(("car",), config.detector))
     return [alignment.watch({"detection/objectness": 0.1, **values}) for values in series]
 
 

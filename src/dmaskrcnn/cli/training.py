@@ -36,16 +36,18 @@ class TrainFlags(TrainOptions):
 
 @dataclass
 class Group:
-    """Settings that one class declares, which one or more methods have.
+    """Flags that help shows together: the architecture, or settings that one class declares.
 
     Attributes:
-        methods: the names of these methods.
-        names: of the settings.
-        kind: for tyro, what holds them.
+        title: above them: the methods that have the settings.
+        names: of the fields.
+        owner: the dataclass that declares them.
+        kind: what holds them for tyro.
     """
 
-    methods: list[str]
+    title: str
     names: list[str]
+    owner: type
     kind: type
 
 
@@ -99,7 +101,8 @@ def _over_file(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _groups(methods: Mapping[str, type[MethodSettings]]) -> dict[str, Group]:
-    """The settings of all methods, each once; inherited ones where they are declared."""
+    """The architecture, and the settings of all methods, each once; inherited ones where they are
+    declared."""
     names: dict[type, list[str]] = {}
     users: dict[type, list[str]] = {}
     for method, settings in methods.items():
@@ -109,38 +112,38 @@ def _groups(methods: Mapping[str, type[MethodSettings]]) -> dict[str, Group]:
                 users[owner].append(method)
             if not any(name in taken for taken in names.values()):
                 names.setdefault(owner, []).append(name)
-    return {
-        f"settings_{number}": Group(users[owner], own, _unchecked(owner, own))
-        for number, (owner, own) in enumerate(names.items())
-    }
+    architecture = _field_names(DetectorConfig)
+    groups = {"detector": _group("detector", architecture, DetectorConfig)}
+    for number, (owner, own) in enumerate(names.items()):
+        title = ", ".join(users[owner])
+        groups[f"settings_{number}"] = _group(title, own, owner)
+    return groups
 
 
 def _flags(groups: Mapping[str, Group]) -> type:
     """The dataclass whose fields are the flags."""
     methods = find_methods()
     said = " ".join(f"`{name}`: {(m.__doc__ or '').split('.')[0]}." for name, m in methods.items())
-    architecture = _unchecked(DetectorConfig, _field_names(DetectorConfig))
-    members: list[tuple[str, Any, Any]] = [
-        ("method", Annotated[Literal[tuple(methods)], arg(help=said)], field(default="grl")),
-        ("detector", architecture, field(default_factory=architecture)),
-    ]
+    choice = Annotated[Literal[tuple(methods)], arg(help=said)]
+    members: list[tuple[str, Any, Any]] = [("method", choice, field(default=TrainOptions.method))]
     for key, group in groups.items():
-        title = arg(name=", ".join(group.methods))
-        members.append((key, Annotated[group.kind, title], field(default_factory=group.kind)))
+        kind = Annotated[group.kind, arg(name=group.title)]
+        members.append((key, kind, field(default_factory=group.kind)))
     return make_dataclass("Flags", members, bases=(TrainFlags,), frozen=True)
 
 
-def _unchecked(kind: type, shown: Sequence[str]) -> type:
-    """A dataclass as flags: what is not shown is hidden, and nothing is checked before the defaults
-    are known."""
-    hints = get_type_hints(kind, include_extras=True)
+def _group(title: str, names: list[str], owner: type) -> Group:
+    """These fields as flags: the others are hidden, and nothing is checked before all defaults are
+    known."""
+    hints = get_type_hints(owner, include_extras=True)
     hidden = [
         (f.name, Annotated[hints[f.name], Suppress], _same_default(f))
-        for f in fields(kind)
-        if f.name not in shown
+        for f in fields(owner)
+        if f.name not in names
     ]
     nothing = {"__post_init__": lambda self: None}
-    return make_dataclass(kind.__name__, hidden, bases=(kind,), namespace=nothing, frozen=True)
+    kind = make_dataclass(owner.__name__, hidden, bases=(owner,), namespace=nothing, frozen=True)
+    return Group(title, names, owner, kind)
 
 
 def _same_default(of: Any) -> Any:
@@ -152,7 +155,7 @@ def _same_default(of: Any) -> Any:
 def _given(parsed: Any, groups: Mapping[str, Group], words: Sequence[str]) -> dict[str, Any]:
     """The values of the flags among the words."""
     said = {word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")}
-    places = [(parsed, _field_names(TrainFlags)), (parsed.detector, _field_names(DetectorConfig))]
+    places = [(parsed, _field_names(TrainFlags))]
     places += [(getattr(parsed, key), group.names) for key, group in groups.items()]
     return {
         name: getattr(place, name)
@@ -168,12 +171,13 @@ def _defaults(flags: type, groups: Mapping[str, Group], values: dict[str, Any]) 
     filled = {name: getattr(options, name) for name in _field_names(TrainOptions)}
     filled |= {name: values[name] for name in (FROM_FILE, FROM_RUN) if name in values}
     for key, group in groups.items():
-        usual = group.kind(**group.kind.defaults(options))  # of a method that is not chosen
-        own = settings if options.method in group.methods else usual
+        if key == "detector":
+            own: Any = options.detector
+        elif isinstance(settings, group.owner):
+            own = settings
+        else:  # of methods that are not chosen
+            own = group.kind(**group.kind.defaults(options))
         filled[key] = group.kind(**{name: getattr(own, name) for name in group.names})
-    architecture = next(f.type for f in fields(flags) if f.name == "detector")
-    names = _field_names(DetectorConfig)
-    filled["detector"] = architecture(**{n: getattr(options.detector, n) for n in names})
     return flags(**filled)
 
 
