@@ -200,7 +200,6 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
     from dmaskrcnn.detector.detector import Detector
-    from dmaskrcnn.methods import build_method
     from dmaskrcnn.training.learner import Learner
 
     samples = [synthetic_sample(size, seed) for seed in range(2 * batch)]
@@ -228,12 +227,11 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
         return stock_step
 
     name = variant if variant in ("grl", "teacher") else "source"
-    config = TrainConfig(
-        method=name, target=(Path(),) if name != "source" else (), image_size=size, max_size=size
-    )
+    targets = (Path(),) if name != "source" else ()
+    config = TrainConfig.from_preset(method=name, target=targets, image_size=size, max_size=size)
     detector = Detector(CLASSES, config.detector)
     detector.load_state_dict(stock_model(size).state_dict())
-    method = build_method(config, detector)
+    method = config.settings.build(detector)
     learner = Learner(method).to(device).train()
     detector.set_precision("float32" if variant == "source-float32" else "auto")
     method.teacher = copy.deepcopy(detector).eval()

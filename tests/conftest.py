@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
@@ -64,9 +65,17 @@ def tiny(clear: Path, hazy: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
             "precision": "float32",
             "device": "cpu",
         }
-        return TrainConfig(**(values | overrides))
+        return TrainConfig.from_preset(**(values | overrides))
 
     return make
+
+
+@pytest.fixture
+def config_file(tiny: Callable[..., TrainConfig], tmp_path: Path) -> Path:
+    """What `tiny` makes, for ``--config``."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(tiny(iterations=2).to_dict()))
+    return path
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def write_run(
     torch.manual_seed(seed)
     Detector(CLASSES, CONFIG).save(folder, weights="ema", method="grl", iteration=60, finished=True)
     method, targets = ("source", ()) if target is None else ("grl", (target,))
-    config = TrainConfig(
+    config = TrainConfig.from_preset(
         method=method, preset="demo", source=(source,), target=targets, seed=seed, name=folder.name
     )
     (folder / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))

@@ -21,7 +21,7 @@ def make(tmp_path: Path):
         path = tmp_path / folder
         path.mkdir(parents=True)
         targets = {} if values.get("method") == "source" else {"target": (Path("hazy"),)}
-        config = TrainConfig(source=(Path("clear"),), preset="demo", **targets, **values)
+        config = TrainConfig.from_preset("demo", source="clear", **targets, **values)
         (path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
         return path
 

@@ -15,16 +15,16 @@ from dmaskrcnn.errors import UserError
 
 def make(**values: Any) -> TrainConfig:
     paths: dict[str, Any] = {"source": (Path("clear"),), "target": (Path("hazy"),)}
-    return TrainConfig(**(paths | values))
+    return TrainConfig.from_preset(**(paths | values))
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "preset": (
         {"preset": "fast"},
-        "--preset 'fast' is unknown; choose one of paper, default, cpu, demo",
+        "preset: 'fast' is unknown; choose one of cpu, default, paper, demo",
     ),
     "no target": ({"target": ()}, "--method grl needs --target"),
-    "no target images": ({"target_batch": 0}, "--target-batch must be above 0"),
+    "no target images": ({"target_batch": -1}, "--target-batch must not be negative"),
     "target of source": ({"method": "source", "target_batch": 2}, "--target-batch has no use"),
     "both lengths": ({"minutes": 1.0, "iterations": 5}, "--minutes and --iterations"),
     "accumulate": ({"batch": 4, "accumulate": 3}, "--batch 4 must be a multiple of --accumulate 3"),
@@ -33,7 +33,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "--target-batch 3 must be a multiple",
     ),
     "iterations": ({"iterations": -1}, "--iterations must not be negative"),
-    "minutes": ({"minutes": float("nan")}, "--minutes must be above 0"),
+    "minutes": ({"minutes": float("nan")}, "--minutes must not be negative"),
     "rate": ({"lr": -1.0}, "--lr must be above 0"),
     "nan rate": ({"lr": float("nan")}, "--lr must be above 0"),
     "lambda": ({"grl_lambda": float("nan")}, "--grl-lambda must not be negative"),
@@ -66,14 +66,14 @@ def test_every_preset_survives_yaml(preset: str, method: str):
     again = TrainConfig.from_dict(yaml.safe_load(yaml.safe_dump(config.to_dict())))
     assert again == config
     assert again.detector == config.detector
-    assert config.target_batch == (config.batch if method == "grl" else 0)
+    assert config.targets == (config.batch if method == "grl" else 0)
 
 
 def test_presets_fill_only_what_is_not_given():
     config = make(preset="cpu", lr=0.5, fpn_channels=64)
     assert (config.lr, config.detector.fpn_channels) == (0.5, 64)
     assert (config.optimizer, config.iterations) == ("adamw", 3_000)
-    assert make(preset="cpu", minutes=2.0).iterations is None
+    assert make(preset="cpu", minutes=2.0).iterations == 0
 
 
 def test_scratch_trains_every_stage_with_ordinary_norms():

@@ -8,7 +8,6 @@ from dmaskrcnn.data import Batch
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.pyramid import Level
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods import build_method
 from dmaskrcnn.methods.parts.alignment import PATIENCE, Alignment
 from dmaskrcnn.methods.parts.classifiers import consistency
 from dmaskrcnn.training.learner import Learner
@@ -16,8 +15,8 @@ from dmaskrcnn.training.learner import Learner
 
 def aligned(tiny, **overrides):
     torch.manual_seed(0)
-    config = tiny(preset="cpu", weights=None, fpn_channels=16, **overrides)
-    method = build_method(config, Detector(("car", "person"), config.detector))
+    config = tiny(preset="cpu", weights="imagenet", fpn_channels=16, **overrides)
+    method = config.settings.build(Detector(("car", "person"), config.detector))
     Learner(method).train()
     return method
 
@@ -94,7 +93,7 @@ def test_consistency_is_the_distance_to_the_images_mean_verdict():
 
 def watch(tiny, *series: dict[str, float]) -> list[str | None]:
     config = tiny()
-    alignment = Alignment(config, Detector(("car",), config.detector))
+    alignment = Alignment(config.settings, Detector(("car",), config.detector))
     return [alignment.watch({"detection/objectness": 0.1, **values}) for values in series]
 
 

@@ -8,7 +8,6 @@ import torch
 from dmaskrcnn.data import Annotations, Batch, Sample
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods import build_method
 from dmaskrcnn.methods.parts.detection import features_of_both
 from dmaskrcnn.methods.parts.losses import Losses, column
 from dmaskrcnn.training.learner import Learner
@@ -34,7 +33,7 @@ def batch() -> Batch:
 
 def method_for(config):
     torch.manual_seed(0)
-    method = build_method(config, Detector(("car", "person"), config.detector))
+    method = config.settings.build(Detector(("car", "person"), config.detector))
     Learner(method).train()
     return method
 
@@ -59,7 +58,7 @@ def test_grl_adds_the_domain_loss(tiny, batch):
 
 def test_grl_detection_losses_ignore_the_target(tiny, batch):
     """With frozen statistics an image's losses do not depend on its companions of the same size."""
-    method = method_for(tiny(weights=None, preset="cpu"))
+    method = method_for(tiny(weights="imagenet", preset="cpu"))
     with_target = method.losses(batch, 0.0)
     other = method.losses(Batch(batch.source, [sample(9, False)]), 0.0)
     for name in DETECTION:

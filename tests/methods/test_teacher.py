@@ -66,10 +66,14 @@ def test_phases_share_the_schedule():
 
 
 def test_burn_in_follows_from_the_start(teaching, tmp_path):
-    assert teaching().burn_in == 0.5
-    assert teaching(weights=str(tmp_path)).burn_in == 0  # a run folder: a trained detector
-    assert teaching(weights=str(tmp_path), haze_augment=0.5).burn_in == 0.25  # haze is new to it
-    assert teaching(weights=str(tmp_path), burn_in=0.2).burn_in == 0.2
+    def burn_in(**overrides):
+        return teaching(**overrides).settings.burn_in
+
+    run = str(tmp_path)  # a trained detector
+    assert burn_in() == 0.5
+    assert burn_in(weights=run) == 0
+    assert burn_in(weights=run, haze_augment=0.5) == 0.25  # haze is new to it
+    assert burn_in(weights=run, burn_in=0.2) == 0.2
 
 
 @pytest.mark.parametrize(
@@ -162,10 +166,9 @@ def test_hidden_blocks():
 
 def watched(teaching) -> Teacher:
     from dmaskrcnn.detector.detector import Detector
-    from dmaskrcnn.methods import build_method
 
     config = teaching()
-    method = build_method(config, Detector(("car",), config.detector))
+    method = config.settings.build(Detector(("car",), config.detector))
     assert isinstance(method, Teacher)
     return method
 
@@ -204,7 +207,7 @@ def test_thresholds_follow_the_teachers_confidence(teaching):
 
 def test_source_losses_do_not_depend_on_the_target(teaching):
     """With frozen statistics."""
-    method = watched(lambda: teaching(preset="cpu", weights=None))
+    method = watched(lambda: teaching(preset="cpu", weights="imagenet"))
     method.teacher = method.detector
     from test_methods import DETECTION, sample
 

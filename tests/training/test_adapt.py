@@ -41,7 +41,7 @@ def test_adapt_trains_the_favoured_method(clear, hazy, tmp_path, capsys):
 
 def test_preset_follows_the_hardware(clear, hazy, tmp_path, monkeypatch):
     seen: list[TrainConfig] = []
-    monkeypatch.setattr("dmaskrcnn.training.loop.train", lambda config: seen.append(config))
+    monkeypatch.setattr("dmaskrcnn.training.loop.train", seen.append)
     adapt([clear], [hazy], device="cpu", out=tmp_path)
     assert seen[0].preset == "cpu"
 

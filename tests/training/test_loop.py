@@ -12,7 +12,7 @@ from dmaskrcnn.config.schedule import Schedule
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.demo import write_scenes
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods import GRL
+from dmaskrcnn.methods.grl import GRL
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.loop import train
 
@@ -25,7 +25,7 @@ def schedule_of(config: TrainConfig) -> Schedule:
 
 class TestSchedule:
     def test_papers_phases(self):
-        schedule = schedule_of(TrainConfig(method="grl", preset="paper", target=("hazy",)))  # type: ignore[arg-type]
+        schedule = schedule_of(TrainConfig.from_preset("paper", method="grl", target="hazy"))
 
         def at(iteration: int) -> tuple[str, float]:
             phase = schedule.phase(schedule.progress(iteration, 0))
@@ -37,12 +37,12 @@ class TestSchedule:
         assert schedule.progress(75_000, 0) == 1
 
     def test_minutes_follow_the_clock(self):
-        schedule = schedule_of(TrainConfig(method="source", minutes=10))
+        schedule = schedule_of(TrainConfig.from_preset(method="source", minutes=10))
         assert schedule.progress(iteration=10**6, seconds=300) == 0.5
         assert schedule.progress(iteration=0, seconds=601) == 1
 
     def test_warmup_rises_to_the_rate(self):
-        schedule = schedule_of(TrainConfig(method="source", warmup=10))
+        schedule = schedule_of(TrainConfig.from_preset(method="source", warmup=10))
         rates = [schedule.rate(schedule.phases[0], s) for s in range(12)]
         assert rates[0] == pytest.approx(0.1)
         assert rates[9] == rates[11] == 1.0

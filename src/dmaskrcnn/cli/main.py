@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dmaskrcnn.cli.arguments import expand_config, parse
+from dmaskrcnn.cli.arguments import parse
+from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.verbs import (
     Adapt,
     Compare,
@@ -23,10 +24,11 @@ from dmaskrcnn.cli.verbs import (
     Report,
     Reproduce,
     Resume,
+    Train,
     TrainDehazer,
     Verbs,
 )
-from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError, first_line
 
 
@@ -63,15 +65,10 @@ def _dispatch(arguments: list[str]) -> None:
 
         print(f"dmaskrcnn {__version__}")
         return
-    if (
-        arguments[:1] == ["train"]
-        and any(a.split("=")[0] == "--resume" for a in arguments)
-        and "--help" not in arguments
-    ):
-        run: object = parse(Resume, arguments[1:], "dmaskrcnn train", _DESCRIPTION)
+    if arguments[:1] in (["train"], ["adapt"]):
+        verb = Train if arguments[0] == "train" else Adapt
+        run: object = parse_training(verb, arguments[1:])
     else:
-        if arguments[:1] == ["train"]:
-            arguments = ["train", *expand_config(arguments[1:])]
         run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
     _VERBS[type(run)](run)
 
@@ -113,30 +110,21 @@ def _demo(verb: Demo) -> None:
     demo(verb.out, verb.seed)
 
 
-def _adapt(verb: Adapt) -> None:
-    from dmaskrcnn.training.adapt import adapt
-
-    _finish(adapt(**vars(verb)))
-
-
 def _train(config: TrainConfig) -> None:
     from dmaskrcnn.training.loop import train
 
-    _finish(train(config))
+    _say(train(config))
 
 
 def _resume(verb: Resume) -> None:
     from dmaskrcnn.training.loop import resume
 
-    _finish(resume(verb.resume))
+    _say(resume(verb.resume))
 
 
-def _finish(folder: Path) -> None:
-    if os.environ.get("RANK", "0") != "0":  # one of the processes of torchrun speaks
-        return
-    if test := read_yaml(folder / "config.yaml").get("test"):
-        _evaluate(Evaluate((folder,), tuple(map(Path, test))))
-    print(folder)
+def _say(folder: Path) -> None:
+    if os.environ.get("RANK", "0") == "0":  # one of the processes of torchrun speaks
+        print(folder)
 
 
 def _evaluate(verb: Evaluate) -> None:
@@ -268,7 +256,6 @@ def _train_dehazer(verb: TrainDehazer) -> None:
 
 
 _VERBS = {
-    Adapt: _adapt,
     TrainConfig: _train,
     Resume: _resume,
     Demo: _demo,

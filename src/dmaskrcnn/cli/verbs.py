@@ -6,13 +6,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Union
 
-import tyro
+from tyro.conf import Positional, arg, subcommand
 
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
 
-Paths = tyro.conf.Positional[
-    Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")]
+# The flags that several verbs share, each with its help.
+Images = Positional[
+    Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
 ]
+Runs = Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint="(required)")]
+Source = Annotated[
+    tuple[Path, ...],
+    arg(metavar="PATH ...", help="Labelled clear images: COCO JSON files, Pascal VOC folders."),
+]
+Target = Annotated[
+    tuple[Path, ...],
+    arg(
+        metavar="PATH ...",
+        help="Unlabelled hazy images: folders. Annotations beside them are never read.",
+    ),
+]
+TestSet = Annotated[
+    tuple[Path, ...],
+    arg(
+        metavar="PATH ...",
+        help="The labelled test set: a COCO JSON file or a Pascal VOC folder.",
+    ),
+]
+Classes = Annotated[
+    tuple[str, ...],
+    arg(
+        metavar="CLASS ...",
+        help="Classes to score.",
+        help_behavior_hint="(default: those all know)",
+    ),
+]
+Preset = Literal["cpu", "default", "paper", "demo"]
+Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
+BatchSize = Annotated[int, arg(help="Images per forward pass.")]
+Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
+NetworkWeights = Annotated[Path | None, arg(help_behavior_hint="(default: the project's own)")]
 
 
 @dataclass
@@ -31,42 +64,19 @@ class Adapt:
     """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence
     favours, nothing to tune.
 
-    A mean teacher that looks at dehazed pictures, on a source in synthetic haze. `dmaskrcnn train`
-    has all methods and options, and --resume.
+    A mean teacher that looks at dehazed pictures, on a source in synthetic haze: `dmaskrcnn train`
+    with these defaults, and with the preset that fits the machine: `default` with a GPU, `cpu`
+    without.
     """
 
-    source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
-    """Labelled clear images: COCO JSON files, Pascal VOC folders."""
-    target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
-    """Folders of unlabelled hazy images. Annotations beside them are never read."""
-    test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...", help_behavior_hint="")] = ()
-    """Labelled images to score on once training has ended; they take no part in it and choose
-    nothing."""
-    preset: Annotated[
-        Literal["cpu", "default", "paper", "demo"] | None,
-        tyro.conf.arg(help_behavior_hint="(default: default with a GPU, cpu without)"),
-    ] = None
-    """Architecture and schedule that fit together; see docs/training.md for the table."""
-    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = (
-        None
-    )
-    """Start: `coco`, `imagenet`, a run folder (then burn-in is shorter), or a local
-    .safetensors/.pth file."""
-    pseudo_labels: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
-    """COCO results JSON of another detector on the target images, to learn instead of the own
-    teacher's detections."""
-    iterations: Annotated[
-        int | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")
-    ] = None
-    """Length of the schedule in optimiser steps."""
-    minutes: Annotated[float | None, tyro.conf.arg(help_behavior_hint="")] = None
-    """Length of the schedule in minutes instead."""
-    out: Path = Path("runs")
-    """Folder of the run folder adapt-N."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+
+@dataclass
+class Train:
+    """Train a detector on labelled clear images and adapt it to unlabelled hazy ones.
+
+    The defaults shown are those that the other words lead to: try `--preset cpu --help`. Under
+    torchrun several processes share the work.
+    """
 
 
 @dataclass
@@ -78,32 +88,20 @@ class Evaluate:
     results JSON.
     """
 
-    runs: tyro.conf.Positional[
-        Annotated[
-            tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
-        ]
-    ]
+    runs: Positional[Runs]
     """Run folders, or COCO results JSON files of any detector."""
-    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
-    """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
-    classes: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)"),
-    ] = ()
-    """Classes to score."""
+    data: TestSet
+    classes: Classes = ()
     out: Annotated[
-        Path | None, tyro.conf.arg(help_behavior_hint="(default: evaluate-DATA in the run folder)")
+        Path | None, arg(help_behavior_hint="(default: evaluate-DATA in the run folder)")
     ] = None
     """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
     this is given."""
-    batch_size: int = 4
-    """Images per forward pass."""
-    bootstrap: int = 1000
-    """Resamples of the images behind the intervals."""
+    batch_size: BatchSize = 4
+    bootstrap: Bootstrap = 1000
     seed: int = 0
     """Seed of the resampling."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    device: Device = "auto"
 
 
 @dataclass
@@ -114,35 +112,26 @@ class Report:
     One folder of `compare` or `reproduce`, or training runs; these are scored if --data is given.
     """
 
-    runs: tyro.conf.Positional[
-        Annotated[
-            tuple[Path, ...], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
-        ]
-    ]
+    runs: Positional[Runs]
     """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of
     one comparison."""
-    data: Annotated[
-        tuple[Path, ...],
-        tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: nothing is scored)"),
-    ] = ()
-    """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
+    data: Annotated[TestSet, arg(help_behavior_hint="(default: nothing is scored)")] = ()
     source: Annotated[
         tuple[Path, ...],
-        tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
+        arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
     ] = ()
     """Clear images whose features are compared with those of the target."""
     target: Annotated[
         tuple[Path, ...],
-        tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
+        arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
     ] = ()
     """Hazy images. Annotations beside them are never read."""
     out: Annotated[
         Path | None,
-        tyro.conf.arg(help_behavior_hint="(default: report.html in the one folder, or here)"),
+        arg(help_behavior_hint="(default: report.html in the one folder, or here)"),
     ] = None
     """The .html file to write."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    device: Device = "auto"
 
 
 @dataclass
@@ -153,35 +142,22 @@ class Compare:
     again after an interruption or with more runs, only what is missing is computed.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")]
+    runs: Runs
     """Run folders; without dehazing also COCO results JSON files. The first is what the others are
     compared with."""
-    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
-    """The labelled test set: a COCO JSON file or a Pascal VOC folder."""
-    dehaze: tuple[Literal["none", "dark-channel", "mscnn", "mscnn-released", "aod-net"], ...] = (
-        "none",
-    )
+    data: TestSet
+    dehaze: tuple[Literal["none", DehazeMethod], ...] = ("none",)
     """What the test images go through before detection, each in turn."""
     out: Path = Path("compare")
     """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the
     predictions."""
-    classes: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="(default: those all know)"),
-    ] = ()
-    """Classes to score."""
-    bootstrap: int = 1000
-    """Resamples behind the intervals."""
-    mscnn_weights: Annotated[
-        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
-    ] = None
+    classes: Classes = ()
+    bootstrap: Bootstrap = 1000
+    mscnn_weights: NetworkWeights = None
     """Weights of MSCNN, see `dmaskrcnn dehaze`."""
-    aod_net_weights: Annotated[
-        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
-    ] = None
+    aod_net_weights: NetworkWeights = None
     """Weights of AOD-Net."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    device: Device = "auto"
 
 
 @dataclass
@@ -192,37 +168,27 @@ class Reproduce:
     Repeat the command after an interruption: it goes on where it stopped.
     """
 
-    source: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
-    """Labelled clear images: COCO JSON files, Pascal VOC folders."""
-    target: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
-    """Unlabelled hazy images: folders. Annotations beside them are never read."""
-    test: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]
+    source: Source
+    target: Target
+    test: Annotated[tuple[Path, ...], arg(metavar="PATH ...")]
     """Labelled hazy images, scored at the end; they take no part in training and choose nothing."""
     budget: float = 0.01
     """Length of each training, in units of the paper's 75,000 iterations."""
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (0, 1)
+    seeds: Annotated[tuple[int, ...], arg(metavar="INT ...")] = (0, 1)
     """Seeds of the trainings: each trains all three models."""
-    preset: Literal["cpu", "default", "paper", "demo"] = "paper"
+    preset: Preset = "paper"
     """Architecture and schedule; those other than `paper` are smaller."""
-    weights: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the preset's)")] = (
-        None
-    )
+    weights: Annotated[str | None, arg(help_behavior_hint="(default: the preset's)")] = None
     """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local
     .safetensors/.pth file."""
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
-    bootstrap: int = 1000
-    """Resamples behind the intervals."""
-    mscnn_weights: Annotated[
-        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
-    ] = None
+    bootstrap: Bootstrap = 1000
+    mscnn_weights: NetworkWeights = None
     """Weights of MSCNN, see `dmaskrcnn dehaze`."""
-    aod_net_weights: Annotated[
-        Path | None, tyro.conf.arg(help_behavior_hint="(default: the project's own)")
-    ] = None
+    aod_net_weights: NetworkWeights = None
     """Weights of AOD-Net."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    device: Device = "auto"
 
 
 @dataclass
@@ -230,18 +196,16 @@ class Predict:
     """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one
     JSON."""
 
-    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """A run folder."""
-    images: Paths
+    images: Images
     """Images, or folders of them."""
     out: Path
     """Folder for the pictures and detections.json."""
     threshold: float = 0.5
     """Lowest score to show."""
-    batch_size: int = 4
-    """Images per forward pass."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    batch_size: BatchSize = 4
+    device: Device = "auto"
 
 
 @dataclass
@@ -249,7 +213,7 @@ class Inspect:
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
     in it."""
 
-    paths: Paths
+    paths: Images
     """COCO JSON files, Pascal VOC folders, image folders."""
     all: bool = False
     """List every problem instead of the first few of each kind."""
@@ -263,19 +227,18 @@ class Dehaze:
     train-dehazer, or the file of the network's authors (.mat, .pth, .caffemodel).
     """
 
-    images: Paths
+    images: Images
     """Images, or folders of them."""
     out: Path
     """Folder for the pictures and dehazed.json."""
-    method: Literal["dark-channel", "mscnn", "mscnn-released", "aod-net"] = "dark-channel"
+    method: DehazeMethod = "dark-channel"
     """mscnn feeds the coarse map to the fine network, as published; mscnn-released does not, as the
     authors' code."""
     weights: Path | None = None
     """Weights of the network; of MSCNN's two .mat files name either."""
     maps: bool = False
     """Also draw what the method found on the way: airlight, transmission, K."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`."""
+    device: Device = "auto"
 
 
 @dataclass
@@ -287,30 +250,30 @@ class Haze:
     objects standing on it.
     """
 
-    inputs: Paths
+    inputs: Images
     """COCO JSON files, Pascal VOC folders, folders of images, images."""
-    visibility: Annotated[tuple[float, ...], tyro.conf.arg(metavar="METRES ...")]
+    visibility: Annotated[tuple[float, ...], arg(metavar="METRES ...")]
     """Meteorological visibilities: a folder is made for each."""
     out: Path
     """Folder for visibility-METRES/, transmission-METRES/ and haze.json."""
-    depth: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: estimated)")] = None
+    depth: Annotated[Path | None, arg(help_behavior_hint="(default: estimated)")] = None
     """Folder of depth maps named like the images: 16-bit PNG, or .npy/.npz with metres."""
     depth_scale: float = 0.001
     """Metres per unit of PNG depth maps (KITTI: 0.00390625)."""
-    disparity: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    disparity: Annotated[Path | None, arg(help_behavior_hint="")] = None
     """Instead of --depth: folder of disparity maps, 16-bit PNG as in Cityscapes and KITTI, or
     .npy/.npz with px."""
-    focal_baseline: Annotated[
-        float | None, tyro.conf.arg(help_behavior_hint="(required by --disparity)")
-    ] = None
+    focal_baseline: Annotated[float | None, arg(help_behavior_hint="(required by --disparity)")] = (
+        None
+    )
     """Focal length in px times baseline in metres of the stereo camera (Cityscapes: 473)."""
     focal: Annotated[
-        float | None, tyro.conf.arg(help_behavior_hint="(default: the longer side of each image)")
+        float | None, arg(help_behavior_hint="(default: the longer side of each image)")
     ] = None
     """Focal length in px, for estimated depth."""
     airlight: Annotated[
         tuple[float, float, float] | None,
-        tyro.conf.arg(metavar="R G B", help_behavior_hint="(default: random, per image)"),
+        arg(metavar="R G B", help_behavior_hint="(default: random, per image)"),
     ] = None
     """Colour of the haze, three numbers from 0 to 1."""
     inhomogeneity: float = 0.0
@@ -328,7 +291,7 @@ class TrainDehazer:
 
     out: Path
     """The .safetensors to write; a .json beside it says how it was made."""
-    method: Literal["mscnn", "aod-net"] = "aod-net"
+    method: DehazeNetwork = "aod-net"
     """The network."""
     clear: tuple[Path, ...] = ()
     """Folders of clear photographs; by default, rendered street scenes alone."""
@@ -340,8 +303,7 @@ class TrainDehazer:
     """Pictures per step."""
     seed: int = 0
     """Seed of scenes, haze and initial weights."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`."""
+    device: Device = "auto"
 
 
 @dataclass
@@ -353,28 +315,16 @@ class Resume:
 
 
 Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
-    Annotated[Demo, tyro.conf.subcommand("demo")],
-    Annotated[Adapt, tyro.conf.subcommand("adapt")],
-    Annotated[
-        TrainConfig,
-        tyro.conf.subcommand(
-            "train",
-            description="Train a detector on labelled clear images and adapt it to unlabelled "
-            "hazy ones.\n\n"
-            "Other ways to start: `dmaskrcnn train --resume RUN` continues an interrupted run; "
-            "`--config FILE.yaml` reads "
-            "these options from a file (config.yaml of any run is one), options after it win. "
-            "Under torchrun several "
-            "processes share the work.",
-        ),
-    ],
-    Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
-    Annotated[Compare, tyro.conf.subcommand("compare")],
-    Annotated[Reproduce, tyro.conf.subcommand("reproduce")],
-    Annotated[Report, tyro.conf.subcommand("report")],
-    Annotated[Predict, tyro.conf.subcommand("predict")],
-    Annotated[Inspect, tyro.conf.subcommand("inspect")],
-    Annotated[Dehaze, tyro.conf.subcommand("dehaze")],
-    Annotated[Haze, tyro.conf.subcommand("haze")],
-    Annotated[TrainDehazer, tyro.conf.subcommand("train-dehazer")],
+    Annotated[Demo, subcommand("demo")],
+    Annotated[Adapt, subcommand("adapt")],
+    Annotated[Train, subcommand("train")],
+    Annotated[Evaluate, subcommand("evaluate")],
+    Annotated[Compare, subcommand("compare")],
+    Annotated[Reproduce, subcommand("reproduce")],
+    Annotated[Report, subcommand("report")],
+    Annotated[Predict, subcommand("predict")],
+    Annotated[Inspect, subcommand("inspect")],
+    Annotated[Dehaze, subcommand("dehaze")],
+    Annotated[Haze, subcommand("haze")],
+    Annotated[TrainDehazer, subcommand("train-dehazer")],
 ]

@@ -105,7 +105,7 @@ def reproduce(
     configs = [_configs(arguments, seed) for seed in seeds]
     dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
     Dehazer("aod-net", aod_net_weights)
-    hazy = _check_data(configs[0]["mask-rcnn"], target)
+    hazy = _check_data(configs[0]["mask-rcnn"], target, test)
     check_out(out)
     write_text(
         out / "reproduce.json",
@@ -135,7 +135,9 @@ def reproduce(
 def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
     """The three trainings with one seed. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    kept = {name: arguments[name] for name in ("source", "test", "preset", "weights", "device")}
+    kept = {name: arguments[name] for name in ("source", "preset", "weights", "device")}
+    if kept["weights"] is None:  # the preset's
+        del kept["weights"]
     kept |= {
         "seed": seed,
         "out": out / "runs",
@@ -144,9 +146,9 @@ def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
     }
     targets = {"mask-rcnn": (), "dmask1": arguments["target"], "dmask2": (out / "target-mscnn",)}
     return {
-        model: TrainConfig(
+        model: TrainConfig.from_preset(
             method="grl" if images else "source",
-            target=tuple(images),
+            target=images,
             name=f"{model}-s{seed}",
             **kept,
         )
@@ -243,7 +245,7 @@ def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
             )
 
 
-def _check_data(config: TrainConfig, target: Sequence[Path]) -> Dataset:
+def _check_data(config: TrainConfig, target: Sequence[Path], test: Sequence[Path]) -> Dataset:
     """The target images. Raises UserError, before anything is written, for data and weights that
     the trainings would refuse."""
     source = open_dataset(*config.source)
@@ -252,8 +254,8 @@ def _check_data(config: TrainConfig, target: Sequence[Path]) -> Dataset:
             f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
             "Pascal VOC folder"
         )
-    open_test_set(config.test, known=source.classes)
-    Detector.create(source.classes, config.detector, str(config.weights))
+    open_test_set(test, known=source.classes)
+    Detector.create(source.classes, config.detector, config.weights)
     return open_images(*target)
 
 

@@ -1,36 +1,18 @@
-"""Architectures and training defaults that fit together. Imports no torch."""
+"""Architectures and training defaults that fit together for one kind of machine. Imports no
+torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.detector.config import DetectorConfig
 
-
-@dataclass(frozen=True)
-class Preset:
-    """Defaults that fit together for one kind of machine; every one of them can be overridden by
-    the flag of its name."""
-
-    detector: DetectorConfig
-    weights: str
-    iterations: int
-    batch: int
-    optimizer: Literal["sgd", "adamw"]
-    lr: float
-    weight_decay: float
-    clip: float
-    ema: float
-    classifier: Literal["paper", "fcn"]
-    grl_reverse: Literal["gated", "always"]
-    scale_jitter: tuple[float, float]
-    strong: bool
-
-
-PRESETS: dict[str, Preset] = {
+# Complete sets of options; every value can be overridden by the flag of its name.
+PRESETS: dict[str, TrainOptions] = {
     # As close to the original as torchvision allows (arXiv 1807.00202 and its released code).
-    "paper": Preset(
+    "paper": TrainOptions(
+        preset="paper",
         detector=DetectorConfig(
             backbone="resnet101",
             image_size=800,
@@ -43,34 +25,16 @@ PRESETS: dict[str, Preset] = {
         weights="imagenet",
         iterations=75_000,
         batch=1,
-        optimizer="sgd",
         lr=1e-3,
-        weight_decay=1e-4,
-        clip=5.0,
         ema=0.0,
-        classifier="paper",
-        grl_reverse="always",
         scale_jitter=(1.0, 1.0),
-        strong=False,
+        strong_augment=False,
     ),
-    "default": Preset(
-        detector=DetectorConfig(),
-        weights="coco",
-        iterations=20_000,
-        batch=4,
-        optimizer="sgd",
-        lr=5e-3,
-        weight_decay=1e-4,
-        clip=5.0,
-        ema=0.999,
-        classifier="fcn",
-        grl_reverse="gated",
-        scale_jitter=(0.8, 1.25),
-        strong=True,
-    ),
+    "default": TrainOptions(),
     # Ten times the images per second of `default` on two cores: a narrow network, small images, few
     # proposals.
-    "cpu": Preset(
+    "cpu": TrainOptions(
+        preset="cpu",
         detector=DetectorConfig(
             backbone="resnet18",
             fpn_channels=128,
@@ -87,20 +51,15 @@ PRESETS: dict[str, Preset] = {
         ),
         weights="imagenet",
         iterations=3_000,
-        batch=4,
         optimizer="adamw",
         lr=3e-4,
-        weight_decay=1e-4,
-        clip=5.0,
         ema=0.998,
-        classifier="fcn",
-        grl_reverse="gated",
         scale_jitter=(0.7, 1.3),
-        strong=True,
     ),
     # For the rendered scenes of `dmaskrcnn demo`: learns from scratch in a minute or two on two
     # cores.
-    "demo": Preset(
+    "demo": TrainOptions(
+        preset="demo",
         detector=DetectorConfig(
             backbone="resnet18",
             fpn_channels=64,
@@ -119,13 +78,9 @@ PRESETS: dict[str, Preset] = {
         batch=8,
         optimizer="adamw",
         lr=1e-3,
-        weight_decay=1e-4,
-        clip=5.0,
         ema=0.99,
-        classifier="fcn",
-        grl_reverse="gated",
         scale_jitter=(0.9, 1.1),
-        strong=False,
+        strong_augment=False,
     ),
 }
 
@@ -133,3 +88,4 @@ PRESETS: dict[str, Preset] = {
 # What `dmaskrcnn adapt` trains: the fields of the configuration that the benchmark favours
 # (docs/results.md).
 BEST: dict[str, Any] = {"method": "teacher", "haze_augment": 0.5, "teacher_dehaze": "dark-channel"}
+ADAPT = BEST | {"name": "adapt"}

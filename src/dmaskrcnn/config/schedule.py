@@ -53,12 +53,12 @@ def teacher_phases(burn_in: float) -> tuple[Phase, ...]:
 class Schedule:
     """Where in the schedule an iteration stands.
 
-    With ``iterations`` progress counts iterations; with ``minutes`` it follows the clock, so that
-    training ends on time and the learning rate has gone all its way by then.
+    With ``minutes`` above 0 progress follows the clock, so that training ends on time and the
+    learning rate has gone all its way by then; otherwise it counts iterations.
     """
 
     def __init__(
-        self, phases: Sequence[Phase], iterations: int | None, minutes: float | None, warmup: int
+        self, phases: Sequence[Phase], iterations: int, minutes: float, warmup: int
     ) -> None:
         self.phases, self.iterations, self.minutes, self.warmup = (
             phases,
@@ -69,7 +69,7 @@ class Schedule:
 
     def progress(self, iteration: int, seconds: float) -> float:
         """The part of the schedule that is done, in [0, 1]."""
-        if self.minutes is not None:
+        if self.minutes:
             return min(1.0, seconds / (60 * self.minutes))
         return min(1.0, iteration / self.iterations) if self.iterations else 1.0
 

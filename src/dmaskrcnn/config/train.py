@@ -1,328 +1,215 @@
-"""Configuration: one dataclass is the command line's flags, the YAML file and the Python argument.
-Imports no torch."""
+"""Configuration: one object, whose fields are the command line's flags, the YAML file's keys and
+the Python keywords. None of them is None. Imports no torch.
+
+    TrainConfig.from_preset("cpu", method="teacher", source="clear", target="hazy", burn_in=0.3)
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, get_type_hints
 
-from tyro.conf import arg
-
-from dmaskrcnn.config.presets import PRESETS, Preset
-from dmaskrcnn.config.schedule import PAPER_PHASES, SOURCE_PHASES, Phase, teacher_phases
-from dmaskrcnn.detector.config import Backbone, DetectorConfig, with_tuples
+from dmaskrcnn.config.methods import MethodSettings, find_methods
+from dmaskrcnn.config.options import TrainOptions
+from dmaskrcnn.config.presets import PRESETS
+from dmaskrcnn.config.schedule import Phase
+from dmaskrcnn.config.values import (
+    check_above_zero,
+    check_not_negative,
+    check_share,
+    convert,
+    flag,
+    plain,
+)
+from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
 
-FROM_PRESET = arg(help_behavior_hint="(default: the preset's)")
+# the architecture of a detector that learns from nothing: there are no statistics to freeze
+FROM_SCRATCH = {"norm": "batch", "trainable_layers": 5}
 
 
-@dataclass
-class TrainConfig:
-    """What to train, on what, for how long. Values of None come from the preset."""
+@dataclass(frozen=True)
+class TrainConfig(TrainOptions):
+    """A training, complete and checked. `from_preset` makes one from the values that differ from a
+    preset's."""
 
-    source: Annotated[
-        tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")
-    ] = ()
-    """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class
-    name."""
-    target: Annotated[
-        tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required, but for source)")
-    ] = ()
-    """Unlabelled hazy images: folders. Annotations beside them are never read, except by `oracle`,
-    which needs them."""
-    test: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")] = ()
-    """Labelled images to score on once training has ended; they take no part in it and choose
-    nothing."""
-    method: Literal["source", "grl", "teacher", "oracle"] = "grl"
-    """`source`: the clear images only. `grl`: DMask R-CNN, gradient reversal through a domain
-    classifier on the FPN. `teacher`: a mean teacher's detections in the hazy images. `oracle`: the
-    target's labels, too, for the upper end of a comparison."""
-    preset: Literal["cpu", "default", "paper", "demo"] = "default"
-    """Architecture and schedule that fit together; see docs/training.md for the table."""
-    classes: Annotated[
-        tuple[str, ...],
-        arg(metavar="CLASS ...", help_behavior_hint="(default: all of the source's)"),
-    ] = ()
-    """Class names to learn, in this order."""
-    weights: Annotated[str | None, FROM_PRESET] = None
-    """Start: `coco`, `imagenet`, `scratch`, a run folder, or a local .safetensors/.pth file
-    (backbone or whole detector)."""
-    out: Path = Path("runs")
-    """Folder of the run folders."""
-    name: Annotated[str | None, arg(help_behavior_hint="(default: the method)")] = None
-    """The run folder is OUT/NAME-N."""
-
-    iterations: Annotated[int | None, FROM_PRESET] = None
-    """Length of the schedule in optimiser steps; 0 trains nothing."""
-    minutes: Annotated[float | None, arg(help_behavior_hint="")] = None
-    """Length of the schedule in minutes instead: the learning rate follows the clock, and training
-    ends on time."""
-    batch: Annotated[int | None, FROM_PRESET] = None
-    """Source images per optimiser step, over all processes and accumulation steps."""
-    target_batch: Annotated[
-        int | None, arg(help_behavior_hint="(default: as many as source images)")
-    ] = None
-    """Target images per optimiser step."""
-    accumulate: int = 1
-    """Forward and backward passes per optimiser step: raise it when memory runs out."""
-    optimizer: Annotated[Literal["sgd", "adamw"] | None, FROM_PRESET] = None
-    """SGD with momentum 0.9, or AdamW."""
-    lr: Annotated[float | None, FROM_PRESET] = None
-    """Learning rate of the detector."""
-    weight_decay: Annotated[float | None, FROM_PRESET] = None
-    """Weight decay (not on biases and norms)."""
-    clip: Annotated[float | None, FROM_PRESET] = None
-    """Largest norm of the detector's gradient."""
-    warmup: int = 100
-    """Iterations over which the learning rate rises to its value, at the start of each phase that
-    trains the detector first."""
-    ema: Annotated[float | None, FROM_PRESET] = None
-    """Decay of the exponential moving average of the weights, which is what is saved and evaluated;
-    0 turns it off."""
-
-    classifier: Annotated[Literal["paper", "fcn"] | None, FROM_PRESET] = None
-    """Domain classifier: the paper's joint one (18 M parameters), or a fully convolutional one per
-    FPN level."""
-    grl_lambda: float = 0.1
-    """Factor on the reversed gradient (the paper: 0.1)."""
-    grl_ramp: bool = False
-    """Let the factor rise from 0 with Ganin and Lempitsky's schedule instead of keeping it
-    constant."""
-    grl_reverse: Annotated[Literal["gated", "always"] | None, FROM_PRESET] = None
-    """`gated`: reverse the gradient only of images whose domain the classifier tells better than
-    chance; `always`: as in the original."""
-    grl_on: Literal["image", "instance", "both"] = "image"
-    """What is aligned: whole feature maps (the original), the proposals' features, or both and
-    their consistency."""
-    align: bool = False
-    """With `teacher`: align the domains by gradient reversal, too."""
-    classifier_lr: float = 1.0
-    """Learning rate of the domain classifier, as a factor on the detector's."""
-    classifier_clip: float = 1.0
-    """Largest norm of the domain classifier's gradient."""
-
-    burn_in: Annotated[
-        float | None,
-        arg(help_behavior_hint="(default: 0.5; from a run folder 0, or 0.25 with haze)"),
-    ] = None
-    """With `teacher`: part of the schedule that trains on the source alone, before there is a
-    teacher to follow."""
-    pseudo_labels: Annotated[Path | None, arg(help_behavior_hint="")] = None
-    """With `teacher`: COCO results JSON of another detector on the target images; the student
-    learns these instead of its own teacher's."""
-    pseudo_threshold: float = 0.5
-    """Lowest score of --pseudo-labels that counts as an object; those from 0.2 up to it count as
-    neither object nor background."""
-
-    teacher_dehaze: Literal["none", "dark-channel", "mscnn", "aod-net"] = "none"
-    """With `teacher`: dehaze the target images for the teacher. The student, which is what is
-    saved, sees them as they are."""
-
-    distil_boxes: bool = False
-    """With `teacher`: distil the boxes' deltas, too. They drift, hence not by default."""
-
-    haze_augment: float = 0.0
-    """Probability that a source image is put behind synthetic haze, random in strength and colour
-    (docs/haze.md)."""
-
-    adabn: float = 0.0
-    """How far, from 0 to 1, to move the backbone's norms towards the statistics of the target
-    images once training has ended (AdaBN). Also for `source` with --target, and for a detector that
-    needs no training (--iterations 0)."""
-
-    backbone: Annotated[Backbone | None, FROM_PRESET] = None
-    """Another backbone than the preset's."""
-    fpn_channels: Annotated[int | None, FROM_PRESET] = None
-    """Another FPN width than the preset's."""
-    image_size: Annotated[int | None, FROM_PRESET] = None
-    """Another short side of the network's input than the preset's, in pixels."""
-    max_size: Annotated[int | None, FROM_PRESET] = None
-    """Another longest side of the network's input than the preset's, in pixels."""
-    drop_invalid: bool = False
-    """Leave out annotations that are wrong (zero area, outside the image, ...) instead of stopping
-    at the first."""
-
-    seed: int = 0
-    """Seed of everything random; on a CPU the same seed gives the same bits."""
-    precision: Literal["auto", "bf16", "float32"] = "auto"
-    """`auto`: bfloat16 for backbone and heads where the hardware multiplies it, float32
-    elsewhere."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
-    workers: Annotated[int | None, arg(help_behavior_hint="(default: 1; with a GPU up to 8)")] = (
-        None
-    )
-    """Processes that load images; 0 loads in the training process."""
-    checkpoint_minutes: float = 5.0
-    """Minutes between two checkpoints."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (needs the extra `tensorboard`)."""
-
-    detector: DetectorConfig = field(init=False, default_factory=DetectorConfig)
+    settings: MethodSettings = field(kw_only=True)
+    """What the method needs to know besides, see `dmaskrcnn/methods`."""
 
     def __post_init__(self) -> None:
-        preset = PRESETS.get(self.preset)
-        if preset is None:
-            raise UserError(
-                f"--preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}"
-            )
-        for name in (
-            "weights",
-            "batch",
-            "optimizer",
-            "lr",
-            "weight_decay",
-            "clip",
-            "ema",
-            "classifier",
-            "grl_reverse",
-        ):
-            if getattr(self, name) is None:
-                setattr(self, name, getattr(preset, name))
-        if self.minutes is not None and self.iterations is not None:
-            raise UserError("--minutes and --iterations are both given: keep one of them")
-        if self.minutes is None and self.iterations is None:
-            self.iterations = preset.iterations
-        overrides: dict[str, Any] = {
-            n: getattr(self, n)
-            for n in ("backbone", "fpn_channels", "image_size", "max_size")
-            if getattr(self, n) is not None
-        }
-        if self.weights == "scratch":
-            overrides |= {"norm": "batch", "trainable_layers": 5}
-        self.detector = DetectorConfig(**{**asdict(preset.detector), **overrides})
-        self.source = tuple(Path(p) for p in self.source)
-        self.target = tuple(Path(p) for p in self.target)
-        self.test = tuple(Path(p) for p in self.test)
-        self.out = Path(self.out)
-        if self.target_batch is None:
-            self.target_batch = self.batch if self.adapts else 0
-        if self.burn_in is None:
-            self.burn_in = self._usual_burn_in()
-        if self.pseudo_labels is not None:
-            self.pseudo_labels = Path(self.pseudo_labels)
-        self._check()
+        if self.settings.name() != self.method:
+            raise UserError(f"--method {self.method}: got the settings of {self.settings.name()}")
+        self._check_numbers()
+        self._check_length()
+        self._check_target()
+        self.settings.check(self)
 
-    def _usual_burn_in(self) -> float:
-        if self.method != "teacher":
-            return 0.0
-        if not Path(str(self.weights)).is_dir():
-            return 0.5
-        return 0.25 if self.haze_augment else 0.0  # a trained detector: only haze may be new to it
+    @classmethod
+    def from_preset(cls, preset: str = "default", **values: Any) -> TrainConfig:
+        """A training with the values of a preset but for those given.
 
-    def _check(self) -> None:
-        if self.adapts and not self.target:
-            kind = "labelled" if self.method == "oracle" else "a folder of unlabelled"
-            raise UserError(f"--method {self.method} needs --target: {kind} hazy images")
-        if self.adabn and not self.target:
-            raise UserError("--adabn needs --target: a folder of unlabelled hazy images")
-        if self.iterations == 0 and self.weights in ("imagenet", "scratch"):
-            raise UserError(
-                "--iterations 0 needs a trained detector, not --weights "
-                f"{self.weights}: give a run folder"
-            )
-        if self.adapts and not (self.target_batch or 0) > 0:
-            raise UserError(
-                f"--target-batch must be above 0 with --method {self.method}, got "
-                f"{self.target_batch}"
-            )
-        if self.method == "source" and self.target_batch:
-            raise UserError("--target-batch has no use with --method source: leave it out")
-        for name in ("burn_in", "pseudo_labels", "align", "teacher_dehaze", "distil_boxes"):
-            if self.method != "teacher" and getattr(self, name) not in (None, 0.0, False, "none"):
-                flag = name.replace("_", "-")
-                raise UserError(
-                    f"--{flag} has no use with --method {self.method}: leave it out, "
-                    "or use --method teacher"
-                )
-        if self.method == "teacher" and not self.ema:
-            raise UserError(
-                "--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more"
-            )
-        for name in ("haze_augment", "adabn"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be in [0, 1], got {getattr(self, name)}"
-                )
-        if not 0 <= (self.burn_in or 0) < 1:
-            raise UserError(f"--burn-in must be in [0, 1), got {self.burn_in}")
-        if not 0 < self.pseudo_threshold <= 1:
-            raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
-        positive = (
-            "minutes",
-            "batch",
-            "accumulate",
-            "lr",
-            "clip",
-            "classifier_lr",
-            "classifier_clip",
-        )
-        for name in (*positive, "checkpoint_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"--{name.replace('_', '-')} must be above 0, got {value}")
-        for name in ("iterations", "warmup", "workers", "weight_decay", "grl_lambda", "seed"):
-            if getattr(self, name) is not None and not getattr(self, name) >= 0:  # nor NaN
-                raise UserError(
-                    f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}"
-                )
-        if not 0 <= (self.ema or 0) < 1:
-            raise UserError(f"--ema must be in [0, 1), got {self.ema}")
-        for name, count in (("batch", self.batch), ("target-batch", self.target_batch)):
-            if count and count % self.accumulate:
-                raise UserError(
-                    f"--{name} {count} must be a multiple of --accumulate {self.accumulate}"
-                )
+        Args:
+            preset: ``cpu``, ``default``, ``paper`` or ``demo`` (docs/training.md).
+            values: fields of `TrainOptions`, of `DetectorConfig` and of the method's settings.
+
+        Raises:
+            UserError: a field that does not exist or has no use with the method, a value of the
+                wrong type or range, values that do not fit together.
+        """
+        return cls.from_dict({"preset": preset, **values})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """The inverse of `to_dict`; what is left out takes the preset's value. Raises UserError as
+        `from_preset`."""
+        options, settings = complete(typed(values, "training config"))
+        return cls(**_by_name(options), settings=settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values, plain, for YAML and checkpoints; `from_dict` reads them back."""
+        values = _by_name(self)
+        detector, settings = values.pop("detector"), values.pop("settings")
+        values |= _by_name(settings) | _by_name(detector)
+        return {name: plain(value) for name, value in values.items()}
 
     @property
     def adapts(self) -> bool:
         """Whether the method uses target images."""
-        return self.method != "source"
+        return self.settings.uses_target
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The schedule of the method."""
-        if self.method == "teacher":
-            return teacher_phases(float(self.burn_in or 0))
-        return PAPER_PHASES if self.method == "grl" else SOURCE_PHASES
+        return self.settings.phases
 
     @property
-    def augmentation(self) -> Preset:
-        """The preset, which also fixes the augmentation: the same for every method."""
-        return PRESETS[self.preset]
+    def trains(self) -> bool:
+        """Whether there is a step to train at all."""
+        return bool(self.iterations or self.minutes)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for YAML and checkpoints; ``from_dict`` reads them back."""
-        values = asdict(self)
-        del values["detector"]
-        if self.target_batch == (self.batch if self.adapts else 0):
-            # follows from the others, also where one of them is overridden
-            values["target_batch"] = None
+    @property
+    def targets(self) -> int:
+        """Target images per optimiser step: ``target_batch``, or as many as source images; 0 where
+        the method uses none."""
+        return (self.target_batch or self.batch) if self.adapts else 0
 
-        def plain(value: Any) -> Any:
-            if isinstance(value, (list, tuple)):
-                return [plain(v) for v in value]
-            return str(value) if isinstance(value, Path) else value
+    def _check_numbers(self) -> None:
+        check_above_zero(self, "batch", "accumulate", "lr", "clip", "classifier_lr")
+        check_above_zero(self, "classifier_clip", "checkpoint_minutes")
+        check_not_negative(self, "iterations", "minutes", "target_batch", "warmup", "weight_decay")
+        check_not_negative(self, "seed")
+        check_share(self, "haze_augment", "adabn")
+        check_share(self, "ema", whole=False)
+        if self.workers < -1:
+            raise UserError(f"--workers must not be negative, got {self.workers}")
+        if not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
+            raise UserError(f"--scale-jitter must be two rising factors, got {self.scale_jitter}")
+        for name, count in (("batch", self.batch), ("target-batch", self.targets)):
+            if count % self.accumulate:
+                raise UserError(
+                    f"--{name} {count} must be a multiple of --accumulate {self.accumulate}"
+                )
 
-        return {k: plain(v) for k, v in values.items()}
+    def _check_length(self) -> None:
+        if self.minutes and self.iterations:
+            raise UserError("--minutes and --iterations are both given: keep one of them")
+        if not self.trains and self.weights in ("imagenet", "scratch"):
+            raise UserError(
+                "--iterations 0 needs a trained detector, not --weights "
+                f"{self.weights}: give a run folder"
+            )
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """Raises UserError for a field that does not exist."""
-        check_fields(values, "training config")
-        return cls(**with_tuples(values))
+    def _check_target(self) -> None:
+        if self.adapts and not self.target:
+            kind = "labelled" if self.settings.reads_target_labels else "a folder of unlabelled"
+            raise UserError(f"--method {self.method} needs --target: {kind} hazy images")
+        if self.adabn and not self.target:
+            raise UserError("--adabn needs --target: a folder of unlabelled hazy images")
+        if self.target_batch and not self.adapts:
+            raise UserError(f"--target-batch has no use with --method {self.method}: leave it out")
 
 
-def check_fields(values: dict[str, Any], where: str) -> None:
-    """Raises UserError, beginning with ``where``, for a field that ``TrainConfig`` does not
-    have."""
-    known = {f.name for f in fields(TrainConfig) if f.init}
-    if unknown := sorted(set(map(str, values)) - known):
-        similar = get_close_matches(unknown[0].replace("-", "_"), known, 1)
+def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
+    """All options and the settings of the method, from those that are given. The one place where a
+    default follows from other values; nothing is checked but that every value has a use.
+
+    Args:
+        values: some fields, of the right types (`typed`).
+    """
+    methods, method = find_methods(), values.get("method", TrainOptions.method)
+    if method not in methods:
+        raise UserError(f"--method {method!r} is unknown; choose one of {', '.join(methods)}")
+    own, start = _names(TrainOptions), PRESETS[values.get("preset", TrainOptions.preset)]
+    options = replace(start, **{name: value for name, value in values.items() if name in own})
+    if options.minutes and "iterations" not in values:
+        options = replace(options, iterations=0)
+    architecture = FROM_SCRATCH if options.weights == "scratch" else {}
+    architecture = architecture | _chosen(values, _names(DetectorConfig))
+    options = replace(options, detector=replace(start.detector, **architecture))
+    settings = methods[method]
+    for name in values:
+        if name not in own | _names(DetectorConfig) | _names(settings):
+            raise UserError(_no_use(name, method, methods))
+    return options, settings(**settings.defaults(options) | _chosen(values, _names(settings)))
+
+
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """The values of both, those ``above`` winning, as flags do over a file.
+
+    What it said below about the same in other words goes: settings that another method lacks, the
+    other way to tell the length, and the architecture that only followed from ``scratch``.
+    """
+    gone: set[str] = set()
+    if above.get("method", below.get("method")) != below.get("method"):
+        methods = find_methods()
+        gone |= set().union(*map(_names, methods.values()))
+        gone -= _names(methods[above["method"]])
+    if above.keys() & {"minutes", "iterations"}:
+        gone |= {"minutes", "iterations"}
+    if "weights" in above and "scratch" in (above["weights"], below.get("weights")):
+        gone |= FROM_SCRATCH.keys()
+    return {name: value for name, value in below.items() if name not in gone} | above
+
+
+def typed(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The values with the types of their fields. Raises UserError, beginning with ``where``, for
+    fields that do not exist, and for values of another type."""
+    methods = find_methods()
+    kinds: dict[str, Any] = {}
+    chosen = values.get("method", TrainOptions.method)
+    # the settings of the method last: another may have one of the same name
+    for name in sorted(methods, key=lambda name: name == chosen):
+        kinds |= get_type_hints(methods[name])
+    kinds |= get_type_hints(TrainOptions) | get_type_hints(DetectorConfig)
+    if unknown := sorted(set(map(str, values)) - known_fields()):
+        similar = get_close_matches(unknown[0].replace("-", "_"), known_fields(), 1)
         remedy = f"did you mean {similar[0]}?" if similar else "see config.yaml of any run"
         raise UserError(f"{where}: unknown field {unknown[0]!r}; {remedy}")
+    result = {}
+    for name, value in values.items():
+        try:
+            result[name] = convert(value, kinds[name])
+        except ValueError as error:
+            raise UserError(f"{where}: {name}: {error}") from error
+    return result
+
+
+def known_fields() -> set[str]:
+    """The names that flags, YAML files and Python may give: of options, architecture and all
+    methods' settings. Raises UserError where a method calls a setting like an option."""
+    options = (_names(TrainOptions) | _names(DetectorConfig)) - {"detector"}
+    known = set(options)
+    for method, settings in find_methods().items():
+        if clash := options & _names(settings):
+            raise UserError(
+                f"--method {method}: its setting {min(clash)!r} is an option of every training; "
+                "give it another name"
+            )
+        known |= _names(settings)
+    return known
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -338,3 +225,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no fields; see config.yaml of any run")
     return values
+
+
+def _no_use(name: str, method: str, methods: dict[str, type[MethodSettings]]) -> str:
+    others = [other for other, settings in methods.items() if name in _names(settings)]
+    return (
+        f"{flag(name)} has no use with --method {method}: leave it out, or use --method "
+        f"{' or '.join(others)}"
+    )
+
+
+def _names(kind: type[TrainOptions | DetectorConfig | MethodSettings]) -> set[str]:
+    return {f.name for f in fields(kind)}
+
+
+def _by_name(owner: TrainOptions | DetectorConfig | MethodSettings) -> dict[str, Any]:
+    """The values of a dataclass as they are; ``asdict`` would turn those inside to dicts, too."""
+    return {f.name: getattr(owner, f.name) for f in fields(owner)}
+
+
+def _chosen(values: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}

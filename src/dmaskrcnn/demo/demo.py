@@ -12,12 +12,13 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from dmaskrcnn.config.presets import BEST
+from dmaskrcnn.config.presets import ADAPT
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_dataset, resize_to
 from dmaskrcnn.demo import write_scenes
@@ -76,18 +77,18 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
         ),
     }
 
-    common = {"preset": "demo", "source": (clear,), "out": folder, "seed": seed}
+    common = {"source": (clear,), "out": folder, "seed": seed}
     _say("2/4 learning the clear scenes from scratch")
-    start = train(TrainConfig(method="source", name="start", iterations=size.start, **common))
+    start = train(_config(method="source", name="start", iterations=size.start, **common))
     _say(
         "3/4 from there: the baseline (clear scenes only), DMask R-CNN and the mean teacher "
         "(unlabelled hazy scenes, too)"
     )
     common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
     runs = {
-        "baseline": train(TrainConfig(method="source", name="baseline", **common)),
-        "DMask R-CNN": train(TrainConfig(method="grl", name="dmask", target=(hazy,), **common)),
-        "mean teacher": train(TrainConfig(name="adapt", target=(hazy,), **BEST, **common)),
+        "baseline": train(_config(method="source", name="baseline", **common)),
+        "DMask R-CNN": train(_config(method="grl", name="dmask", target=(hazy,), **common)),
+        "mean teacher": train(_config(target=(hazy,), **ADAPT, **common)),
     }
 
     _say("4/4 scoring all on the same streets, clear and hazy")
@@ -105,6 +106,10 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
     print(folder)
     return folder
+
+
+def _config(**values: Any) -> TrainConfig:
+    return TrainConfig.from_preset("demo", **values)
 
 
 def _table(scores: dict[tuple[str, str], Scores]) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
     from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.methods.parts.losses import Losses
@@ -34,7 +33,7 @@ class Method:
     classifier: nn.Module | None = None
     teacher: Detector
 
-    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+    def __init__(self, detector: Detector) -> None:
         self.detector = detector
 
     def losses(self, batch: Batch, progress: float) -> Losses:

@@ -9,16 +9,32 @@ section 3; Ganin and Lempitsky, ICML 2015).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dmaskrcnn.config.schedule import PAPER_PHASES, Phase
 from dmaskrcnn.methods.base import Method
+from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import Losses
 
 if TYPE_CHECKING:
-    from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
     from dmaskrcnn.detector.detector import Detector
+
+
+@dataclass(frozen=True)
+class GRLSettings(AlignmentSettings):
+    """DMask R-CNN, gradient reversal through a domain classifier on the FPN."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The original's three."""
+        return PAPER_PHASES
+
+    def build(self, detector: Detector) -> GRL:
+        """The detector and its domain classifiers."""
+        return GRL(self, detector)
 
 
 class GRL(Method):
@@ -31,11 +47,11 @@ class GRL(Method):
         "hazy features from clear ones: that is the aim, not an error"
     )
 
-    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+    def __init__(self, settings: GRLSettings, detector: Detector) -> None:
         from dmaskrcnn.methods.parts.alignment import Alignment
 
-        super().__init__(config, detector)
-        self.classifier = self.alignment = Alignment(config, detector)
+        super().__init__(detector)
+        self.classifier = self.alignment = Alignment(settings, detector)
 
     def losses(self, batch: Batch, progress: float) -> Losses:
         """Detection losses of the source half and the domain loss of both; the latter alone while

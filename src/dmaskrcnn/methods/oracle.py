@@ -3,14 +3,27 @@ adapting can close."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
+from dmaskrcnn.config.methods import MethodSettings
 from dmaskrcnn.methods.source import Source
 
 if TYPE_CHECKING:
     from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.methods.parts.losses import Losses
+
+
+@dataclass(frozen=True)
+class OracleSettings(MethodSettings):
+    """The target's labels, too, for the upper end of a comparison."""
+
+    reads_target_labels: ClassVar[bool] = True
+
+    def build(self, detector: Detector) -> Oracle:
+        """Supervised training on both domains."""
+        return Oracle(detector)
 
 
 class Oracle(Source):

@@ -3,13 +3,27 @@ against."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
+from dmaskrcnn.config.methods import MethodSettings
 from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.losses import Losses
 
 if TYPE_CHECKING:
     from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.detector.detector import Detector
+
+
+@dataclass(frozen=True)
+class SourceSettings(MethodSettings):
+    """The labelled clear images only."""
+
+    uses_target: ClassVar[bool] = False
+
+    def build(self, detector: Detector) -> Source:
+        """Supervised training of the detector."""
+        return Source(detector)
 
 
 class Source(Method):

@@ -11,22 +11,108 @@ begins from a detector that has learnt the source (the burn-in), as the publishe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from tyro.conf import arg
+
+from dmaskrcnn.config.dehazers import DehazeMethod
+from dmaskrcnn.config.options import TrainOptions
+from dmaskrcnn.config.schedule import Phase, teacher_phases
+from dmaskrcnn.config.values import check_share
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.base import Method
+from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import PseudoLabelWatch
 from dmaskrcnn.methods.parts.losses import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dmaskrcnn.config.train import TrainConfig
+    from dmaskrcnn.data.augment import Augmentation
+    from dmaskrcnn.data.dataset import Dataset
     from dmaskrcnn.data.sample import Annotations, Batch
     from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.methods.parts.distillation import View
 
 # terms of the distillation that let boxes drift (docs/methods.md)
 BOXES = ("rpn_box_reg", "box_reg")
+# largest share of a target picture that is hidden from the student (Hoyer et al. 2023 hide 0.5)
+HIDE = 0.5
+
+
+@dataclass(frozen=True)
+class TeacherSettings(AlignmentSettings):
+    """A mean teacher's detections in the hazy images."""
+
+    average: ClassVar[str] = "the teacher"
+
+    burn_in: float = 0.5
+    """Part of the schedule that trains on the source alone, before there is a teacher to follow. By
+    default 0.5; from a run folder 0, or 0.25 with haze."""
+    pseudo_labels: Annotated[str, arg(metavar="PATH", help_behavior_hint="")] = ""
+    """COCO results JSON of another detector on the target images; the student learns these instead
+    of its own teacher's."""
+    pseudo_threshold: float = 0.5
+    """Lowest score of --pseudo-labels that counts as an object; those from 0.2 up to it count as
+    neither object nor background."""
+    teacher_dehaze: Literal["none", DehazeMethod] = "none"
+    """Dehaze the target images for the teacher. The student, which is what is saved, sees them as
+    they are."""
+    distil_boxes: bool = False
+    """Distil the boxes' deltas, too. They drift, hence not by default."""
+    align: bool = False
+    """Align the domains by gradient reversal, too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self, "burn_in", whole=False)
+        if not 0 < self.pseudo_threshold <= 1:
+            raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
+
+    @classmethod
+    def defaults(cls, options: TrainOptions) -> dict[str, Any]:
+        """From a trained detector less burn-in: only haze may be new to it."""
+        trained = Path(options.weights).is_dir()
+        burn_in = {"burn_in": 0.25 if options.haze_augment else 0.0} if trained else {}
+        return super().defaults(options) | burn_in
+
+    def check(self, options: TrainOptions) -> None:
+        """The teacher is the average of the weights."""
+        if not options.ema:
+            raise UserError(
+                "--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more"
+            )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The burn-in, then teacher and student."""
+        return teacher_phases(self.burn_in)
+
+    def target_view(self, view: Augmentation) -> Augmentation:
+        """The student's view is harder than the teacher's, also where the preset is mild."""
+        from dmaskrcnn.dehazing import Dehazer
+
+        dehaze = None if self.teacher_dehaze == "none" else Dehazer(self.teacher_dehaze)
+        return replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
+
+    def label_target(self, target: Dataset, source: Dataset) -> Dataset:
+        """The pseudo-labels that the user brings."""
+        from dmaskrcnn.methods.parts.pseudo_labels import with_pseudo_labels
+
+        if not self.pseudo_labels:
+            return target
+        return with_pseudo_labels(target, Path(self.pseudo_labels), source, self.pseudo_threshold)
+
+    @property
+    def keeps_target_labels(self) -> bool:
+        """Where the user brings pseudo-labels."""
+        return bool(self.pseudo_labels)
+
+    def build(self, detector: Detector) -> Teacher:
+        """The student; the loop hands it its teacher."""
+        return Teacher(self, detector)
 
 
 class Teacher(Method):
@@ -44,13 +130,13 @@ class Teacher(Method):
         "is saved and evaluated"
     )
 
-    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+    def __init__(self, settings: TeacherSettings, detector: Detector) -> None:
         from dmaskrcnn.methods.parts.alignment import Alignment
         from dmaskrcnn.methods.parts.thresholds import Thresholds
 
-        super().__init__(config, detector)
-        self.classifier = self.alignment = Alignment(config, detector) if config.align else None
-        self.dropped = () if config.distil_boxes else BOXES
+        super().__init__(detector)
+        self.classifier = self.alignment = Alignment(settings, detector) if settings.align else None
+        self.dropped = () if settings.distil_boxes else BOXES
         self.thresholds = Thresholds(len(detector.classes))
         self.label_watch = PseudoLabelWatch()
 

@@ -3,7 +3,7 @@
     dmaskrcnn adapt --source clear/annotations.json --target hazy/ --test test/
 
 A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of
-the time. `dmaskrcnn train` has everything else; this is a short way to one of its configurations.
+the time. All of `dmaskrcnn train` can be changed here, too; only the defaults are others.
 """
 
 from __future__ import annotations
@@ -12,34 +12,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dmaskrcnn.config.presets import BEST
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.presets import ADAPT
+from dmaskrcnn.config.train import TrainConfig, overlay
 
 
 def adapt(
-    source: Sequence[Path], target: Sequence[Path], *, preset: str | None = None, **options: Any
+    source: Sequence[Path | str] | Path | str,
+    target: Sequence[Path | str] | Path | str,
+    **options: Any,
 ) -> Path:
     """Train a detector on clear images and adapt it to hazy ones; its run folder.
 
     Args:
         source: labelled clear images.
         target: unlabelled hazy images.
-        preset: by default ``default`` on a GPU and ``cpu`` elsewhere.
-        options: fields of `TrainConfig`, such as ``minutes``, ``weights``, ``seed``.
+        options: fields of `TrainConfig`, such as ``preset``, ``minutes``, ``weights``, ``test``.
 
     Raises:
         UserError: as `train`.
     """
-    from dmaskrcnn.distributed import resolve_device
     from dmaskrcnn.training.loop import train
 
-    if preset is None:
-        preset = (
-            "default" if resolve_device(options.get("device", "auto")).type == "cuda" else "cpu"
-        )
-    values: dict[str, Any] = {
-        "name": "adapt",
-        **BEST,
-        **{k: v for k, v in options.items() if v is not None},
-    }
-    return train(TrainConfig(source=tuple(source), target=tuple(target), preset=preset, **values))  # type: ignore[arg-type]
+    return train(adapt_config({"source": source, "target": target, **options}))
+
+
+def adapt_config(values: dict[str, Any]) -> TrainConfig:
+    """The favoured configuration but for these values; the preset is ``default`` on a GPU and
+    ``cpu`` elsewhere. Raises UserError as `TrainConfig.from_preset`."""
+    from dmaskrcnn.distributed import resolve_device
+
+    if "preset" not in values:
+        gpu = resolve_device(str(values.get("device", "auto"))).type == "cuda"
+        values = {"preset": "default" if gpu else "cpu", **values}
+    return TrainConfig.from_dict(overlay(ADAPT, values))

@@ -13,15 +13,10 @@ import torch
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_images, same_images
-from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.test_set import open_test_set
 from dmaskrcnn.haze.random_haze import HazeAugment
-from dmaskrcnn.methods.parts.pseudo_labels import with_pseudo_labels
-
-# largest share of a target picture that is hidden from the student (Hoyer et al. 2023 hide 0.5)
-HIDE = 0.5
 
 
 def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
@@ -52,57 +47,50 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
 
 
 def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
-    """The target images: without labels but for the oracle, and but for the pseudo-labels that the
-    user brings."""
-    if config.method == "oracle":
-        target = open_dataset(
-            *config.target, classes=source.classes, drop_invalid=config.drop_invalid
+    """The target images: without labels but for the oracle, and but for what the method itself
+    brings."""
+    if not config.settings.reads_target_labels:
+        target = open_images(*config.target, drop_invalid=config.drop_invalid)
+        return config.settings.label_target(target, source)
+    target = open_dataset(*config.target, classes=source.classes, drop_invalid=config.drop_invalid)
+    if not target.labelled:
+        raise UserError(
+            f"--target {config.target[0]}: holds no labels, which --method {config.method} needs; "
+            "use a method that adapts without"
         )
-        if not target.labelled:
-            raise UserError(
-                f"--target {config.target[0]}: holds no labels, which --method oracle "
-                "needs; use --method teacher"
-            )
-        return target
-    target = open_images(*config.target, drop_invalid=config.drop_invalid)
-    if config.pseudo_labels is None:
-        return target
-    return with_pseudo_labels(target, config.pseudo_labels, source, config.pseudo_threshold)
+    return target
 
 
 def make_batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
     """The batches of every iteration, this process's share of them; without target images where
     ``target`` is None."""
-    preset, detector = config.augmentation, config.detector
-    augment = Augmentation(
-        detector.image_size, detector.max_size, scale=preset.scale_jitter, strong=preset.strong
+    detector, method = config.detector, config.settings
+    # the same for both domains: otherwise a domain classifier would learn the augmentation
+    usual = Augmentation(
+        detector.image_size,
+        detector.max_size,
+        scale=config.scale_jitter,
+        strong=config.strong_augment,
     )
-    view = augment
-    if config.haze_augment:
-        augment = replace(augment, haze=HazeAugment(config.haze_augment, source.classes))
-    # the student's view is harder than the teacher's, also where the preset is mild
-    if config.method == "teacher":
-        dehaze = None if config.teacher_dehaze == "none" else Dehazer(config.teacher_dehaze)
-        view = replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
+    haze = HazeAugment(config.haze_augment, source.classes) if config.haze_augment else None
     return Batches(
         source,
         target,
-        int(config.batch or 0) // config.accumulate,
-        int(config.target_batch or 0) // config.accumulate if target else 0,
+        config.batch // config.accumulate,
+        config.targets // config.accumulate if target else 0,
         config.seed,
-        augment,
-        # for `grl` the same for both domains: otherwise the classifier would learn the augmentation
-        view,
+        method.source_view(replace(usual, haze=haze)),
+        method.target_view(usual),
         rank(),
         world_size(),
-        target_labels=config.method == "oracle" or config.pseudo_labels is not None,
+        target_labels=method.keeps_target_labels,
     )
 
 
 def loading_processes(config: TrainConfig, device: torch.device) -> int:
     """Loading processes: one keeps up with a CPU; a GPU gets this process's part of the cores, up
     to eight."""
-    if config.workers is not None:
+    if config.workers >= 0:
         return config.workers
     return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) // world_size()))
 

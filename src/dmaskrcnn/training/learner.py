@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Batch
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods import Method
+from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.losses import Losses
 
 

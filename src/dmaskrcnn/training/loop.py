@@ -32,6 +32,7 @@ from dmaskrcnn.run import create_run_folder
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.curves import draw_examples, plot_curves
 from dmaskrcnn.training.feed import Feed
+from dmaskrcnn.training.final_scores import write_final_scores
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
@@ -55,6 +56,9 @@ def train(config: TrainConfig) -> Path:
         # Last, so that bad input leaves no empty folder.
         folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
         _run(state, folder)
+        main = rank() == 0
+    if main:
+        write_final_scores(folder, config)
     return folder
 
 
@@ -69,6 +73,9 @@ def resume(folder: Path) -> Path:
         state = TrainingState(config, source, target, device, weights="scratch")
         state.restore(checkpoint, folder)
         _run(state, folder)
+        main = rank() == 0
+    if main:
+        write_final_scores(folder, config)
     return folder
 
 

@@ -48,8 +48,8 @@ class ProgressBar:
     way."""
 
     def __init__(self, schedule: Schedule, iteration: int, enabled: bool) -> None:
-        self.by_time = schedule.minutes is not None
-        self.total = 60 * (schedule.minutes or 0) if self.by_time else schedule.iterations or 0
+        self.by_time = schedule.minutes > 0
+        self.total = 60 * schedule.minutes if self.by_time else schedule.iterations
         self.enabled, self.tty = enabled, enabled and sys.stderr.isatty()
         self.began, self.first, self.spoken = time.monotonic(), iteration, 0
         by_time = {"unit": "s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}

@@ -16,7 +16,7 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import world_size
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.methods import Method, build_method
+from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.adabn import adapt_norms
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.inputs import fingerprint
@@ -42,7 +42,7 @@ class TrainingState:
         self.data = fingerprint(source, target)
         torch.manual_seed(config.seed)  # the same start in every process
         detector = Detector.create(source.classes, config.detector, weights or config.weights)
-        self.method: Method = build_method(config, detector)
+        self.method: Method = config.settings.build(detector)
         self.learner = Learner(self.method).to(device).train()
         self.model: nn.Module = self.learner  # or what exchanges its gradients between processes
         detector.set_precision(config.precision)
@@ -110,7 +110,7 @@ class TrainingState:
             f"{self.data['source_images']} source and {self.data['target_images']} target images",
             file=sys.stderr,
         )
-        if self.method.explanation and self.config.iterations != 0:
+        if self.method.explanation and self.config.trains:
             print(self.method.explanation, file=sys.stderr)
 
     def save(self, folder: Path, finished: bool = False) -> None:

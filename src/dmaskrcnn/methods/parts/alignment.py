@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
+from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.classifiers import (
     CLASSIFIERS,
     InstanceClassifier,
@@ -45,21 +45,21 @@ class Alignment(nn.Module):
     """The domain classifiers of a detector, their losses, and the watch over them.
 
     Args:
-        config: which classifiers, lambda, whether gradients are gated.
+        settings: which classifiers, lambda, whether gradients are gated.
         detector: for the widths of its features.
     """
 
-    def __init__(self, config: TrainConfig, detector: Detector) -> None:
+    def __init__(self, settings: AlignmentSettings, detector: Detector) -> None:
         super().__init__()
         self.image = self.instance = None
-        if config.grl_on != "instance":
-            self.image = CLASSIFIERS[str(config.classifier)](detector.levels)
-        if config.grl_on != "image":
+        if settings.grl_on != "instance":
+            self.image = CLASSIFIERS[settings.classifier](detector.levels)
+        if settings.grl_on != "image":
             self.instance = InstanceClassifier(detector.config.box_head_width)
         self.factor, self.ramp, self.gate = (
-            config.grl_lambda,
-            config.grl_ramp,
-            config.grl_reverse == "gated",
+            settings.grl_lambda,
+            settings.grl_ramp,
+            settings.grl_reverse == "gated",
         )
         self.guard = DivergenceGuard()
         self.won = {"seen": 0, "loss": LN2, "warned": False}

@@ -13,89 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from data_files import coco_object, truncate, voc_object, voc_xml, write_coco, write_voc
 from disk import contents, full_disk
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
-from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.training import loop as training
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.state import TrainingState
-
-Make = Callable[..., TrainConfig]
-
-
-@pytest.fixture
-def config_file(tiny: Make, tmp_path: Path) -> Path:
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(tiny(iterations=2).to_dict()))
-    return path
-
-
-class TestConfigFile:
-    def test_of_a_run_is_accepted_as_it_is(
-        self,
-        config_file: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-        monkeypatch: pytest.MonkeyPatch,
-    ):
-        main(["train", "--config", str(config_file)])
-        first = Path(capsys.readouterr().out.splitlines()[-1])
-        assert first == tmp_path / "runs" / "grl-1"
-        got: list[TrainConfig] = []
-        monkeypatch.setattr(training, "train", lambda config: got.append(config) or tmp_path)
-        main(["train", f"--config={first / 'config.yaml'}"])
-        assert got[0].to_dict() == yaml.safe_load((first / "config.yaml").read_text())
-
-    def test_flags_win(self, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        got: list[TrainConfig] = []
-        monkeypatch.setattr(training, "train", lambda config: got.append(config) or tmp_path)
-        values = {
-            **yaml.safe_load(config_file.read_text()),
-            "classes": ["traffic light", "car"],
-            "grl_ramp": True,
-            "lr": "1e-3",
-        }
-        config_file.write_text(yaml.safe_dump(values))
-        for arguments in (
-            [],
-            ["--no-grl-ramp", "--minutes", "3"],
-            ["--classes", "bus"],
-            ["--method", "source"],
-            ["--batch", "6"],
-        ):
-            main(["train", "--config", str(config_file), *arguments])
-        plain, timed, buses, source, large = got
-        assert (plain.classes, plain.grl_ramp, plain.lr, plain.iterations) == (
-            ("traffic light", "car"),
-            True,
-            1e-3,
-            2,
-        )
-        assert (timed.grl_ramp, timed.minutes, timed.iterations) == (False, 3.0, None)
-        assert buses.classes == ("bus",)
-        assert (source.method, source.target_batch) == ("source", 0)
-        assert (large.batch, large.target_batch) == (6, 6)
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("a: [1", "not a readable YAML file"),
-            ("- a", "holds no fields"),
-            ("itertions: 3", "unknown field 'itertions'; did you mean iterations?"),
-            ("batch: {a: 1}", "batch: holds fields of its own"),
-            ("batch: many", "Error parsing --batch"),
-            ("optimizer: sgdd", "invalid choice 'sgdd'"),
-        ],
-    )
-    def test_broken(self, tmp_path: Path, fails: Callable[..., str], text: str, message: str):
-        path = tmp_path / "config.yaml"
-        path.write_text(text)
-        assert message in fails("train", "--config", path)
-        assert "gone.yaml" in fails("train", "--config", tmp_path / "gone.yaml")
 
 
 def bad_source(tmp_path: Path, case: str, hazy: Path) -> object:

@@ -1,5 +1,5 @@
-"""The command line as a person meets it: above all with wrong input, which gives one line, exit
-code 2 and no harm."""
+"""Evaluate, predict and inspect as a person meets them: above all with wrong input, which gives one
+line, exit code 2 and no harm."""
 
 from __future__ import annotations
 
@@ -8,121 +8,16 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from data_files import truncate, write_image
 from disk import contents, full_disk
 
-from dmaskrcnn import Detector, __version__
+from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
-
-# --- without PyTorch ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["--version"], ["train", "--optimizer", "sgdd"]]
-)
-def test_answers_without_pytorch(arguments: list[str]):
-    code = f"""
-import sys
-from dmaskrcnn.cli import main
-try:
-    main({arguments})
-except SystemExit:
-    pass
-sys.exit(sum(name in sys.modules for name in ("torch", "numpy", "PIL", "matplotlib")))
-"""
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 10  # half a second on a machine that has nothing else to do
-
-
-def test_python_m_and_version():
-    done = subprocess.run(
-        [sys.executable, "-m", "dmaskrcnn", "--version"], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"dmaskrcnn {__version__}\n", "")
-
-
-def test_drawn_boxes_are_folded_too():
-    command = [sys.executable, "-m", "dmaskrcnn", "trian"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-    )
-    verbs = "demo, adapt, train, evaluate, compare, reproduce, report, predict, inspect"
-    assert done.returncode == 2
-    assert done.stderr.startswith(
-        f"dmaskrcnn: Unrecognized options: trian (Available subcommands: {verbs}"
-    )
-    assert done.stderr.endswith("; see dmaskrcnn --help\n")
-    assert done.stderr.count("\n") == 1
-
-
-def test_help_says_where_defaults_come_from(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert "None" not in text
-    assert "(default: )" not in text
-    assert "(default: the preset's)" in " ".join(text.replace("│", "").split())
-    with pytest.raises(SystemExit) as stop:
-        main([])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert [
-        verb
-        for verb in ("demo", "train", "evaluate", "predict", "inspect")
-        if f"• {verb}" not in text
-    ] == []
-
-
-USAGE: dict[str, tuple[list[str], str]] = {
-    "verb": (["trian"], "Unrecognized options: trian (Available subcommands: demo, adapt, train"),
-    "option": (["train", "--itertions", "5"], "--iterations INT"),
-    "choice": (
-        ["train", "--optimizer", "sgdd"],
-        "invalid choice 'sgdd' for argument '--optimizer'",
-    ),
-    "number": (["train", "--batch", "many"], "Error parsing --batch: "),
-    "no value": (["train", "--device"], "Missing value for argument '--device'"),
-    "required": (["evaluate", "run"], "Missing from dmaskrcnn evaluate: --data"),
-    "no run": (["evaluate", "--data", "x"], "evaluate: give at least one run folder"),
-    "no path": (["inspect"], "inspect: give at least one path"),
-    "resume with more": (
-        ["train", "--resume", "x", "--minutes", "3"],
-        "Unrecognized options: --minutes",
-    ),
-    "config without file": (["train", "--config"], "--config needs a file"),
-    "no target": (["train", "--source", "x"], "--method grl needs --target"),
-    "both lengths": (
-        ["train", "--target", "x", "--minutes", "1", "--iterations", "2"],
-        "--minutes and --iterations",
-    ),
-    "accumulate": (
-        ["train", "--target", "x", "--batch", "4", "--accumulate", "3"],
-        "multiple of --accumulate 3",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", USAGE)
-def test_usage_errors(case: str, fails: Callable[..., str]):
-    arguments, message = USAGE[case]
-    assert message in fails(*arguments)
-
-
-# --- evaluate, predict, inspect -------------------------------------------------------------------
 
 
 class TestEvaluate:
@@ -366,40 +261,3 @@ class TestInspect:
         assert "gone: no such file or folder" in fails("inspect", tmp_path / "gone")
         assert "empty: no picture in it" in fails("inspect", tmp_path / "empty")
         assert "text.json: not valid JSON" in fails("inspect", tmp_path / "text.json")
-
-
-# --- where output goes ----------------------------------------------------------------------------
-
-
-def test_reader_that_has_gone(clear: Path, capfd: pytest.CaptureFixture[str]):
-    """As in ``dmaskrcnn inspect … | head -1``."""
-    for arguments in (["--version"], ["inspect", str(clear)], ["train", "--help"]):
-        reading, writing = os.pipe()
-        os.close(reading)
-        with (
-            os.fdopen(writing, "w") as pipe,
-            redirect_stdout(pipe),
-            pytest.raises(SystemExit) as stop,
-        ):
-            main(arguments)
-        assert stop.value.code == 141
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_output_on_a_full_disk(fails: Callable[..., str]):
-    with open("/dev/full", "w") as full, redirect_stdout(full):
-        assert fails("--version") == "output: No space left on device"
-
-
-def test_keyboard_interrupt(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clear: Path
-):
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dmaskrcnn.data.inspection.inspect", interrupted)
-    with pytest.raises(SystemExit) as stop:
-        main(["inspect", str(clear)])
-    assert stop.value.code == 130
-    assert capsys.readouterr().err == "dmaskrcnn: interrupted\n"

@@ -1,0 +1,112 @@
+"""The options of every training, whatever its method: fields that are flags, YAML keys and Python
+keywords by one name.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from dmaskrcnn.detector.config import DetectorConfig
+
+# where tyro's own words about a default would say less
+Paths = Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train, on what, for how long. The values below are those of the preset `default`;
+    nothing is checked before the method is known (`TrainConfig`)."""
+
+    source: Annotated[Paths, arg(help_behavior_hint="(required)")] = ()
+    """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class
+    name."""
+    target: Annotated[Paths, arg(help_behavior_hint="(required, but for source)")] = ()
+    """Unlabelled hazy images: folders. Annotations beside them are never read, except by `oracle`,
+    which needs them."""
+    test: Paths = ()
+    """Labelled images to score on once training has ended; they take no part in it and choose
+    nothing."""
+    method: str = "grl"
+    """The way to train: the name of a file in `dmaskrcnn/methods`."""
+    preset: Literal["cpu", "default", "paper", "demo"] = "default"
+    """Architecture and schedule that fit together; see docs/training.md for the table."""
+    classes: Annotated[
+        tuple[str, ...],
+        arg(metavar="CLASS ...", help_behavior_hint="(default: all of the source's)"),
+    ] = ()
+    """Class names to learn, in this order."""
+    weights: str = "coco"
+    """Start: `coco`, `imagenet`, `scratch`, a run folder, or a local .safetensors/.pth file
+    (backbone or whole detector)."""
+    out: Path = Path("runs")
+    """Folder of the run folders."""
+    name: Annotated[str, arg(help_behavior_hint="(default: the method)")] = ""
+    """The run folder is OUT/NAME-N."""
+
+    iterations: int = 20_000
+    """Length of the schedule in optimiser steps; 0 trains nothing."""
+    minutes: Annotated[float, arg(help_behavior_hint="")] = 0.0
+    """Length of the schedule in minutes instead: the learning rate follows the clock, and training
+    ends on time."""
+    batch: int = 4
+    """Source images per optimiser step, over all processes and accumulation steps."""
+    target_batch: Annotated[int, arg(help_behavior_hint="(default: as many as source images)")] = 0
+    """Target images per optimiser step."""
+    accumulate: int = 1
+    """Forward and backward passes per optimiser step: raise it when memory runs out."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum 0.9, or AdamW."""
+    lr: float = 5e-3
+    """Learning rate of the detector."""
+    weight_decay: float = 1e-4
+    """Weight decay (not on biases and norms)."""
+    clip: float = 5.0
+    """Largest norm of the detector's gradient."""
+    warmup: int = 100
+    """Iterations over which the learning rate rises to its value, at the start of each phase that
+    trains the detector first."""
+    ema: float = 0.999
+    """Decay of the exponential moving average of the weights, which is what is saved and evaluated;
+    0 turns it off."""
+    classifier_lr: float = 1.0
+    """Learning rate of the domain classifier, as a factor on the detector's."""
+    classifier_clip: float = 1.0
+    """Largest norm of the domain classifier's gradient."""
+
+    scale_jitter: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (0.8, 1.25)
+    """Smallest and largest factor on the size of a training image."""
+    strong_augment: bool = True
+    """Change colours and blur training images."""
+    haze_augment: float = 0.0
+    """Probability that a source image is put behind synthetic haze, random in strength and colour
+    (docs/haze.md)."""
+    adabn: float = 0.0
+    """How far, from 0 to 1, to move the backbone's norms towards the statistics of the target
+    images once training has ended (AdaBN). Also for `source` with --target, and for a detector that
+    needs no training (--iterations 0)."""
+    drop_invalid: bool = False
+    """Leave out annotations that are wrong (zero area, outside the image, ...) instead of stopping
+    at the first."""
+
+    seed: int = 0
+    """Seed of everything random; on a CPU the same seed gives the same bits."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """`auto`: bfloat16 for backbone and heads where the hardware multiplies it, float32
+    elsewhere."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    workers: Annotated[int, arg(help_behavior_hint="(default: 1; with a GPU up to 8)")] = -1
+    """Processes that load images; 0 loads in the training process."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between two checkpoints."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs the extra `tensorboard`)."""
+
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    """The architecture."""
