@@ -4,6 +4,7 @@ with their depth."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +19,13 @@ from dmaskrcnn.files import atomic_write, write_text
 from dmaskrcnn.haze import add_haze, extinction, random_airlight
 
 
-def rendered_pictures(count: int, seed: int, progress: bool) -> list[Clear]:
-    """Street scenes of the project, with their true depth (0.2 s each)."""
-    pictures = []
-    for index in tqdm(
-        range(count),
-        desc="rendering",
-        unit="scene",
-        disable=None if progress else True,
-        leave=False,
-    ):
+def rendered_pictures(count: int, seed: int, progress: bool = True) -> Iterator[Clear]:
+    """Clear street scenes with their true depth, to train a dehazer on (0.2 s each); no street is
+    one of ``write_scenes``."""
+    hidden = None if progress else True  # None: hidden where stderr is no terminal
+    for index in tqdm(range(count), desc="rendering", unit="scene", disable=hidden, leave=False):
         scene = render_scene(seed * 1_000_000 + 500_000 + index, *SIZE)
-        pictures.append(Clear(scene.image, scene.depth))
-    return pictures
+        yield Clear(scene.image, scene.depth)
 
 
 def write_scenes(

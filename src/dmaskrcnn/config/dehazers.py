@@ -1,0 +1,27 @@
+"""The dehazing methods by name: what users type, and what tables and pictures call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DehazerName:
+    """How a dehazing method is called.
+
+    Attributes:
+        label: in tables and pictures.
+        network: whose weights it takes, "mscnn" or "aod-net"; "" for none.
+    """
+
+    label: str
+    network: str = ""
+
+
+DEHAZERS = {
+    "dark-channel": DehazerName("dark channel"),
+    "mscnn": DehazerName("MSCNN", "mscnn"),
+    "mscnn-released": DehazerName("MSCNN as released", "mscnn"),
+    "aod-net": DehazerName("AOD-Net", "aod-net"),
+}
+NETWORKS = tuple(name for name, method in DEHAZERS.items() if method.network == name)
