@@ -127,7 +127,7 @@ def hazy_scene(height: int, width: int, seed: int = 3) -> Tensor:
     """A rendered street behind thick haze, uint8 ``(3, H, W)``."""
     scene = render_scene(seed, height, width)
     t = np.exp(-0.03 * np.minimum(scene.depth, 300))[..., None]
-    hazy = through_haze(scene.image, t, 255 * np.array([0.83, 0.85, 0.87]))
+    hazy = through_haze(scene.image.astype(float), t, 255 * np.array([0.83, 0.85, 0.87]))
     return torch.from_numpy(hazy.round().astype(np.uint8)).permute(2, 0, 1).contiguous()
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from faster_coco_eval.core import mask as coco_mask
 from torch import Tensor
 
+from dmaskrcnn.data.rle import encode
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -214,15 +214,5 @@ class Detections:
 
     def _rle(self) -> list[dict[str, Any]]:
         """Each mask as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``."""
-        encoded = []
         # one at a time: a copy of all masks in column order may be gigabytes
-        for mask in self.masks.cpu().numpy():
-            run_lengths = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-            counts = run_lengths["counts"]
-            encoded.append(
-                {
-                    "size": [self.height, self.width],
-                    "counts": counts.decode() if isinstance(counts, bytes) else counts,
-                }
-            )
-        return encoded
+        return [encode(mask) for mask in self.masks.cpu().numpy()]

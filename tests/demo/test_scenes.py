@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from dmaskrcnn.data import open_dataset, open_images
+from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.demo import CLASSES, SKY_DEPTH, render_scene, street, write_scenes
 from dmaskrcnn.demo.actors import BUILDERS, block
 from dmaskrcnn.demo.raster import Camera, Canvas, Face, Light
-from dmaskrcnn.demo.scenes import run_lengths
 from dmaskrcnn.errors import UserError
 
 SMALL = (80, 112)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.dehazing.synthesis import SIZE, Clear
 from dmaskrcnn.demo.street import CLASSES, Scene, render_scene
 from dmaskrcnn.errors import UserError
@@ -105,15 +106,6 @@ def write_scenes(
         coco = {"images": images, "annotations": annotations, "categories": categories}
         write_text(folder / "annotations.json", json.dumps(coco, separators=(",", ":")))
     return folder
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """COCO's uncompressed RLE of a mask ``(H, W)``: lengths of runs down the columns, the first one
-    of background."""
-    pixels = np.concatenate([[False], mask.ravel(order="F"), [False]])
-    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
-    counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
-    return counts[: -1 if counts[-1] == 0 else None].tolist()
 
 
 def _through_haze(
