@@ -130,12 +130,26 @@ class Detections:
         return Detections(boxes, labels, scores, masks, self.classes)
 
     def draw(self, image: ImageLike) -> Image.Image:
-        """A picture of ``image`` with masks, boxes, names and scores:
-        ``dmaskrcnn.draw.draw_detections``."""
-        # here: evaluation and training need no drawing library
-        from dmaskrcnn.draw import draw_detections
+        """A picture of ``image`` with masks, boxes, names and scores.
 
-        return draw_detections(image, self)
+        Args:
+            image: a picture, an array or a tensor: see ``draw.as_picture``; of the size of the
+                masks.
+
+        Returns:
+            An RGB picture of the same size; the input is left as it is.
+
+        Raises:
+            ValueError: if the masks are not of the image's size.
+        """
+        # here: evaluation and training need no drawing library
+        from dmaskrcnn.draw import draw_objects
+
+        captions = [
+            (f"{name} {score:.2f}", name)
+            for name, score in zip(self.names, self.scores.tolist(), strict=True)
+        ]
+        return draw_objects(image, self.boxes, self.labels, self.masks, captions)
 
     def to_coco(self, image_id: int | str, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
         """The detections in COCO's results format.
