@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.dehazing.synthesis import SIZE, Clear
-from dmaskrcnn.demo.street import CLASSES, Scene, render_scene
+from dmaskrcnn.demo.street import Scene, render_scene
+from dmaskrcnn.demo.things import CLASSES
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 from dmaskrcnn.haze import add_haze, extinction, random_airlight
