@@ -55,15 +55,8 @@ HIDDEN = 0.7  # an object is believed to be at least this share of its class's h
 
 
 class Objects(Protocol):
-    """What is annotated in a picture, as the annotations of a data set tell it.
-
-    Attributes:
-        boxes: float32 ``(N, 4)``, xyxy in px.
-        labels: int64 ``(N,)``, indices into the names of the classes.
-        masks: bool ``(N, H, W)``.
-        has_mask: bool ``(N,)``; False for those with a box only.
-        crowd: bool ``(N,)``: the box holds many.
-    """
+    """N annotated objects: see ``data.sample.Annotations``, which is one. Boxes are in px; labels
+    point to names of classes; ``has_mask`` is False for a box only, ``crowd`` True for many."""
 
     boxes: Tensor
     labels: Tensor
