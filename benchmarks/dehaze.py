@@ -3,8 +3,7 @@ and SSIM on pairs.
 
     uv run python benchmarks/dehaze.py                                     # 640 x 480, about 20 s
     uv run python benchmarks/dehaze.py --size 96 128 --rounds 2            # a tiny run
-    uv run python benchmarks/dehaze.py --rounds 0 --pairs SOTS/ --mscnn MSCNNDehazing_CL.mat
-    --aod-net aodnet_dehazer.pth
+    uv run python benchmarks/dehaze.py --rounds 0 --pairs SOTS/ --mscnn mscnn.safetensors
 
 Each timing is of a uint8 picture to a uint8 picture, our method and its peer in turn, so that
 whatever else the machine does hits both. Peers have the same weights: for the networks, their
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from quality import psnr, ssim
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
@@ -32,9 +32,9 @@ from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.dehazing import Dehazer, dark_channel, mscnn
 from dmaskrcnn.dehazing.aodnet import AODNet
 from dmaskrcnn.dehazing.mscnn import MSCNN, ScaleNetwork
-from dmaskrcnn.dehazing.quality import psnr, ssim
 from dmaskrcnn.demo import render_scene
 from dmaskrcnn.draw import contact_sheet
+from dmaskrcnn.haze import through_haze
 
 METHODS = ("aod-net", "dark-channel", "mscnn")
 
@@ -127,7 +127,7 @@ def hazy_scene(height: int, width: int, seed: int = 3) -> Tensor:
     """A rendered street behind thick haze, uint8 ``(3, H, W)``."""
     scene = render_scene(seed, height, width)
     t = np.exp(-0.03 * np.minimum(scene.depth, 300))[..., None]
-    hazy = scene.image * t + 255 * np.array([0.83, 0.85, 0.87]) * (1 - t)
+    hazy = through_haze(scene.image.astype(float), t, 255 * np.array([0.83, 0.85, 0.87]))
     return torch.from_numpy(hazy.round().astype(np.uint8)).permute(2, 0, 1).contiguous()
 
 

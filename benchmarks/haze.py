@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from dmaskrcnn.data import Annotations, Sample
-from dmaskrcnn.demo import render_scene
-from dmaskrcnn.demo.street import CLASSES, Scene
+from dmaskrcnn.demo import CLASSES, Scene, render_scene
 from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.haze import extinction, scatter, transmission
 from dmaskrcnn.haze.depth import class_heights, fit_ground, object_depths

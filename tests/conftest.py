@@ -7,15 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.demo import write_scenes
+from dmaskrcnn.demo import render_scene, write_scenes
 from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.haze import add_haze
 
 SIZE = (64, 96)
 UNTRAINED = DetectorConfig(
@@ -101,4 +104,34 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     Detector(("car", "person"), UNTRAINED).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def street() -> tuple[torch.Tensor, torch.Tensor]:
+    """A rendered street, hazy and clear, uint8 ``(3, H, W)``."""
+    drawn = render_scene(5, 96, 128)
+    hazy = add_haze(drawn.image, np.minimum(drawn.depth, 200), 0.04, (0.85, 0.86, 0.88))
+    return torch.from_numpy(hazy).permute(2, 0, 1), torch.from_numpy(drawn.image).permute(2, 0, 1)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, street) -> Path:
+    """Pictures of every awkward kind: subfolders, grey, 16 bit, alpha, rotated, one pixel,
+    broken."""
+    folder = tmp_path / "photos"
+    (folder / "a" / "b").mkdir(parents=True)
+    picture = Image.fromarray(street[0].permute(1, 2, 0).contiguous().numpy())
+    picture.save(folder / "x.png")
+    picture.save(folder / "a" / "x.JPG", quality=90)
+    picture.convert("L").save(folder / "a" / "grey.pgm")
+    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(
+        folder / "deep.png"
+    )
+    picture.convert("RGBA").save(folder / "a" / "b" / "alpha.webp")
+    picture.resize((1, 1)).save(folder / "pixel.bmp")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"  # a quarter turn; the maker
+    picture.save(folder / "turned.jpg", exif=exif, icc_profile=b"a profile")
+    (folder / "broken.jpg").write_bytes(b"no picture")
     return folder

@@ -4,7 +4,7 @@ image."""
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFont
+from PIL import Image
 
 from dmaskrcnn import draw
 from dmaskrcnn.data.sample import Annotations
@@ -13,15 +13,12 @@ from dmaskrcnn.draw import (
     PALETTE,
     as_picture,
     contact_sheet,
-    draw_detections,
     draw_truth,
     instance_colours,
-    load_font,
     paint_mask,
     pixel_corners,
-    place_tags,
-    tag_size,
 )
+from dmaskrcnn.tags import Lettering
 
 CLASSES = ("person", "car")
 
@@ -50,19 +47,19 @@ def without_tags(monkeypatch) -> None:
 
 def test_nothing_found_leaves_the_picture_as_it_is():
     image = torch.randint(0, 256, (3, 30, 40), dtype=torch.uint8)
-    picture = draw_detections(image, Detections.empty(30, 40, CLASSES))
+    picture = Detections.empty(30, 40, CLASSES).draw(image)
     np.testing.assert_array_equal(np.asarray(picture), image.permute(1, 2, 0).numpy())
 
 
 def test_the_input_picture_is_not_drawn_on():
     image = Image.new("RGB", (40, 30))
-    draw_detections(image, detections([[5, 5, 20, 20]], 30, 40, masked=True))
+    detections([[5, 5, 20, 20]], 30, 40, masked=True).draw(image)
     assert not changed(image).any()
 
 
 def test_a_box_is_drawn_on_its_outermost_pixels(monkeypatch):
     without_tags(monkeypatch)
-    picture = draw_detections(torch.zeros(3, 30, 40), detections([[2, 3, 10, 12]], 30, 40))
+    picture = detections([[2, 3, 10, 12]], 30, 40).draw(torch.zeros(3, 30, 40))
     expected = np.zeros((30, 40), dtype=bool)
     expected[3:12, 2:10] = True
     expected[4:11, 3:9] = False
@@ -72,7 +69,7 @@ def test_a_box_is_drawn_on_its_outermost_pixels(monkeypatch):
 
 def test_a_box_over_the_whole_image_is_visible_on_all_sides(monkeypatch):
     without_tags(monkeypatch)
-    drawn = changed(draw_detections(torch.zeros(3, 30, 40), detections([[0, 0, 40, 30]], 30, 40)))
+    drawn = changed(detections([[0, 0, 40, 30]], 30, 40).draw(torch.zeros(3, 30, 40)))
     expected = np.ones((30, 40), dtype=bool)
     expected[1:-1, 1:-1] = False
     np.testing.assert_array_equal(drawn, expected)
@@ -128,7 +125,7 @@ def test_small_objects_are_drawn_over_large_ones(monkeypatch):
     without_tags(monkeypatch)
     for boxes in ([[0, 0, 40, 30], [10, 10, 20, 20]], [[10, 10, 20, 20], [0, 0, 40, 30]]):
         found = detections(boxes, 30, 40, masked=True)
-        picture = draw_detections(torch.zeros(3, 30, 40), found)
+        picture = found.draw(torch.zeros(3, 30, 40))
         assert (
             picture.getpixel((10, 15))
             == instance_colours(found.labels)[boxes.index([10, 10, 20, 20])]
@@ -147,57 +144,6 @@ def test_hue_is_the_class_and_instances_differ():
     )
 
 
-@pytest.mark.parametrize(
-    ("height", "width"), [(240, 320), (480, 640), (3000, 4000), (60, 600), (600, 60)]
-)
-def test_tags_stay_inside_the_image(height, width):
-    generator = torch.Generator().manual_seed(3)
-    points = torch.rand(25, 2, 2, generator=generator) * torch.tensor([width, height]) * 1.2 - 5
-    boxes = torch.cat([points.amin(1), points.amax(1)], dim=1)
-    corners = pixel_corners(boxes, height, width)
-    font = load_font(max(11, height // 46))
-    tags = place_tags(
-        corners, [("person 0.99", "person")] * 25, [(0, 0, 0)] * 25, font, height, width
-    )
-    assert len(tags) == 25
-    for tag in tags:
-        assert 0 <= tag.left < tag.right <= width
-        assert 0 <= tag.top < tag.bottom <= height
-
-
-def test_tags_avoid_each_other_where_there_is_room():
-    font = load_font(12)
-    corners = [
-        (100, 100, 200, 200),
-        (102, 101, 198, 205),
-        (100, 98, 210, 199),
-        (90, 100, 190, 190),
-        (101, 104, 200, 200),
-    ]
-    tags = place_tags(corners, [("car 0.50",)] * 5, [(0, 0, 0)] * 5, font, 400, 400)
-    assert tags[0].bottom == 100  # directly above its box
-    assert tags[0].left == 100
-    taken = np.zeros((400, 400), dtype=int)
-    for tag in tags:
-        taken[tag.top : tag.bottom, tag.left : tag.right] += 1
-    assert taken.max() == 1
-
-
-def test_a_tag_too_wide_loses_its_score_and_then_gives_way():
-    font = load_font(12)
-    short, high = tag_size("person", font)
-    (tag,) = place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high, short)
-    assert tag.text == "person"
-    assert (
-        place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high, short - 1)
-        == []
-    )
-    assert (
-        place_tags([(0, 0, 5, 5)], [("person 0.50", "person")], [(0, 0, 0)], font, high - 1, 500)
-        == []
-    )
-
-
 def test_the_text_lies_on_its_tag_and_is_readable():
     """The tag sits on its box; ink and ground have a contrast of about WCAG's 4.5 for every colour
     of the palette."""
@@ -206,14 +152,12 @@ def test_the_text_lies_on_its_tag_and_is_readable():
         found.labels[:] = label
         found.classes = tuple("apqgjklmn")
         before = torch.full((3, 200, 300), 0.5)
-        rows, columns = np.nonzero(changed(draw_detections(before, found), 128))
-        width, height = tag_size(f"{found.classes[label]} 1.00", load_font(11))
+        rows, columns = np.nonzero(changed(found.draw(before), 128))
+        letters = Lettering(11)
+        width, height = letters.width(f"{found.classes[label]} 1.00"), letters.height
         assert (columns.min(), rows.min()) == (20, 60 - height)
         picture = (
-            np.asarray(draw_detections(before, found))[60 - height : 60, 20 : 20 + width].reshape(
-                -1, 3
-            )
-            / 255
+            np.asarray(found.draw(before))[60 - height : 60, 20 : 20 + width].reshape(-1, 3) / 255
         )
         luminance = ((picture + 0.055) / 1.055) ** 2.4 @ [0.2126, 0.7152, 0.0722]
         assert (luminance.max() + 0.05) / (luminance.min() + 0.05) > 4.4
@@ -221,9 +165,8 @@ def test_the_text_lies_on_its_tag_and_is_readable():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (1, 300), (300, 1)])
 def test_images_of_a_few_pixels(height, width):
-    picture = draw_detections(
-        torch.zeros(3, height, width),
-        detections([[0, 0, width, height]] * 3, height, width, masked=True),
+    picture = detections([[0, 0, width, height]] * 3, height, width, masked=True).draw(
+        torch.zeros(3, height, width)
     )
     assert picture.size == (width, height)
     assert changed(picture).any()
@@ -236,9 +179,7 @@ def test_lines_and_letters_grow_with_the_image(monkeypatch):
         height, width = 240 * scale, 320 * scale
         box = [width * 0.25, height * 0.25, width * 0.75, height * 0.75]
         row = changed(
-            draw_detections(
-                np.zeros((height, width, 3), np.uint8), detections([box], height, width)
-            )
+            detections([box], height, width).draw(np.zeros((height, width, 3), np.uint8))
         )[height // 2]
         widths.append(row.sum() / 2)
     assert widths[0] == 1
@@ -285,25 +226,12 @@ def test_other_forms_are_refused(image):
 
 def test_masks_of_another_size_are_refused():
     with pytest.raises(ValueError, match="masks are 10×10"):
-        draw_detections(torch.zeros(3, 10, 12), detections([[0, 0, 5, 5]], 10, 10))
-
-
-def test_pillow_without_freetype(monkeypatch):
-    monkeypatch.setattr(draw.features, "check", lambda feature: False)
-    bitmap = (
-        ImageFont.load_default_imagefont() if hasattr(ImageFont, "load_default_imagefont") else None
-    )
-    if bitmap is None:
-        pytest.skip("this Pillow has no separate bitmap font")
-    monkeypatch.setattr(ImageFont, "load_default", lambda: bitmap)
-    found = detections([[5, 30, 60, 60]], 100, 200)
-    found.classes = ("行人", "car")
-    assert changed(draw_detections(torch.zeros(3, 100, 200), found))[:30].any()
+        detections([[0, 0, 5, 5]], 10, 10).draw(torch.zeros(3, 10, 12))
 
 
 def test_truth_is_drawn_with_and_without_masks(monkeypatch):
     texts = []
-    monkeypatch.setattr(draw, "_draw_tag", lambda pen, tag, font: texts.append(tag.text))
+    monkeypatch.setattr(Lettering, "draw", lambda _, pen, tag: texts.append(tag.text))
     masks = torch.zeros(2, 100, 300, dtype=torch.bool)
     masks[0, 10:40, 10:40] = True
     flags = torch.tensor([True, False])

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from faster_coco_eval.core import mask as coco_mask
 from torch import Tensor
 
+from dmaskrcnn.data.rle import encode
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -130,12 +130,26 @@ class Detections:
         return Detections(boxes, labels, scores, masks, self.classes)
 
     def draw(self, image: ImageLike) -> Image.Image:
-        """A picture of ``image`` with masks, boxes, names and scores:
-        ``dmaskrcnn.draw.draw_detections``."""
-        # here: evaluation and training need no drawing library
-        from dmaskrcnn.draw import draw_detections
+        """A picture of ``image`` with masks, boxes, names and scores.
 
-        return draw_detections(image, self)
+        Args:
+            image: a picture, an array or a tensor: see ``draw.as_picture``; of the size of the
+                masks.
+
+        Returns:
+            An RGB picture of the same size; the input is left as it is.
+
+        Raises:
+            ValueError: if the masks are not of the image's size.
+        """
+        # here: evaluation and training need no drawing library
+        from dmaskrcnn.draw import draw_objects
+
+        captions = [
+            (f"{name} {score:.2f}", name)
+            for name, score in zip(self.names, self.scores.tolist(), strict=True)
+        ]
+        return draw_objects(image, self.boxes, self.labels, self.masks, captions)
 
     def to_coco(self, image_id: int | str, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
         """The detections in COCO's results format.
@@ -214,15 +228,5 @@ class Detections:
 
     def _rle(self) -> list[dict[str, Any]]:
         """Each mask as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``."""
-        encoded = []
         # one at a time: a copy of all masks in column order may be gigabytes
-        for mask in self.masks.cpu().numpy():
-            run_lengths = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-            counts = run_lengths["counts"]
-            encoded.append(
-                {
-                    "size": [self.height, self.width],
-                    "counts": counts.decode() if isinstance(counts, bytes) else counts,
-                }
-            )
-        return encoded
+        return [encode(mask) for mask in self.masks.cpu().numpy()]

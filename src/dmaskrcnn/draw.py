@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, features
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from dmaskrcnn.data.sample import Annotations
-    from dmaskrcnn.detections import Detections
+from dmaskrcnn.tags import Colour, Lettering, place_tags
 
 ImageLike: TypeAlias = "Tensor | np.ndarray | Image.Image"
-Colour: TypeAlias = tuple[int, int, int]
-Font: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
 
 # Okabe & Ito, "Color Universal Design" (2008), without black; ordered so that the first classes
 # differ most.
@@ -41,40 +37,17 @@ SHADES = (0.0, 0.36, -0.2, 0.18)
 MASK_OPACITY = 0.4
 
 
-class Tag(NamedTuple):
-    """A placed label: its rectangle in pixels (right and bottom exclusive), text and colour."""
+class Truth(Protocol):
+    """Annotated objects, as a data set gives them: see ``data.sample.Annotations``."""
 
-    left: int
-    top: int
-    right: int
-    bottom: int
-    text: str
-    colour: Colour
-
-
-def draw_detections(image: ImageLike, detections: Detections) -> Image.Image:
-    """A picture of the image with what was found in it.
-
-    Args:
-        image: as for ``as_picture``; of the size of the detections' masks.
-        detections: may be empty.
-
-    Returns:
-        An RGB picture of the same size; the input is left as it is.
-
-    Raises:
-        ValueError: if the masks are not of the image's size.
-    """
-    captions = [
-        (f"{name} {score:.2f}", name)
-        for name, score in zip(detections.names, detections.scores.tolist(), strict=True)
-    ]
-    return _draw_objects(
-        as_picture(image), detections.boxes, detections.labels, detections.masks, captions
-    )
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor
+    crowd: Tensor
+    difficult: Tensor
 
 
-def draw_truth(image: ImageLike, objects: Annotations, classes: Sequence[str]) -> Image.Image:
+def draw_truth(image: ImageLike, objects: Truth, classes: Sequence[str]) -> Image.Image:
     """A picture of the image with its annotated objects; crowds and difficult objects say so in
     their label.
 
@@ -91,10 +64,64 @@ def draw_truth(image: ImageLike, objects: Annotations, classes: Sequence[str]) -
         objects.labels, objects.crowd, objects.difficult, strict=True
     ):
         name = classes[int(label)]
-        captions.append(
-            (name + (" (crowd)" if crowd else "") + (" (difficult)" if difficult else ""), name)
+        flags = " (crowd)" * bool(crowd) + " (difficult)" * bool(difficult)
+        captions.append((name + flags, name))
+    return draw_objects(image, objects.boxes, objects.labels, objects.masks, captions)
+
+
+def draw_objects(
+    image: ImageLike,
+    boxes: Tensor,
+    labels: Tensor,
+    masks: Tensor,
+    captions: Sequence[tuple[str, ...]],
+) -> Image.Image:
+    """A picture of the image with objects in it: masks and boxes from the largest to the smallest,
+    then the name tags above all of them.
+
+    Args:
+        image: as for ``as_picture``.
+        boxes: float ``(N, 4)``, xyxy in pixels; N may be 0.
+        labels: int64 ``(N,)``: the hue of an object is that of its class.
+        masks: bool ``(N, H, W)`` of the image's size; all False for those with a box only.
+        captions: for each object the texts that would do on its tag, the best first; the first that
+            fits into the image is taken.
+
+    Returns:
+        An RGB picture of the same size; the input is left as it is.
+
+    Raises:
+        ValueError: if the masks are not of the image's size.
+    """
+    picture = as_picture(image)
+    width, height = picture.size
+    if tuple(masks.shape[1:]) != (height, width):
+        raise ValueError(
+            f"image: {height}×{width}, but the masks are "
+            f"{'×'.join(map(str, masks.shape[1:]))} (height × width)"
         )
-    return _draw_objects(as_picture(image), objects.boxes, objects.labels, objects.masks, captions)
+    if not len(boxes):
+        return picture
+    colours = instance_colours(labels)
+    corners = pixel_corners(boxes, height, width)
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in corners]
+    order = sorted(range(len(corners)), key=lambda index: -areas[index])
+    size = math.sqrt(width * height)
+
+    canvas = np.array(picture)
+    for index in order:
+        paint_mask(
+            canvas, masks[index].cpu().numpy(), colours[index], contour=max(1, round(size / 420))
+        )
+    painted = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(painted)
+    for index in order:
+        pen.rectangle(corners[index], outline=colours[index], width=max(1, round(size / 700)))
+    letters = Lettering(max(11, round(size / 50)))
+    # the first, most certain one on top
+    for tag in reversed(place_tags(corners, captions, colours, letters, height, width)):
+        letters.draw(pen, tag)
+    return painted
 
 
 def as_picture(image: ImageLike) -> Image.Image:
@@ -145,45 +172,6 @@ def instance_colours(labels: Tensor) -> list[Colour]:
         )
         colours.append((red, green, blue))
     return colours
-
-
-def _draw_objects(
-    picture: Image.Image,
-    boxes: Tensor,
-    labels: Tensor,
-    masks: Tensor,
-    captions: Sequence[tuple[str, ...]],
-) -> Image.Image:
-    """Draws in place: masks and boxes from the largest object to the smallest, then the tags above
-    all of them."""
-    width, height = picture.size
-    if tuple(masks.shape[1:]) != (height, width):
-        raise ValueError(
-            f"image: {height}×{width}, but the masks are "
-            f"{'×'.join(map(str, masks.shape[1:]))} (height × width)"
-        )
-    if not len(boxes):
-        return picture
-    colours = instance_colours(labels)
-    corners = pixel_corners(boxes, height, width)
-    areas = [(right - left) * (bottom - top) for left, top, right, bottom in corners]
-    order = sorted(range(len(corners)), key=lambda index: -areas[index])
-    size = math.sqrt(width * height)
-
-    canvas = np.array(picture)
-    for index in order:
-        paint_mask(
-            canvas, masks[index].cpu().numpy(), colours[index], contour=max(1, round(size / 420))
-        )
-    painted = Image.fromarray(canvas)
-    pen = ImageDraw.Draw(painted)
-    for index in order:
-        pen.rectangle(corners[index], outline=colours[index], width=max(1, round(size / 700)))
-    font = load_font(max(11, round(size / 50)))
-    # the first, most certain one on top
-    for tag in reversed(place_tags(corners, captions, colours, font, height, width)):
-        _draw_tag(pen, tag, font)
-    return painted
 
 
 def pixel_corners(boxes: Tensor, height: int, width: int) -> list[tuple[int, int, int, int]]:
@@ -239,125 +227,6 @@ def _erode(mask: np.ndarray, pixels: int) -> np.ndarray:
     return inner[1:-1, 1:-1]
 
 
-def load_font(size: int) -> Font:
-    """Pillow's own font at ``size`` pixels; its fixed small bitmap font where Pillow was built
-    without FreeType."""
-    return (
-        ImageFont.load_default(size=size)
-        if features.check("freetype2")
-        else ImageFont.load_default()
-    )
-
-
-def place_tags(
-    corners: list[tuple[int, int, int, int]],
-    captions: Sequence[tuple[str, ...]],
-    colours: list[Colour],
-    font: Font,
-    height: int,
-    width: int,
-) -> list[Tag]:
-    """A place for each caption: inside the image, at its box, and clear of the tags before it where
-    there is room.
-
-    Args:
-        corners: of the boxes, as from ``pixel_corners``.
-        captions: for each box the texts that would do, the best first; the first that fits into the
-            image is taken.
-        colours: of the tags.
-        font: of the text.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-
-    Returns:
-        The tags in the order of the boxes, without those that do not fit, as in an image of a few
-        pixels.
-    """
-    placed: list[Tag] = []
-    for (left, top, right, bottom), texts, colour in zip(corners, captions, colours, strict=True):
-        for text in texts:
-            w, h = tag_size(text, font)
-            if w <= width and h <= height:
-                break
-        else:
-            continue
-        left_end, right_end = (
-            left,
-            right + 1 - w,
-        )  # above, inside, below, beside; then further away
-        places = [
-            (left_end, top - h),
-            (left_end, top),
-            (right_end, top - h),
-            (left_end, bottom + 1),
-            (right_end, bottom + 1),
-        ]
-        places += [(left_end, bottom + 1 - h), (right + 1, top), (left - w, top)]
-        places += [
-            place
-            for k in (1, 2)
-            for place in ((left_end, top - h - k * h), (left_end, bottom + 1 + k * h))
-        ]
-        best, least = None, math.inf
-        for x, y in places:
-            x, y = min(max(x, 0), width - w), min(max(y, 0), height - h)
-            tag = Tag(x, y, x + w, y + h, text, colour)
-            covered = sum(_overlap(tag, other) for other in placed)
-            if covered < least:
-                best, least = tag, covered
-            if not covered:
-                break
-        assert best is not None
-        placed.append(best)
-    return placed
-
-
-def tag_size(text: str, font: Font) -> tuple[int, int]:
-    """The width and height of a tag in pixels: the text, the font's full line height, and a
-    margin."""
-    _, line, across, down = _text_metrics(font)
-    return math.ceil(font.getlength(_printable(text, font))) + 2 * across, line + 2 * down
-
-
-def _text_metrics(font: Font) -> tuple[int, int, int, int]:
-    """In pixels: where a line's ink begins below the pen, its height, and the margins beside and
-    above it in a tag."""
-    # an ascender and a descender, so that all tags are of one height
-    _, top, _, bottom = font.getbbox("Ag")
-    line = math.ceil(bottom - top)
-    across = max(2, round(line / 4))
-    return math.floor(top), line, across, max(1, across - 1)
-
-
-def _draw_tag(pen: ImageDraw.ImageDraw, tag: Tag, font: Font) -> None:
-    """A filled rectangle with the text, black or white, on it."""
-    top, _, across, down = _text_metrics(font)
-    pen.rectangle((tag.left, tag.top, tag.right - 1, tag.bottom - 1), fill=tag.colour)
-    # Whichever contrasts more: black and white tie at a relative luminance of about 0.18 (WCAG 2.1,
-    # contrast ratio).
-    red, green, blue = ((value / 255) ** 2.2 for value in tag.colour)
-    ink = (0, 0, 0) if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else (255, 255, 255)
-    pen.text(
-        (tag.left + across, tag.top + down - top), _printable(tag.text, font), fill=ink, font=font
-    )
-
-
-def _printable(text: str, font: Font) -> str:
-    """The bitmap font knows Latin-1 only and raises for anything else."""
-    return (
-        text
-        if isinstance(font, ImageFont.FreeTypeFont)
-        else text.encode("latin-1", "replace").decode("latin-1")
-    )
-
-
-def _overlap(a: Tag, b: Tag) -> int:
-    """The common area of two tags, in pixels."""
-    return max(0, min(a.right, b.right) - max(a.left, b.left)) * max(
-        0, min(a.bottom, b.bottom) - max(a.top, b.top)
-    )
-
-
 def contact_sheet(
     pictures: Sequence[ImageLike],
     columns: int,
@@ -393,8 +262,8 @@ def contact_sheet(
             f"({len(pictures)}), got {len(captions)}"
         )
     gap = max(4, cell_width // 60)
-    font, title_font = load_font(max(12, cell_width // 26)), load_font(max(14, cell_width // 20))
-    line, title_line = tag_size("", font)[1], tag_size("", title_font)[1] + gap if title else 0
+    letters, large = Lettering(max(12, cell_width // 26)), Lettering(max(14, cell_width // 20))
+    line, title_line = letters.height, large.height + gap if title else 0
     headings = [*captions, *[""] * len(pictures)][: len(pictures)]
     rows = []
     for start in range(0, len(pictures), columns):
@@ -413,27 +282,12 @@ def contact_sheet(
     pen = ImageDraw.Draw(sheet)
     y = gap
     if title:
-        pen.text(
-            (gap, y),
-            _shorten(title, title_font, sheet.width - 2 * gap),
-            fill="black",
-            font=title_font,
-        )
+        large.write(pen, (gap, y), title, sheet.width - 2 * gap, grey=0)
         y += title_line
     for (row, names), height in zip(rows, heights, strict=True):
         for column, (picture, name) in enumerate(zip(row, names, strict=True)):
             x = gap + column * (cell_width + gap)
-            pen.text((x, y), _shorten(name, font, cell_width), fill=(40, 40, 40), font=font)
+            letters.write(pen, (x, y), name, cell_width, grey=40)
             sheet.paste(picture, (x, y + (line if any(names) else 0)))
         y += height + gap
     return sheet
-
-
-def _shorten(text: str, font: Font, width: int) -> str:
-    """The text, cut with an ellipsis where it is wider than ``width`` pixels."""
-    text = _printable(text, font)
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text.rstrip() + "..."

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dmaskrcnn.data import Annotations, Augmentation, Sample, resize_to, strong_photometric
-from dmaskrcnn.data.augment import random_erasing, resample, target_size
+from dmaskrcnn.data.augment import resample, target_size
 
 
 def painted(height: int = 60, width: int = 100) -> Sample:
@@ -99,7 +99,7 @@ def test_masks_that_shrink_to_nothing_are_no_masks() -> None:
 def test_no_objects_and_no_labels() -> None:
     sample = painted()
     sample.objects = Annotations.empty(60, 100)
-    out = Augmentation(30, 50, scale=(0.5, 2), strong=True, erase=True)(sample, 3)
+    out = Augmentation(30, 50, scale=(0.5, 2), strong=True)(sample, 3)
     assert out.objects is not None
     assert out.objects.boxes.shape == (0, 4)
     assert out.objects.masks.shape == (0, *out.image.shape[1:])
@@ -108,7 +108,7 @@ def test_no_objects_and_no_labels() -> None:
 
 
 def test_a_function_of_the_seed_alone() -> None:
-    augment = Augmentation(30, 50, scale=(0.5, 2), strong=True, erase=True)
+    augment = Augmentation(30, 50, scale=(0.5, 2), strong=True)
     torch.manual_seed(0)
     first = [augment(painted(), seed).image for seed in range(12)]
     torch.manual_seed(1)
@@ -129,11 +129,3 @@ def test_strong_changes_colours_and_only_those() -> None:
     grey = sum(torch.equal(r[0], r[1]) for r in results)
     assert changed > 20
     assert 1 <= grey <= 14
-
-
-def test_erasing_leaves_the_input_alone() -> None:
-    image = torch.zeros(3, 40, 50, dtype=torch.uint8)
-    erased = [random_erasing(image, torch.Generator().manual_seed(seed)) for seed in range(20)]
-    assert not image.any()
-    assert sum(bool(e.any()) for e in erased) > 12
-    assert all((e == 0).any() for e in erased)

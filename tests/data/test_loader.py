@@ -30,7 +30,7 @@ from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import derive_seed
 
-AUGMENT = Augmentation(16, 32, scale=(0.8, 1.5), strong=True, erase=True)
+AUGMENT = Augmentation(16, 32, scale=(0.8, 1.5), strong=True)
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from dmaskrcnn.data import open_dataset, open_images
+from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.demo import CLASSES, SKY_DEPTH, render_scene, street, write_scenes
-from dmaskrcnn.demo.actors import BUILDERS, block
+from dmaskrcnn.demo.parts import block
 from dmaskrcnn.demo.raster import Camera, Canvas, Face, Light
-from dmaskrcnn.demo.scenes import run_lengths
+from dmaskrcnn.demo.things import BUILDERS
 from dmaskrcnn.errors import UserError
 
 SMALL = (80, 112)
@@ -70,12 +71,12 @@ def test_what_hides_is_nearer(seed, monkeypatch):
     """The painter's order gives what a depth buffer would: each pixel shows the nearest of the
     things drawn one by one."""
     whole = render_scene(seed, *SMALL)
-    place = street._place
+    place = street.place_things
     nearest, shown = np.full(SMALL, np.inf, dtype=np.float32), []
     for k in range(len(whole.labels)):
         monkeypatch.setattr(
             street,
-            "_place",
+            "place_things",
             lambda *a, k=k: [
                 thing for thing in place(*a) if np.float32(thing.z) == whole.distances[k]
             ],
@@ -163,7 +164,7 @@ def test_a_size_too_small_is_refused():
 
 
 def test_a_street_without_objects(monkeypatch):
-    monkeypatch.setattr("dmaskrcnn.demo.street._place", lambda *_: [])
+    monkeypatch.setattr("dmaskrcnn.demo.street.place_things", lambda *_: [])
     scene = render_scene(0, *SMALL)
     assert scene.masks.shape == (0, *SMALL)
     assert scene.boxes.shape == (0, 4)

@@ -160,8 +160,8 @@ RLE = coco_mask.encode(np.ones((4, 5), dtype=np.uint8, order="F"))["counts"].dec
         ([entry(segmentation=[[1, 1, 5, 1, 5, 5]])], "segmentation is list"),
         ([entry(segmentation={"size": [4], "counts": RLE})], "size"),
         ([entry(segmentation={"size": [10**6, 10**6], "counts": RLE})], "size"),
-        ([entry(segmentation={"size": [4, 5], "counts": [1, 2]})], "add up"),
-        ([entry(segmentation={"size": [4, 5], "counts": None})], "type NoneType"),
+        ([entry(segmentation={"size": [4, 5], "counts": [1, 2]})], "cover 3 pixels"),
+        ([entry(segmentation={"size": [4, 5], "counts": None})], "neither text nor"),
         ([entry(segmentation={"size": [9, 5], "counts": RLE})], "cannot be decoded"),
         ([entry(segmentation={"size": [4, 5], "counts": "é\ud800"})], "cannot be decoded"),
         (

@@ -6,8 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dmaskrcnn.demo import render_scene
-from dmaskrcnn.demo.street import CLASSES
+from dmaskrcnn.demo import CLASSES, render_scene
 from dmaskrcnn.haze.depth import FAR, Ground, class_heights, fit_ground, object_depths, scene_depth
 
 SIZE = (300, 400)

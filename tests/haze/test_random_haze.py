@@ -15,8 +15,7 @@ import torch
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Annotations, Augmentation, Sample, open_dataset
-from dmaskrcnn.demo import render_scene
-from dmaskrcnn.demo.street import CLASSES
+from dmaskrcnn.demo import CLASSES, render_scene
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.haze.filters import fast_guided_filter, guided_filter
 from dmaskrcnn.haze.random_haze import AIRLIGHTS, HazeAugment

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dmaskrcnn.haze import (
     add_haze,
     extinction,
     random_airlight,
-    remove_haze,
+    recover,
     smooth_field,
+    through_haze,
     transmission,
 )
 
@@ -76,10 +78,15 @@ def test_follows_koschmieder(rng):
 
 def test_removing_undoes_adding(rng):
     image, depth = rng.random((6, 7, 3), dtype=np.float32), rng.uniform(1, 50, (6, 7))
-    hazy = add_haze(image, depth, 0.04, AIRLIGHT)
-    np.testing.assert_allclose(
-        remove_haze(hazy, transmission(depth, 0.04), AIRLIGHT), image, atol=1e-5
-    )
+    t, light = transmission(depth, 0.04)[..., None], np.array(AIRLIGHT, np.float32)
+    hazy = through_haze(image, t, light)
+    np.testing.assert_array_equal(hazy, add_haze(image, depth, 0.04, AIRLIGHT))
+    np.testing.assert_allclose(recover(hazy, t, light), image, atol=1e-5)
+    tensors = [torch.from_numpy(array) for array in (image, t, light)]
+    np.testing.assert_allclose(through_haze(*tensors), hazy, atol=1e-6)
+    np.testing.assert_allclose(recover(through_haze(*tensors), *tensors[1:]), image, atol=1e-5)
+    uneven = through_haze(image, t, light, 1 + t)
+    np.testing.assert_allclose(uneven, image * t + light * (1 + t) * (1 - t), atol=1e-6)
 
 
 def test_patches_noise_and_glow(rng):

@@ -4,10 +4,12 @@ at once."""
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from dmaskrcnn.cli.arguments import parse
@@ -238,19 +240,26 @@ def _haze(verb: Haze) -> None:
 
 def _train_dehazer(verb: TrainDehazer) -> None:
     from dmaskrcnn.dehazing.train_dehazer import train_dehazer
+    from dmaskrcnn.demo.scenes import rendered_pictures
     from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.images.photographs import photographs
 
-    device = resolve_device(verb.device)
+    if verb.scenes < 0:
+        raise UserError("--scenes must be at least 0")
+    words = ["dmaskrcnn", "train-dehazer", "--method", verb.method]
+    words += ["--clear", *(folder.name for folder in verb.clear)] if verb.clear else []
+    words += f"--scenes {verb.scenes} --steps {verb.steps}".split()
+    words += f"--batch-size {verb.batch_size} --seed {verb.seed}".split()
     print(
         train_dehazer(
             verb.method,
             verb.out,
-            verb.clear,
+            chain(photographs(verb.clear), rendered_pictures(verb.scenes, verb.seed)),
             verb.steps,
             verb.batch_size,
-            verb.scenes,
             verb.seed,
-            device,
+            resolve_device(verb.device),
+            command=shlex.join(words),
         )
     )
 

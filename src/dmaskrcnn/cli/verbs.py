@@ -223,8 +223,7 @@ class Inspect:
 class Dehaze:
     """Remove haze from images and folders of images; names and subfolders are kept.
 
-    A network uses the project's own weights unless --weights names a file: .safetensors of
-    train-dehazer, or the file of the network's authors (.mat, .pth, .caffemodel).
+    A network uses the project's own weights unless --weights names a .safetensors of train-dehazer.
     """
 
     images: Images
@@ -235,7 +234,7 @@ class Dehaze:
     """mscnn feeds the coarse map to the fine network, as published; mscnn-released does not, as the
     authors' code."""
     weights: Path | None = None
-    """Weights of the network; of MSCNN's two .mat files name either."""
+    """Weights of the network, a .safetensors."""
     maps: bool = False
     """Also draw what the method found on the way: airlight, transmission, K."""
     device: Device = "auto"

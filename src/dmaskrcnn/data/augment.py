@@ -2,15 +2,16 @@
 masks follow the picture.
 
 Order: scale jitter with crop, resize and flip in one resampling; then haze, colour, greyscale,
-blur, erasing. The picture is resampled once and masks are picked by nearest index, so that the cost
-hardly grows with their number.
+blur, hidden blocks. The picture is resampled once and masks are picked by nearest index, so that
+the cost hardly grows with their number.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +21,10 @@ from torchvision.transforms.v2 import functional as tv
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
 
-if TYPE_CHECKING:
-    from dmaskrcnn.dehazing import Dehazer
-    from dmaskrcnn.haze.random_haze import HazeAugment
+# (image, its objects, random numbers) to the image behind haze
+Haze = Callable[[Tensor, Annotations | None, np.random.Generator], Tensor]
+# image to the image without haze, and what was found on the way
+Dehaze = Callable[[Tensor], tuple[Tensor, Any]]
 
 BLOCK = 32  # px
 # ImageNet's: zero for the network, as the padding
@@ -44,7 +46,6 @@ class Augmentation:
         haze: synthetic haze, for clear images only.
         strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021,
             table in appendix A).
-        erase: random erasing of up to three rectangles, too; for source images only.
         weak: keep the picture as it was before its colours were changed, too, as ``Sample.weak``.
         dehaze: what ``weak`` goes through.
         hide: largest share of the picture that is hidden in blocks (of a student, not of its
@@ -55,11 +56,10 @@ class Augmentation:
     long_side: int = 1333
     flip: float = 0.5
     scale: tuple[float, float] = (1.0, 1.0)
-    haze: HazeAugment | None = None
+    haze: Haze | None = None
     strong: bool = False
-    erase: bool = False
     weak: bool = False
-    dehaze: Dehazer | None = None
+    dehaze: Dehaze | None = None
     hide: float = 0.0
 
     def __call__(self, sample: Sample, seed: int) -> Sample:
@@ -89,8 +89,6 @@ class Augmentation:
             )
         if self.strong:
             sample = replace(sample, image=strong_photometric(sample.image, generator))
-        if self.erase:
-            sample = replace(sample, image=random_erasing(sample.image, generator))
         if self.hide:
             sample = replace(
                 sample, image=hide_blocks(sample.image, self.hide * _uniform(generator), generator)
@@ -218,35 +216,6 @@ def strong_photometric(image: Tensor, generator: torch.Generator) -> Tensor:
         # one axis after the other: 26 taps instead of 169
         image = tv.gaussian_blur(image, [taps, 1], [sigma, sigma])
         image = tv.gaussian_blur(image, [1, taps], [sigma, sigma])
-    return image
-
-
-def random_erasing(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Fill up to three rectangles with noise (Zhong et al. 2020; areas and odds of Unbiased
-    Teacher). Returns a new tensor."""
-    height, width = image.shape[-2:]
-    image = image.clone()
-    for probability, areas, aspects in (
-        (0.7, (0.05, 0.2), (0.3, 3.3)),
-        (0.5, (0.02, 0.2), (0.1, 6.0)),
-        (0.3, (0.02, 0.2), (0.05, 8.0)),
-    ):
-        if _uniform(generator) >= probability:
-            continue
-        area = height * width * (areas[0] + (areas[1] - areas[0]) * _uniform(generator))
-        aspect = math.exp(
-            math.log(aspects[0]) + math.log(aspects[1] / aspects[0]) * _uniform(generator)
-        )
-        h, w = (
-            min(height, round(math.sqrt(area * aspect))),
-            min(width, round(math.sqrt(area / aspect))),
-        )
-        top, left = (
-            int((height - h + 1) * _uniform(generator)),
-            int((width - w + 1) * _uniform(generator)),
-        )
-        noise = torch.randint(0, 256, (3, h, w), generator=generator, dtype=torch.uint8)
-        image[:, top : top + h, left : left + w] = noise
     return image
 
 

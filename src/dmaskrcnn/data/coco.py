@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from dmaskrcnn.data.image import image_size
 from dmaskrcnn.data.objects import ObjectTableBuilder
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem, check_box
+from dmaskrcnn.data.rle import check_rle
 from dmaskrcnn.errors import UserError
 
 # COCO's own files name "images" within the first few kB (after info and licences)
@@ -22,8 +23,7 @@ _KEYS = re.compile(rb'"(images|annotations|categories)"\s*:')
 
 
 def looks_like_coco(path: Path) -> bool:
-    """Whether the beginning of a JSON file names COCO's keys; cheap, for finding the one among
-    others."""
+    """Whether the beginning of a JSON file names COCO's keys: cheap, to find it among others."""
     try:
         with path.open("rb") as file:
             return _KEYS.search(file.read(_SNIFF_BYTES)) is not None
@@ -54,58 +54,37 @@ def read_coco(path: Path) -> Part:
         if isinstance(entry, dict) and _is_id(entry.get("id"))
     } - set(ids)
     objects = ObjectTableBuilder()
+
+    def add(entry: dict[str, Any]) -> tuple[str, str, str] | None:
+        """Add an annotation; or say what is wrong: the kind of problem, the field, the reason."""
+        image_id, category = entry.get("image_id"), entry.get("category_id")
+        if _is_id(image_id) and image_id in left_out:
+            return None  # told of already
+        if not _is_id(image_id) or image_id not in index_of:
+            return "missing image", ".image_id", f"no image has the id {image_id!r}"
+        if not _is_id(category) or category not in label_of:
+            return "category", ".category_id", f"no category has the id {category!r}"
+        image = index_of[image_id]
+        box, reason = _read_box(entry.get("bbox"), *sizes[image])
+        if box is None:
+            return "box", ".bbox", str(reason)
+        segmentation, reason = _read_segmentation(entry.get("segmentation"), *sizes[image])
+        if reason is not None:
+            return "mask", ".segmentation", reason
+        crowd, difficult = bool(entry.get("iscrowd", 0)), entry.get("difficult") in (1, True)
+        objects.add(image, box, label_of[category], segmentation, crowd, difficult)
+        return None
+
     for number, entry in enumerate(data["annotations"]):
         if not isinstance(entry, dict):
-            problems.append(
-                Problem("annotation", path, f"annotations[{number}]", "is not an object")
-            )
-            continue
-        where = f"annotations[id={entry['id']}]" if "id" in entry else f"annotations[{number}]"
-        image_id, category = entry.get("image_id"), entry.get("category_id")
-        if not _is_id(image_id) or image_id not in index_of:
-            if not _is_id(image_id) or image_id not in left_out:
-                problems.append(
-                    Problem(
-                        "missing image",
-                        path,
-                        f"{where}.image_id",
-                        f"no image has the id {image_id!r}",
-                    )
-                )
-            continue
-        if not _is_id(category) or category not in label_of:
-            problems.append(
-                Problem(
-                    "category", path, f"{where}.category_id", f"no category has the id {category!r}"
-                )
-            )
-            continue
-        image = index_of[image_id]
-        height, width = sizes[image]
-        box, reason = _read_box(entry.get("bbox"), height, width)
-        if box is None:
-            problems.append(Problem("box", path, f"{where}.bbox", str(reason)))
-            continue
-        segmentation, reason = _read_segmentation(entry.get("segmentation"), height, width)
-        if reason is not None:
-            problems.append(Problem("mask", path, f"{where}.segmentation", reason))
-            continue
-        flags = {
-            "crowd": bool(entry.get("iscrowd", 0)),
-            "difficult": entry.get("difficult") in (1, True),
-        }
-        objects.add(image, box, label_of[category], segmentation, **flags)
-    return Part(
-        path,
-        "COCO JSON",
-        images,
-        ids,
-        sizes,
-        classes,
-        category_ids,
-        objects.build(len(images)),
-        problems,
-    )
+            where = f"annotations[{number}]"
+            problems.append(Problem("annotation", path, where, "is not an object"))
+        elif wrong := add(entry):
+            where = f"annotations[id={entry['id']}]" if "id" in entry else f"annotations[{number}]"
+            kind, field, reason = wrong
+            problems.append(Problem(kind, path, where + field, reason))
+    table = objects.build(len(images))
+    return Part(path, "COCO JSON", images, ids, sizes, classes, category_ids, table, problems)
 
 
 def list_coco_images(path: Path) -> Part:
@@ -165,7 +144,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     return data
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: Any) -> TypeGuard[int | str]:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
@@ -178,16 +157,10 @@ def _read_images(
     for number, entry in enumerate(entries):
         entry = entry if isinstance(entry, dict) else {}
         image_id, name = entry.get("id"), entry.get("file_name")
-        if (
-            not isinstance(image_id, (int, str))
-            or not _is_id(image_id)
-            or not isinstance(name, str)
-            or not name
-        ):
+        if not _is_id(image_id) or not isinstance(name, str) or not name:
+            where = f"images[{number}]"
             problems.append(
-                Problem(
-                    "image entry", path, f"images[{number}]", "has no usable 'id' and 'file_name'"
-                )
+                Problem("image entry", path, where, "has no usable 'id' and 'file_name'")
             )
             continue
         where = f"images[id={image_id}]"
@@ -197,14 +170,8 @@ def _read_images(
         file = next((root / name for root in roots if (root / name).is_file()), None)
         if file is None:
             missing += 1
-            problems.append(
-                Problem(
-                    "missing image",
-                    path,
-                    f"{where}.file_name",
-                    f"{name} is neither beside the JSON nor in images/ there",
-                )
-            )
+            reason = f"{name} is neither beside the JSON nor in images/ there"
+            problems.append(Problem("missing image", path, f"{where}.file_name", reason))
             continue
         if file != roots[0] / name:  # where one was, the next will be
             roots.sort(key=lambda root, name=name, file=file: root / name != file)
@@ -247,15 +214,9 @@ def _read_categories(
     for number, entry in enumerate(entries):
         entry = entry if isinstance(entry, dict) else {}
         category, name = entry.get("id"), entry.get("name")
-        if (
-            not isinstance(category, (int, str))
-            or not _is_id(category)
-            or not isinstance(name, str)
-            or not name.strip()
-        ):
-            problems.append(
-                Problem("category", path, f"categories[{number}]", "has no usable 'id' and 'name'")
-            )
+        if not _is_id(category) or not isinstance(name, str) or not name.strip():
+            where = f"categories[{number}]"
+            problems.append(Problem("category", path, where, "has no usable 'id' and 'name'"))
             continue
         if category in label_of:
             problems.append(
@@ -286,22 +247,11 @@ def _read_segmentation(value: Any, height: int, width: int) -> tuple[Any, str | 
     if isinstance(value, dict):
         size, counts = value.get("size"), value.get("counts")
         if size != [height, width]:
-            return (
-                None,
-                f"the mask is of size {str(size)[:40]}, its picture of {[height, width]} (height, "
-                "width)",
+            return None, (
+                f"the mask is of size {str(size)[:40]}, its picture of {[height, width]} "
+                "(height, width)"
             )
-        kept = {"size": [height, width], "counts": counts}
-        if isinstance(counts, str):
-            return kept, None
-        if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
-            return None, "'counts' of the RLE is neither text nor a list of run lengths"
-        if sum(counts) != height * width:
-            return (
-                None,
-                f"the runs of the RLE cover {sum(counts)} pixels, its picture has {height * width}",
-            )
-        return kept, None
+        return {"size": size, "counts": counts}, check_rle(value)
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         return None, "is neither a list of polygons nor RLE"
     limit = 2 * max(height, width)

@@ -8,7 +8,7 @@ from typing import Any
 from faster_coco_eval.core import mask as mask_api
 
 from dmaskrcnn.data.dataset import Dataset
-from dmaskrcnn.data.objects import to_rle
+from dmaskrcnn.data.rle import compressed
 from dmaskrcnn.errors import UserError
 
 
@@ -49,7 +49,7 @@ def to_coco(data: Dataset, images: Sequence[tuple[int, str]]) -> dict[str, Any]:
             segmentation = objects.segmentation(row)
             if segmentation is not None:
                 try:
-                    entry["area"] = int(mask_api.area(to_rle(segmentation, height, width)))
+                    entry["area"] = int(mask_api.area(compressed(segmentation, height, width)))
                 except (RuntimeError, ValueError) as error:
                     raise UserError(
                         f"{data.paths[index]}: a mask of it cannot be decoded ({error}); correct it"

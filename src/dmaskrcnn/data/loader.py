@@ -3,7 +3,6 @@ shards for any process count."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import sys
@@ -213,12 +212,3 @@ def _start_worker(_: int) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return (
-            hashlib.file_digest(file, "blake2b").digest()
-            if sys.version_info >= (3, 11)
-            else hashlib.blake2b(file.read()).digest()
-        )

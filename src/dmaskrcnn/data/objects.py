@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from faster_coco_eval.core import mask as mask_api
 from torch import Tensor
 
+from dmaskrcnn.data.rle import compressed, decode
 from dmaskrcnn.data.sample import Annotations
 
 
@@ -67,11 +67,8 @@ class ObjectTable:
         masks = no_masks(len(has_mask), height, width)
         if has_mask.any():
             segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
-            rles = [to_rle(s, height, width) for s in segmentations if s is not None]
-            try:
-                decoded = torch.from_numpy(mask_api.decode(rles)).permute(2, 0, 1).view(torch.bool)
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(str(error)) from error
+            rles = [compressed(s, height, width) for s in segmentations if s is not None]
+            decoded = torch.from_numpy(decode(rles)).permute(2, 0, 1)
             if has_mask.all():
                 masks = decoded
             else:
@@ -166,22 +163,6 @@ class ObjectTableBuilder:
             np.frombuffer(b"".join(texts), dtype=np.uint8),
             _offsets([len(text) for text in texts]),
         )
-
-
-def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """COCO's three ways to write a mask → compressed RLE of ``(height, width)``.
-
-    Raises:
-        ValueError: it cannot be decoded.
-    """
-    try:
-        if isinstance(segmentation, list):
-            return mask_api.merge(mask_api.frPyObjects(segmentation, height, width))  # pyright: ignore[reportArgumentType]
-        if isinstance(segmentation["counts"], list):
-            return mask_api.frPyObjects(segmentation, height, width)  # pyright: ignore[reportReturnType]
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(str(error)) from error
-    return segmentation
 
 
 def no_masks(count: int, height: int, width: int) -> Tensor:

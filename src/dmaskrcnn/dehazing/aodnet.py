@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dmaskrcnn.dehazing.method import DehazingNetwork, Estimate
 from dmaskrcnn.dehazing.phases import block_weight, parameters
 
 # outputs computed at once: 4 pixels of 3 channels fill 12 of 16 vector lanes, and lie in memory as
@@ -14,8 +15,10 @@ from dmaskrcnn.dehazing.phases import block_weight, parameters
 COLUMNS = 4
 
 
-class AODNet(nn.Module):
+class AODNet(DehazingNetwork):
     """Five convolutions of three channels, 1,761 parameters; ``J = ReLU(K I - K + 1)``."""
+
+    layout = torch.channels_last  # it works on whole pixels
 
     def __init__(self):
         super().__init__()
@@ -23,6 +26,8 @@ class AODNet(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, 3, kernel, padding=kernel // 2) for inputs, kernel in shapes
         )
+        # K = 1 leaves the picture as it is; from K near 0 the last ReLU might never open.
+        nn.init.ones_(parameters(self.convolutions[4])[1])
 
     def forward(
         self,
@@ -50,6 +55,17 @@ class AODNet(nn.Module):
             layers += [first, second, third, fourth, k]
         return k
 
+    def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
+        """The clear images, ``K I - K + 1``, clipped to [0, 1], and the map ``k``."""
+        # Where the result is rounded to 8 bits anyway, half the precision is enough inside.
+        half = for_8_bits and hazy.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        k = self(hazy, inner_dtype=torch.bfloat16 if half else None)
+        return Estimate((hazy - 1).mul(k).add_(1).clamp_(0, 1), {"k": k})
+
+    def loss(self, hazy: Tensor, clear: Tensor, transmission: Tensor) -> Tensor:
+        """Squared error of the clear picture, before it is clipped."""
+        return F.mse_loss((hazy - 1) * self(hazy) + 1, clear)
+
 
 def convolve(convolution: nn.Module, image: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Convolution and ReLU, four neighbouring outputs at a time: the same values as
@@ -74,8 +90,3 @@ def convolve(convolution: nn.Module, image: Tensor, dtype: torch.dtype | None = 
     return (
         blocks.permute(0, 2, 3, 1).reshape(batch, height, -1, 3)[:, :, :width].permute(0, 3, 1, 2)
     )
-
-
-def clear(image: Tensor, k: Tensor) -> Tensor:
-    """The dehazed image, ``K I - K + 1``, clipped to [0, 1]."""
-    return (image - 1).mul(k).add_(1).clamp_(0, 1)

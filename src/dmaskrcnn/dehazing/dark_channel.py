@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dmaskrcnn.dehazing.method import DehazingMethod, Estimate
 from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
+from dmaskrcnn.haze.scattering import recover
 
 PATCH = 15  # pixels; PAMI 2011, section 4.1
 OMEGA = 0.95  # share of the haze to remove: a little left keeps distance visible; PAMI 2011, eq. 12
@@ -18,6 +20,21 @@ T_MIN = 0.1  # floor of the transmission, against amplified noise; PAMI 2011, eq
 # of the pixels, those with the brightest dark channel; PAMI 2011, section 4.3
 AIRLIGHT_SHARE = 0.001
 RADIUS, EPSILON = 60, 1e-3  # of the guided filter; ECCV 2010, section 4 (single image haze removal)
+
+
+class DarkChannel(DehazingMethod):
+    """The prior as a method; it has no weights."""
+
+    def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
+        """The clear images, and the maps ``airlight`` ``(N, 3)`` and ``transmission`` ``(N, 1, H,
+        W)`` in [0.1, 1]."""
+        # black pictures would divide by zero
+        airlight = estimate_airlight(hazy, dark_channel(hazy)).clamp(min=1 / 255)
+        light = airlight[:, :, None, None]
+        coarse = 1 - OMEGA * dark_channel(hazy / light)
+        transmission = guided_filter(grey(hazy), coarse, RADIUS, EPSILON).clamp_(T_MIN, 1)
+        clear = recover(hazy, transmission, light).clamp_(0, 1)
+        return Estimate(clear, {"airlight": airlight, "transmission": transmission})
 
 
 def dark_channel(image: Tensor) -> Tensor:
@@ -41,12 +58,3 @@ def estimate_airlight(image: Tensor, dark: Tensor) -> Tensor:
     colours = image.flatten(2).gather(2, haziest[:, None].expand(-1, 3, -1))  # (N, 3, count)
     brightest = colours.sum(dim=1).argmax(dim=1)
     return colours[torch.arange(len(image), device=image.device), :, brightest]
-
-
-def estimate(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Airlight ``(N, 3)`` and transmission ``(N, 1, H, W)``, in [0.1, 1], of images ``(N, 3, H,
-    W)`` in [0, 1]."""
-    # black pictures would divide by zero
-    airlight = estimate_airlight(image, dark_channel(image)).clamp(min=1 / 255)
-    coarse = 1 - OMEGA * dark_channel(image / airlight[:, :, None, None])
-    return airlight, guided_filter(grey(image), coarse, RADIUS, EPSILON).clamp_(T_MIN, 1)

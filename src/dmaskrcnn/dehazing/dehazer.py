@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from dmaskrcnn.dehazing import aodnet, dark_channel, mscnn
+from dmaskrcnn.config.dehazers import DEHAZERS
+from dmaskrcnn.dehazing.aodnet import AODNet
+from dmaskrcnn.dehazing.dark_channel import DarkChannel
+from dmaskrcnn.dehazing.method import DehazingMethod, Estimate
+from dmaskrcnn.dehazing.mscnn import MSCNN
 from dmaskrcnn.dehazing.pretrained import load_weights, shipped_weights
 from dmaskrcnn.errors import UserError
 
-METHODS = ("dark-channel", "mscnn", "mscnn-released", "aod-net")
+METHODS: dict[str, Callable[[], DehazingMethod]] = {
+    "dark-channel": DarkChannel,
+    "mscnn": MSCNN,
+    "mscnn-released": partial(MSCNN, released=True),
+    "aod-net": AODNet,
+}
 
 
 class Dehazer:
@@ -23,8 +34,7 @@ class Dehazer:
         method: ``dark-channel`` (He et al. 2009), ``mscnn`` (Ren et al. 2016, as published),
             ``mscnn-released`` (as its authors' released code runs it: the coarse map is not fed to
             the fine network) or ``aod-net`` (Li et al. 2017).
-        weights: a file, see :func:`~dmaskrcnn.dehazing.pretrained.load_weights`; by default the
-            project's own.
+        weights: a file of ``train-dehazer``; by default the project's own.
         device: where to compute; by default where the image is.
 
     Raises:
@@ -39,25 +49,18 @@ class Dehazer:
     ):
         if method not in METHODS:
             raise UserError(f"method: {method!r} is none; choose from {', '.join(METHODS)}")
-        if method == "dark-channel" and weights is not None:
-            raise UserError(
-                f"weights: {weights} given, but dark-channel has none; choose another "
-                "method or leave them out"
-            )
-        self.method = method
+        self.method, self.weights = method, None if weights is None else Path(weights)
         self.device = torch.device(device) if device is not None else None
-        self.weights = None
-        self.network: torch.nn.Module | None = None
-        if method != "dark-channel":
-            name = "aod-net" if method == "aod-net" else "mscnn"
-            self.network = (
-                aodnet.AODNet()
-                if name == "aod-net"
-                else mscnn.MSCNN(released=method == "mscnn-released")
-            )
-            self.weights = Path(weights) if weights is not None else shipped_weights(name)
+        self.network = METHODS[method]()
+        if name := DEHAZERS[method].network:
+            self.weights = self.weights or shipped_weights(name)
             load_weights(self.network, name, self.weights)
-            self.network.eval().requires_grad_(False)
+        elif weights is not None:
+            raise UserError(
+                f"weights: {weights} given, but {method} has none; choose another method or leave "
+                "them out"
+            )
+        self.network.eval().requires_grad_(False)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -71,41 +74,16 @@ class Dehazer:
             raise ValueError(f"images must be uint8, or floats in [0, 1], not {images.dtype}")
         device = self.device or images.device
         batch = (images if images.ndim == 4 else images[None]).to(device)
-        # AOD-Net works on whole pixels, the filters of the others on planes; mixing the two layouts
-        # is slow.
-        batch = batch.contiguous(
-            memory_format=torch.channels_last
-            if self.method == "aod-net"
-            else torch.contiguous_format
-        )
-        hazy = batch.float().div_(255) if batch.dtype == torch.uint8 else batch.float().clamp(0, 1)
-        rounded = batch.dtype == torch.uint8
-        clear, maps = self._compute(hazy, rounded) if len(hazy) else (hazy, {})
-        clear = (
-            clear.mul_(255).round_().to(torch.uint8)
-            if batch.dtype == torch.uint8
-            else clear.to(batch.dtype)
-        )
+        eight_bits = batch.dtype == torch.uint8
+        batch = batch.contiguous(memory_format=self.network.layout)  # a mixture is slow
+        hazy = batch.float().div_(255) if eight_bits else batch.float().clamp(0, 1)
+        network = self.network.to(device)
+        found = network.estimate(hazy, eight_bits) if len(hazy) else Estimate(hazy, {})
+        clear, maps = found.clear, found.maps
+        clear = clear.mul_(255).round_().to(torch.uint8) if eight_bits else clear.to(batch.dtype)
         if images.ndim == 3:
             return clear[0], {name: value[0] for name, value in maps.items()}
         return clear, maps
-
-    def _compute(self, hazy: Tensor, rounded: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        network = self.network.to(hazy.device) if self.network is not None else None
-        if isinstance(network, aodnet.AODNet):
-            # Where the result is rounded to 8 bits anyway, half the precision is enough for the
-            # inner layers.
-            half = rounded and hazy.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-            k = network(hazy, inner_dtype=torch.bfloat16 if half else None)
-            return aodnet.clear(hazy, k), {"k": k}
-        if isinstance(network, mscnn.MSCNN):
-            airlight, transmission, coarse = mscnn.estimate(network, hazy)
-            maps = {"airlight": airlight, "transmission": transmission, "coarse": coarse}
-        else:
-            airlight, transmission = dark_channel.estimate(hazy)
-            maps = {"airlight": airlight, "transmission": transmission}
-        light = airlight[:, :, None, None]
-        return (hazy - light).div_(transmission).add_(light).clamp_(0, 1), maps
 
 
 @overload

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dmaskrcnn.dehazing.method import DehazingNetwork, Estimate
 from dmaskrcnn.dehazing.phases import block_weight, highest_of_block, parameters, upsampled_weight
 from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
+from dmaskrcnn.haze.scattering import recover
 
 PATCH = 15  # pixels, of the airlight's minimum filter
 T_RANGE = (0.1, 0.9)
@@ -87,7 +89,7 @@ def normalise_response(features: Tensor) -> Tensor:
     return features * root * root.sqrt()
 
 
-class MSCNN(nn.Module):
+class MSCNN(DehazingNetwork):
     """Both networks.
 
     Args:
@@ -111,6 +113,26 @@ class MSCNN(nn.Module):
         coarse = enlarge(self.coarse(image), image.shape[-2:])
         fine = enlarge(self.fine(image, None if self.released else coarse), image.shape[-2:])
         return coarse[..., :height, :width], fine[..., :height, :width]
+
+    def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
+        """The clear images, and the maps ``airlight`` ``(N, 3)``, ``transmission`` and ``coarse``,
+        the coarse network's, ``(N, 1, H, W)``."""
+        airlight = estimate_airlight(hazy)
+        light = airlight[:, :, None, None]
+        coarse, fine = self(hazy / light)
+        transmission = refine(hazy, airlight, fine)
+        clear = recover(hazy, transmission, light).clamp_(0, 1)
+        maps = {"airlight": airlight, "transmission": transmission, "coarse": coarse}
+        return Estimate(clear, maps)
+
+    def loss(self, hazy: Tensor, clear: Tensor, transmission: Tensor) -> Tensor:
+        """Squared errors of both transmissions, without gradient between the networks: the paper
+        trains one after the other."""
+        balanced = hazy / estimate_airlight(hazy)[:, :, None, None]
+        half = F.avg_pool2d(transmission, 2)  # what the networks give, before the upsampling
+        coarse = self.coarse(balanced)
+        fine = self.fine(balanced, enlarge(coarse.detach(), hazy.shape[-2:]))
+        return F.mse_loss(coarse, half) + F.mse_loss(fine, half)
 
 
 def enlarge(half: Tensor, size: torch.Size) -> Tensor:
@@ -153,17 +175,3 @@ def refine(image: Tensor, airlight: Tensor, transmission: Tensor) -> Tensor:
     amplification = (contrast + 0.1 / transmission.clamp(min=1e-4)) / (contrast + 0.1)
     radius = min(image.shape[-2:]) // 8
     return guided_filter(luma, amplification, radius, 0.04).reciprocal_().clamp_(*T_RANGE)
-
-
-def recover(image: Tensor, airlight: Tensor, transmission: Tensor) -> Tensor:
-    """The scattering model solved for the scene, ``(I - A) / t + A``, clipped to [0, 1]."""
-    light = airlight[:, :, None, None]
-    return (image - light).div_(transmission).add_(light).clamp_(0, 1)
-
-
-def estimate(network: MSCNN, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Airlight ``(N, 3)``, refined transmission and the coarse network's, ``(N, 1, H, W)``, of
-    images in [0, 1]."""
-    airlight = estimate_airlight(image)
-    coarse, fine = network(image / airlight[:, :, None, None])
-    return airlight, refine(image, airlight, fine), coarse

@@ -8,20 +8,15 @@ plane, tilted walls, or smooth clouds; with steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from dmaskrcnn.data.image import decode_image, list_images
-from dmaskrcnn.errors import UserError
-from dmaskrcnn.haze.scattering import smooth_field, transmission
+from dmaskrcnn.haze.scattering import smooth_field, through_haze, transmission
 
 SIZE = (160, 224)  # of every picture, rows and columns
 AIRLIGHT = (0.6, 1.0)  # brightness; RESIDE has 0.7 to 1.0, photographs of fog reach down to 0.6
@@ -37,41 +32,6 @@ class Clear:
 
     image: NDArray[np.uint8]
     depth: NDArray[np.float32] | None
-
-
-def photographs(folders: Sequence[Path], progress: bool) -> list[Clear]:
-    """The pictures in folders, their shorter side reduced to twice the training size; unreadable
-    ones are named and left out.
-
-    Raises:
-        UserError: a folder is missing or no picture in it can be read.
-    """
-    pictures: list[Clear] = []
-    for folder in folders:
-        files = list_images(folder) if folder.is_dir() else []
-        before = len(pictures)
-        for file in tqdm(
-            files,
-            desc=f"reading {folder.name}",
-            unit="image",
-            disable=None if progress else True,
-            leave=False,
-        ):
-            try:
-                image = decode_image(file)
-            except UserError as error:
-                tqdm.write(f"skipped {error}")
-                continue
-            whole = Image.fromarray(image.permute(1, 2, 0).numpy())
-            factor = max(2 * SIZE[0] / whole.height, 2 * SIZE[1] / whole.width)
-            reduced = whole.resize(
-                (round(whole.width * factor), round(whole.height * factor)),
-                Image.Resampling.BILINEAR,
-            )
-            pictures.append(Clear(np.asarray(reduced), None))
-        if len(pictures) == before:
-            raise UserError(f"{folder}: no readable pictures; give a folder of clear photographs")
-    return pictures
 
 
 def random_pair(picture: Clear, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,7 +52,7 @@ def random_pair(picture: Clear, rng: np.random.Generator) -> tuple[Tensor, Tenso
     )
     t = _random_transmission(depth, rng)
     light = (rng.uniform(*AIRLIGHT) + rng.uniform(-TINT, TINT, 3)).clip(0, 1).astype(np.float32)
-    hazy = clear * t[..., None] + light * (1 - t[..., None])
+    hazy = through_haze(clear, t[..., None], light)
     hazy = (hazy * 255).round() / 255
     return _channels_first(hazy), _channels_first(clear), torch.from_numpy(t)[None]
 

@@ -7,10 +7,9 @@ tiny run
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from dmaskrcnn.dehazing import aodnet, mscnn
-from dmaskrcnn.dehazing.pretrained import NETWORKS, save_weights
-from dmaskrcnn.dehazing.synthesis import Clear, photographs, random_pair
-from dmaskrcnn.demo.scenes import rendered_pictures
+from dmaskrcnn.config.dehazers import NETWORKS
+from dmaskrcnn.dehazing.dehazer import METHODS
+from dmaskrcnn.dehazing.method import DehazingNetwork
+from dmaskrcnn.dehazing.pretrained import save_weights
+from dmaskrcnn.dehazing.synthesis import Clear, random_pair
 from dmaskrcnn.errors import UserError
 
-LEARNING_RATE = {"mscnn": 2e-3, "aod-net": 2e-3}  # Adam's, falling along a cosine
+LEARNING_RATE = 2e-3  # Adam's, falling along a cosine
 VALIDATION = 24  # pictures kept out of training, at most a fifth
 
 
@@ -48,13 +48,13 @@ class TrainedDehazer:
 def train_dehazer(
     method: str,
     out: Path | str,
-    clear: Sequence[Path | str] = (),
+    pictures: Iterable[Clear],
     steps: int = 3000,
     batch_size: int = 4,
-    scenes: int = 100,
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = True,
+    command: str = "",
 ) -> TrainedDehazer:
     """Train a dehazing network and write its weights, with a JSON beside them that says how they
     were made.
@@ -62,31 +62,29 @@ def train_dehazer(
     Args:
         method: "mscnn" or "aod-net".
         out: the ``.safetensors`` to write.
-        clear: folders of clear photographs; their transmission is invented (see ``synthesis``).
+        pictures: clear ones, asked for once the other arguments are known to be right; where the
+            depth is unknown, a transmission is invented (see ``synthesis``).
         steps: optimiser steps; 3000 take three to eight minutes on one core.
         batch_size: pictures of 160 by 224 pixels per step.
-        scenes: rendered scenes, with true depth, to train on beside the photographs; 0 for none.
-        seed: of scenes, haze and initial weights.
+        seed: of haze and initial weights.
         device: where to train.
         progress: show progress on stderr.
+        command: what to note as the command that repeats this.
 
     Raises:
-        UserError: for a method that cannot be trained, nothing to train on, unreadable folders, and
-        divergence.
+        UserError: for a method that cannot be trained, too few pictures, and divergence.
     """
     if method not in NETWORKS:
         raise UserError(f"method: {method!r} cannot be trained; choose from {', '.join(NETWORKS)}")
-    if steps < 1 or batch_size < 1 or scenes < 0:
-        raise UserError("steps and batch_size must be at least 1, scenes at least 0")
+    if steps < 1 or batch_size < 1:
+        raise UserError("steps and batch_size must be at least 1")
     out = Path(out)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the weights are written as .safetensors; name such a file")
     start = time.monotonic()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    pictures = photographs([Path(folder) for folder in clear], progress) + rendered_pictures(
-        scenes, seed, progress
-    )
+    pictures = list(pictures)
     if len(pictures) < 5:
         raise UserError(
             f"clear, scenes: {len(pictures)} pictures are too few to train on; give more"
@@ -94,26 +92,15 @@ def train_dehazer(
     pictures = [pictures[i] for i in rng.permutation(len(pictures))]
     kept_out = min(VALIDATION, len(pictures) // 5)
     validation = [random_pair(picture, rng) for picture in pictures[:kept_out]]
-    network = build(method).to(device)
-    optimise(network, pictures[kept_out:], steps, batch_size, LEARNING_RATE[method], rng, progress)
+    network = METHODS[method]().to(device)
+    assert isinstance(network, DehazingNetwork)
+    optimise(network, pictures[kept_out:], steps, batch_size, LEARNING_RATE, rng, progress)
     hazy_psnr, score = validate(network, validation)
     result = TrainedDehazer(out, hazy_psnr, score, time.monotonic() - start)
+    scenes = sum(picture.depth is not None for picture in pictures)
     description = {
         "method": method,
-        "command": shlex.join(
-            ["dmaskrcnn", "train-dehazer", "--method", method]
-            + (["--clear", *(Path(folder).name for folder in clear)] if clear else [])
-            + [
-                "--scenes",
-                str(scenes),
-                "--steps",
-                str(steps),
-                "--batch-size",
-                str(batch_size),
-                "--seed",
-                str(seed),
-            ]
-        ),
+        "command": command,
         "pictures": {
             "photographs": len(pictures) - scenes,
             "rendered scenes": scenes,
@@ -127,18 +114,8 @@ def train_dehazer(
     return result
 
 
-def build(method: str) -> torch.nn.Module:
-    """The untrained network."""
-    if method == "mscnn":
-        return mscnn.MSCNN()
-    network = aodnet.AODNet()
-    # K = 1 leaves the picture as it is; from K near 0 the last ReLU might never open.
-    torch.nn.init.ones_(network.convolutions[4].bias)  # pyright: ignore[reportArgumentType]
-    return network
-
-
 def optimise(
-    network: torch.nn.Module,
+    network: DehazingNetwork,
     pictures: Sequence[Clear],
     steps: int,
     batch_size: int,
@@ -171,7 +148,7 @@ def optimise(
             torch.stack(part).to(device)
             for part in zip(*(random_pair(pictures[i], rng) for i in chosen), strict=True)
         )
-        value = loss(network, hazy, clear, transmission)
+        value = network.loss(hazy, clear, transmission)
         if not bool(value.isfinite()):
             raise UserError(f"step {step}: the loss is not finite; train with another --seed")
         optimizer.zero_grad(set_to_none=True)
@@ -184,34 +161,16 @@ def optimise(
             bar.set_postfix(loss=f"{average:.5f}")
 
 
-def loss(network: torch.nn.Module, hazy: Tensor, clear: Tensor, transmission: Tensor) -> Tensor:
-    """AOD-Net: squared error of the clear picture. MSCNN: of both transmissions, without gradient
-    between them."""
-    if isinstance(network, aodnet.AODNet):
-        return F.mse_loss((hazy - 1) * network(hazy) + 1, clear)
-    assert isinstance(network, mscnn.MSCNN)
-    balanced = hazy / mscnn.estimate_airlight(hazy)[:, :, None, None]
-    half = F.avg_pool2d(transmission, 2)  # what the networks give, before the nearest upsampling
-    coarse = network.coarse(balanced)
-    fine = network.fine(balanced, mscnn.enlarge(coarse.detach(), hazy.shape[-2:]))
-    return F.mse_loss(coarse, half) + F.mse_loss(fine, half)
-
-
 @torch.no_grad()
 def validate(
-    network: torch.nn.Module, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]
+    network: DehazingNetwork, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]
 ) -> tuple[float, float]:
     """Mean PSNR [dB] of the hazy and the dehazed pictures, by the whole method as ``dehaze`` runs
     it."""
     device = next(network.parameters()).device
     hazy_psnr, psnr = [], []
     for hazy, clear, _ in pairs:
-        image = hazy[None].to(device)
-        if isinstance(network, aodnet.AODNet):
-            dehazed = aodnet.clear(image, network(image))
-        else:
-            assert isinstance(network, mscnn.MSCNN)
-            dehazed = mscnn.recover(image, *mscnn.estimate(network, image)[:2])
+        dehazed = network.estimate(hazy[None].to(device)).clear[0].cpu()
         hazy_psnr.append(-10 * F.mse_loss(hazy, clear).log10().item())
-        psnr.append(-10 * F.mse_loss(dehazed[0].cpu(), clear).log10().item())
+        psnr.append(-10 * F.mse_loss(dehazed, clear).log10().item())
     return float(np.mean(hazy_psnr)), float(np.mean(psnr))

@@ -3,6 +3,7 @@ the demo and the tests."""
 
 from dmaskrcnn.demo.scenes import write_scenes
 from dmaskrcnn.demo.shading import SKY_DEPTH
-from dmaskrcnn.demo.street import CLASSES, Scene, render_scene
+from dmaskrcnn.demo.street import Scene, render_scene
+from dmaskrcnn.demo.things import CLASSES
 
 __all__ = ["CLASSES", "SKY_DEPTH", "Scene", "render_scene", "write_scenes"]

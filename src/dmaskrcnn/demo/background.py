@@ -7,23 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmaskrcnn.demo.actors import Colour, Model, block
+from dmaskrcnn.demo.palette import (
+    BARE_GROUND,
+    FAR_HILLS,
+    GREENS,
+    JOINT,
+    KERB,
+    MARKING,
+    NEAR_HILLS,
+    PARAPET,
+    PAVING,
+    PLASTERS,
+    POST,
+    POST_LAMP,
+    SLATE,
+    TILES,
+    TRUNK,
+    Colour,
+)
+from dmaskrcnn.demo.parts import Model, block
 from dmaskrcnn.demo.raster import Face
-
-PLASTERS: tuple[Colour, ...] = (
-    (0.78, 0.70, 0.58),
-    (0.68, 0.42, 0.34),
-    (0.80, 0.78, 0.74),
-    (0.60, 0.62, 0.62),
-    (0.74, 0.60, 0.45),
-    (0.55, 0.45, 0.40),
-)
-GREENS: tuple[Colour, ...] = (
-    (0.24, 0.38, 0.17),
-    (0.32, 0.44, 0.20),
-    (0.20, 0.34, 0.20),
-    (0.46, 0.42, 0.18),
-)
 
 
 @dataclass
@@ -74,28 +77,22 @@ def ground(street: Street, rng: np.random.Generator) -> list[Face]:
     w, outer, end = street.half_width, street.half_width + street.pavement, 600.0
     tone = rng.uniform(0.27, 0.36)
     asphalt = (tone, tone, tone * 1.03)
-    paving = (0.60, 0.58, 0.55)
-    kerb, paint = (0.74, 0.73, 0.70), (0.90, 0.90, 0.87)
-    verge = GREENS[rng.integers(3)] if street.green > 0.3 else (0.52, 0.50, 0.47)
-    faces = [_slab(-300, 300, -5, end, verge), _slab(-outer, outer, -5, end, paving)]
+    verge = GREENS[rng.integers(3)] if street.green > 0.3 else BARE_GROUND
+    faces = [_slab(-300, 300, -5, end, verge), _slab(-outer, outer, -5, end, PAVING)]
     # Joints between the paving stones.
-    faces += [
-        _slab(s * w, s * outer, z, z + 0.06, (0.52, 0.50, 0.47))
-        for z in range(3, 40, 2)
-        for s in (-1, 1)
-    ]
-    faces += [_slab(-w - 0.25, w + 0.25, -5, end, kerb), _slab(-w, w, -5, end, asphalt)]
+    faces += [_slab(s * w, s * outer, z, z + 0.06, JOINT) for z in range(3, 40, 2) for s in (-1, 1)]
+    faces += [_slab(-w - 0.25, w + 0.25, -5, end, KERB), _slab(-w, w, -5, end, asphalt)]
     # Tyres darken the lanes.
     worn = (tone * 0.93, tone * 0.93, tone * 0.96)
     faces += [_slab(x - 0.3, x + 0.3, -5, end, worn) for x in (-2.5, -1.0, 1.0, 2.5)]
     dashes = np.arange(rng.uniform(0, 6), 90, 6.0)
-    faces += [_slab(-0.08, 0.08, z, z + 3, paint) for z in dashes]
-    faces += [_slab(s * (w - 2.2) - 0.05, s * (w - 2.2) + 0.05, -5, 120, paint) for s in (-1, 1)]
+    faces += [_slab(-0.08, 0.08, z, z + 3, MARKING) for z in dashes]
+    faces += [_slab(s * (w - 2.2) - 0.05, s * (w - 2.2) + 0.05, -5, 120, MARKING) for s in (-1, 1)]
     if street.crossing:
         near, far = street.crossing - 4, street.crossing + 4
         faces += [
-            _slab(-300, 300, near - 2.2, far + 2.2, paving),
-            _slab(-300, 300, near - 0.2, far + 0.2, kerb),
+            _slab(-300, 300, near - 2.2, far + 2.2, PAVING),
+            _slab(-300, 300, near - 0.2, far + 0.2, KERB),
         ]
         faces += [
             _slab(-300, 300, near, far, asphalt),
@@ -103,11 +100,12 @@ def ground(street: Street, rng: np.random.Generator) -> list[Face]:
         ]
         dashes = [x for x in np.arange(-60, 60, 5.0) if abs(x + 1) > w]
         faces += [
-            _slab(x, x + 2.5, street.crossing - 0.08, street.crossing + 0.08, paint) for x in dashes
+            _slab(x, x + 2.5, street.crossing - 0.08, street.crossing + 0.08, MARKING)
+            for x in dashes
         ]
     if street.zebra:
         faces += [
-            _slab(x, x + 0.45, street.zebra, street.zebra + 2.6, paint)
+            _slab(x, x + 0.45, street.zebra, street.zebra + 2.6, MARKING)
             for x in np.arange(-w + 0.3, w - 0.4, 0.95)
         ]
     return faces
@@ -116,7 +114,7 @@ def ground(street: Street, rng: np.random.Generator) -> list[Face]:
 def skyline(street: Street, rng: np.random.Generator) -> list[Face]:
     """Hills, far roofs and the rows of houses, far before near."""
     faces = []
-    for z, top, colour in ((2500.0, 190, (0.34, 0.42, 0.46)), (900.0, 55, (0.27, 0.36, 0.27))):
+    for z, top, colour in ((2500.0, 190, FAR_HILLS), (900.0, 55, NEAR_HILLS)):
         x = np.linspace(-1.2 * z, 1.2 * z, 40)
         ridge = top * (
             0.5
@@ -161,7 +159,7 @@ def _house(side: int, z0: float, z1: float, street: Street, rng: np.random.Gener
     depth, height = rng.uniform(8, 12), 3.1 * rng.integers(2, 6) + 0.6
     near, far = side * set_back, side * (set_back + depth)
     x = (min(near, far), max(near, far))
-    roof = (0.42, 0.27, 0.22) if rng.random() < 0.5 else (0.33, 0.34, 0.36)
+    roof = TILES if rng.random() < 0.5 else SLATE
     if height < 10:
         ridge = (x[0] + x[1]) / 2
         eaves, top_x = (x[0] - 0.3, x[1] + 0.3), (ridge - 0.2, ridge + 0.2)
@@ -171,7 +169,7 @@ def _house(side: int, z0: float, z1: float, street: Street, rng: np.random.Gener
             (x[0] - 0.2, x[1] + 0.2),
             (height, height + 0.5),
             (z0 - 0.1, z1 + 0.1),
-            (0.66, 0.64, 0.60),
+            PARAPET,
         )
     return block(x, (0, height), (z0, z1), wall, material="facade") + top
 
@@ -198,24 +196,21 @@ def furniture(street: Street, rng: np.random.Generator) -> list[tuple[Model, flo
 
 
 def _lamp_post(side: int) -> Model:
-    grey = (0.36, 0.38, 0.39)
-    mast = block((-0.06, 0.06), (0, 6.5), (-0.06, 0.06), grey, top_x=(-0.04, 0.04))
-    arm = block((min(0, -side * 1.4), max(0, -side * 1.4)), (6.4, 6.5), (-0.04, 0.04), grey)
+    mast = block((-0.06, 0.06), (0, 6.5), (-0.06, 0.06), POST, top_x=(-0.04, 0.04))
+    arm = block((min(0, -side * 1.4), max(0, -side * 1.4)), (6.4, 6.5), (-0.04, 0.04), POST)
     head = block(
         (min(-side * 0.9, -side * 1.5), max(-side * 0.9, -side * 1.5)),
         (6.33, 6.45),
         (-0.1, 0.1),
-        (0.72, 0.72, 0.7),
+        POST_LAMP,
     )
-    return Model([mast + arm + head], (0.14, 6.4, 0.14), billboard=True)
+    return Model([mast + arm + head], (0.14, 6.4, 0.14))
 
 
 def _tree(rng: np.random.Generator, detail: int) -> Model:
     green = np.array(GREENS[rng.integers(len(GREENS))]) * rng.uniform(0.85, 1.15)
     stem, radius = rng.uniform(1.9, 2.6), rng.uniform(1.2, 1.9)
-    faces = block(
-        (-0.14, 0.14), (0, stem + 0.6), (-0.14, 0.14), (0.30, 0.23, 0.17), top_x=(-0.09, 0.09)
-    )
+    faces = block((-0.14, 0.14), (0, stem + 0.6), (-0.14, 0.14), TRUNK, top_x=(-0.09, 0.09))
     corners, clumps = ((10, 3), (18, 6))[detail]
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     middle = stem + radius
@@ -234,4 +229,4 @@ def _tree(rng: np.random.Generator, detail: int) -> Model:
             )
             r, g, b = (green * shade * rng.uniform(0.92, 1.08)).clip(0, 1).tolist()
             faces.append(Face(ring, (r, g, b), "leaf", two_sided=True))
-    return Model([faces], (0.5, stem + 1.6 * radius, 0.5), billboard=True)
+    return Model([faces], (0.5, stem + 1.6 * radius, 0.5))

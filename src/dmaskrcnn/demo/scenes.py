@@ -4,6 +4,7 @@ with their depth."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.dehazing.synthesis import SIZE, Clear
-from dmaskrcnn.demo.street import CLASSES, Scene, render_scene
+from dmaskrcnn.demo.street import Scene, render_scene
+from dmaskrcnn.demo.things import CLASSES
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 from dmaskrcnn.haze import add_haze, extinction, random_airlight
 
 
-def rendered_pictures(count: int, seed: int, progress: bool) -> list[Clear]:
-    """Street scenes of the project, with their true depth (0.2 s each)."""
-    pictures = []
-    for index in tqdm(
-        range(count),
-        desc="rendering",
-        unit="scene",
-        disable=None if progress else True,
-        leave=False,
-    ):
+def rendered_pictures(count: int, seed: int, progress: bool = True) -> Iterator[Clear]:
+    """Clear street scenes with their true depth, to train a dehazer on (0.2 s each); no street is
+    one of ``write_scenes``."""
+    hidden = None if progress else True  # None: hidden where stderr is no terminal
+    for index in tqdm(range(count), desc="rendering", unit="scene", disable=hidden, leave=False):
         scene = render_scene(seed * 1_000_000 + 500_000 + index, *SIZE)
-        pictures.append(Clear(scene.image, scene.depth))
-    return pictures
+        yield Clear(scene.image, scene.depth)
 
 
 def write_scenes(
@@ -110,15 +107,6 @@ def write_scenes(
         coco = {"images": images, "annotations": annotations, "categories": categories}
         write_text(folder / "annotations.json", json.dumps(coco, separators=(",", ":")))
     return folder
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """COCO's uncompressed RLE of a mask ``(H, W)``: lengths of runs down the columns, the first one
-    of background."""
-    pixels = np.concatenate([[False], mask.ravel(order="F"), [False]])
-    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
-    counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
-    return counts[: -1 if counts[-1] == 0 else None].tolist()
 
 
 def _through_haze(

@@ -18,15 +18,12 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from faster_coco_eval.core import mask as coco_mask
 
 from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.rle import check_rle, compressed, decode
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import write_text
-
-# of a mask: 16,384 × 16,384; a larger size is a mistake that would exhaust the memory
-MOST_PIXELS = 2**28
 
 
 def save_results(
@@ -220,37 +217,12 @@ def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
     """A checked run-length mask, still encoded; None where there is none."""
     if not segmentation:
         return None
-    remedy = (
-        'must be run lengths, {"size": [height, width], "counts": …}; encode it with '
-        "pycocotools.mask"
-    )
-    if not isinstance(segmentation, dict):
-        raise UserError(f"{where}: segmentation is {type(segmentation).__name__}; it {remedy}")
-    size, counts = segmentation.get("size"), segmentation.get("counts")
-    if not (
-        isinstance(size, list)
-        and len(size) == 2
-        and all(isinstance(n, int) and n > 0 for n in size)
-    ):
-        raise UserError(f"{where}: segmentation has the size {size!r}; it {remedy}")
-    if size[0] * size[1] > MOST_PIXELS:
+    if reason := check_rle(segmentation):
         raise UserError(
-            f"{where}: segmentation has the size {size!r}, more than {MOST_PIXELS} "
-            "pixels; correct its size"
+            f"{where}: segmentation {reason}; write "
+            '{"size": [height, width], "counts": …}, encoded with pycocotools.mask'
         )
-    if isinstance(counts, list):
-        if (
-            not all(isinstance(n, int) and n >= 0 for n in counts)
-            or sum(counts) != size[0] * size[1]
-        ):
-            raise UserError(
-                f"{where}: segmentation has counts that do not add up to its size; it {remedy}"
-            )
-    elif not isinstance(counts, str):
-        raise UserError(
-            f"{where}: segmentation has counts of type {type(counts).__name__}; it {remedy}"
-        )
-    return {"size": size, "counts": counts}
+    return {"size": segmentation["size"], "counts": segmentation["counts"]}
 
 
 def _decode(found: list[_Entry]) -> torch.Tensor:
@@ -266,18 +238,10 @@ def _decode(found: list[_Entry]) -> torch.Tensor:
                 f"another of its image {size}"
             )
         try:
-            masks[row] = _pixels(one.mask)
-        except (ValueError, RuntimeError, TypeError) as error:
+            masks[row] = decode([compressed(one.mask, *size)])[:, :, 0]
+        except ValueError as error:
             raise UserError(
                 f"{one.where}: segmentation cannot be decoded ({error}); encode it "
                 "with pycocotools.mask"
             ) from None
     return torch.from_numpy(masks)
-
-
-def _pixels(mask: dict[str, Any]) -> np.ndarray:
-    """``(H, W)`` of 0 and 1 from COCO's run lengths: down the columns, zeros first."""
-    if isinstance(mask["counts"], str):
-        return coco_mask.decode(mask)
-    height, width = mask["size"]
-    return np.repeat(np.arange(len(mask["counts"])) % 2, mask["counts"]).reshape(width, height).T

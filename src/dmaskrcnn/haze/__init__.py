@@ -1,13 +1,14 @@
-"""Haze: the scattering model that puts it into an image."""
+"""Haze: the scattering model that puts it into an image, and takes it out."""
 
 from dmaskrcnn.haze.depth_maps import DepthMaps
 from dmaskrcnn.haze.scattering import (
     add_haze,
     extinction,
     random_airlight,
-    remove_haze,
+    recover,
     scatter,
     smooth_field,
+    through_haze,
     transmission,
 )
 
@@ -16,8 +17,9 @@ __all__ = [
     "add_haze",
     "extinction",
     "random_airlight",
-    "remove_haze",
+    "recover",
     "scatter",
     "smooth_field",
+    "through_haze",
     "transmission",
 ]

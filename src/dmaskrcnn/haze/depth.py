@@ -15,13 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from dmaskrcnn.data.sample import Annotations
+from torch import Tensor
 
 # Typical heights in metres, without riders.
 CLASS_HEIGHTS = {
@@ -54,6 +52,17 @@ SKY = (0.55, 0.85)  # brightness: what is darker is no sky, what is brighter is 
 # of the guided filter's windows, and the least variance of an edge.
 WINDOW, EDGE = 3, 0.003
 HIDDEN = 0.7  # an object is believed to be at least this share of its class's height
+
+
+class Objects(Protocol):
+    """N annotated objects: see ``data.sample.Annotations``, which is one. Boxes are in px; labels
+    point to names of classes; ``has_mask`` is False for a box only, ``crowd`` True for many."""
+
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor
+    has_mask: Tensor
+    crowd: Tensor
 
 
 @dataclass(frozen=True)
@@ -217,14 +226,14 @@ def scene_depth(
 
 
 def reduced_objects(
-    objects: Annotations | None, classes: Sequence[str], step: int
+    objects: Objects | None, classes: Sequence[str], step: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.bool_] | None]]:
     """Objects as :func:`estimate_depth` takes them: boxes, heights and masks in a picture reduced
     by ``step``.
 
     Crowds have no height, as their boxes hold many people one behind the other.
     """
-    if objects is None or not len(objects):
+    if objects is None or not len(objects.boxes):
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), []
     heights = class_heights(classes)[objects.labels.numpy()]
     heights[objects.crowd.numpy()] = np.nan

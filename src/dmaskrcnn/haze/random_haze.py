@@ -9,7 +9,6 @@ passes over a small picture. Ranges were set by eye against photographs of fog w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,12 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmaskrcnn.haze.depth import EDGE, WINDOW, estimate_depth, reduced_objects
+from dmaskrcnn.haze.depth import EDGE, WINDOW, Objects, estimate_depth, reduced_objects
 from dmaskrcnn.haze.filters import fast_guided_filter
-from dmaskrcnn.haze.scattering import extinction
-
-if TYPE_CHECKING:
-    from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.haze.scattering import extinction, through_haze
 
 STEP = 3  # depth and haze are computed in a picture reduced by this factor
 # Optical depth (beta d) of the median object, log-uniform: from a transmission of 0.78 to one of
@@ -59,9 +55,7 @@ class HazeAugment:
     probability: float
     classes: tuple[str, ...]
 
-    def __call__(
-        self, image: Tensor, objects: Annotations | None, rng: np.random.Generator
-    ) -> Tensor:
+    def __call__(self, image: Tensor, objects: Objects | None, rng: np.random.Generator) -> Tensor:
         """The picture in haze, or as it was.
 
         Args:
@@ -81,10 +75,10 @@ class HazeAugment:
             float(np.exp(rng.uniform(*np.log(OPTICAL_DEPTH)))) / reference,
             extinction(LEAST_VISIBILITY),
         )
-        return _through_haze(image, small, torch.from_numpy(depth), beta, rng)
+        return _random_haze(image, small, torch.from_numpy(depth), beta, rng)
 
 
-def _through_haze(
+def _random_haze(
     image: Tensor, small: Tensor, depth: Tensor, beta: float, rng: np.random.Generator
 ) -> Tensor:
     """The picture, float ``(3, H, W)`` in [0, 255] (overwritten), in haze; ``small`` and ``depth``
@@ -106,13 +100,12 @@ def _through_haze(
     # as three images, whose bits do not hang on the threads
     blurred = F.avg_pool2d(small, side, ceil_mode=True)[:, None]
     blurred = F.interpolate(blurred, size=(height, width), mode="bilinear")[:, 0]
-    hazy = image.add_(blurred.sub_(image).mul_(1 - t)).mul_(_rgb(light)).mul_(t)
-    # Brighter towards the sun behind the fog, darker in the corners. The noise also hides the steps
-    # of 8 bits.
-    veil = _smooth(rng, height, width).mul_(rng.uniform(0, SHADE)).add_(1)
-    hazy.addcmul_(veil.mul_(1 - t), _rgb(255 * airlight)).add_(
-        _grain(rng, height, width), alpha=255 * rng.uniform(0.003, NOISE)
-    )
+    scene = image.add_(blurred.sub_(image).mul_(1 - t)).mul_(_rgb(light))
+    # Brighter towards the sun behind the fog, darker in the corners.
+    evenness = _smooth(rng, height, width).mul_(rng.uniform(0, SHADE)).add_(1)
+    hazy = through_haze(scene, t, _rgb(255 * airlight), evenness)
+    # The noise also hides the steps of 8 bits.
+    hazy.add_(_grain(rng, height, width), alpha=255 * rng.uniform(0.003, NOISE))
     return hazy.add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 

@@ -15,12 +15,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
+from torch import Tensor
 
 # Koschmieder's visibility is where the contrast of a black object has fallen to 2 %: V = ln(50) /
 # beta = 3.912 / beta.
 CONTRAST_AT_VISIBILITY = 0.02
 
 Image = TypeVar("Image", NDArray[np.uint8], NDArray[np.float32])
+Floats = TypeVar("Floats", NDArray[np.floating], Tensor)
 
 
 def extinction(visibility: float) -> float:
@@ -52,6 +54,41 @@ def transmission(
     # 1e30 stands for infinity: 0 * inf would be nan where there is no haze.
     optical_depth = np.minimum(np.asarray(depth, dtype=np.float32), np.float32(1e30)) * beta
     return np.exp(-optical_depth)
+
+
+def through_haze(
+    radiance: Floats, transmission: Floats, airlight: Floats, evenness: Floats | float = 1
+) -> Floats:
+    """The model, ``I = J t + A (1 - t)``, of arrays or tensors that broadcast against each other.
+
+    Args:
+        radiance: J, float, the shape of the result.
+        transmission: t, in [0, 1].
+        airlight: A, a colour.
+        evenness: factors of the airlight, for a veil that is brighter here than there.
+    """
+    veil = evenness * (1 - transmission)
+    if isinstance(radiance, Tensor):  # one pass less
+        return (radiance * transmission).addcmul_(veil, airlight)  # pyright: ignore[reportArgumentType]
+    return radiance * transmission + airlight * veil
+
+
+def recover(hazy: Floats, transmission: Floats, airlight: Floats) -> Floats:
+    """The model solved for the scene, ``J = (I - A) / t + A`` (He et al. 2009, eq. 16).
+
+    Args:
+        hazy: I, float, the shape of the result.
+        transmission: t, in (0, 1]; keep it above 0.1 or so, against the noise that division would
+            amplify.
+        airlight: A, a colour.
+
+    Returns:
+        The radiance, not clipped: values outside [0, 1] tell of a wrong transmission or airlight.
+    """
+    radiance = hazy - airlight
+    radiance /= transmission
+    radiance += airlight
+    return radiance
 
 
 def add_haze(
@@ -119,38 +156,11 @@ def scatter(
     t = transmission[..., None]
     if blur:
         clear = clear + (1 - t) * (gaussian_filter(clear, (blur, blur, 0)) - clear)
-    hazy = clear * t + np.asarray(airlight, dtype=np.float32) * (1 - t)
+    hazy = through_haze(clear, t, np.asarray(airlight, dtype=np.float32))
     if noise and rng is not None:
         hazy += noise * rng.standard_normal(hazy.shape, dtype=np.float32)
     hazy = hazy.clip(0, 1)
     return (hazy * 255 + 0.5).astype(np.uint8) if image.dtype == np.uint8 else hazy  # pyright: ignore[reportReturnType]
-
-
-def remove_haze(
-    hazy: NDArray[np.floating],
-    transmission: NDArray[np.floating],
-    airlight: tuple[float, float, float],
-    *,
-    t_min: float = 0.1,
-) -> NDArray[np.float32]:
-    """The scene radiance, ``J = (I - A) / max(t, t_min) + A`` (He et al. 2009, eq. 16): the model
-    solved for J.
-
-    Args:
-        hazy: float ``(H, W, 3)`` in [0, 1].
-        transmission: ``(H, W)`` in [0, 1].
-        airlight: RGB in [0, 1].
-        t_min: floor of the transmission, against the noise that division would amplify; 0.1 is He
-            et al.'s.
-
-    Returns:
-        float32 ``(H, W, 3)``, not clipped: values outside [0, 1] tell of a wrong transmission or
-        airlight.
-    """
-    light = np.asarray(airlight, dtype=np.float32)
-    return (hazy.astype(np.float32) - light) / np.maximum(transmission, t_min).astype(np.float32)[
-        ..., None
-    ] + light
 
 
 def random_airlight(rng: np.random.Generator) -> tuple[float, float, float]:
