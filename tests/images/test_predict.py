@@ -13,7 +13,6 @@ from PIL import Image
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.images import predict
 from dmaskrcnn.images.predict import PredictionSummary, predict_images
 
 
@@ -81,7 +80,7 @@ def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
     assert summary.seconds > 0
     data = content(out)
     assert (data["format"], data["complete"], data["threshold"]) == (
-        "dmaskrcnn detections 1",
+        "dmaskrcnn predict 1",
         True,
         0.5,
     )
@@ -266,14 +265,15 @@ def test_an_output_that_cannot_be_a_folder(tmp_path):
 def test_a_full_disk_names_the_file_and_leaves_no_half_picture(tmp_path, monkeypatch):
     for index in range(4):
         photo(tmp_path / "in" / f"{index}.png")
+    save = Image.Image.save
 
-    def write(path: Path, data: bytes) -> None:
+    def write(self: Image.Image, path: Path, *arguments: object, **options: object) -> None:
         if path.name.startswith((".2", ".3")):
-            path.write_bytes(data[:10])
+            path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
-        path.write_bytes(data)
+        save(self, path, *arguments, **options)
 
-    monkeypatch.setattr(predict, "_write_bytes", write)
+    monkeypatch.setattr(Image.Image, "save", write)
     with pytest.raises(UserError, match=r"2\.jpg.*No space left"):
         predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out", batch_size=1)
     assert files(tmp_path / "out") == ["0.jpg", "1.jpg", "detections.json"]
@@ -320,11 +320,7 @@ def test_a_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
 
 
 def test_the_summary_is_one_line():
-    line = str(
-        PredictionSummary(
-            Path("out"), Path("out/detections.json"), images=3, objects=5, seconds=1.25
-        )
-    )
+    line = str(PredictionSummary(Path("out"), images=3, objects=5, seconds=1.25))
     assert line == "5 objects in 3 images, 1.2 s: out"
 
 
