@@ -98,8 +98,13 @@ class OutputFolder:
         self.earlier: set[str] = set()
         self._claimed: dict[str, str] = {}  # by what a file system that ignores case takes for it
         self._written: set[str] = set()
+        self._must_stay: set[str] = set()
         self._real = os.path.realpath(path)
-        self._check_folder()
+        there = next((p for p in (path, *path.parents) if os.path.lexists(p)), Path())
+        if not there.is_dir():
+            raise UserError(
+                f"{path}: cannot be written ({there} is no folder); choose another --out"
+            )
         if os.path.lexists(self.index):
             self._read()
         # Hidden files are what is left of a write that was killed.
@@ -113,9 +118,11 @@ class OutputFolder:
         return path.relative_to(self.path).as_posix()
 
     def owns(self, path: Path) -> bool:
-        """Whether this is a file that a run before wrote: it may be overwritten."""
-        name = self.name(path)
-        return name in self.earlier and (path.is_symlink() or not path.is_dir())
+        """Whether this is a file that a run before wrote, and no input of this one: it may be
+        overwritten or removed."""
+        if self.name(path) not in self.earlier or os.path.realpath(path) in self._must_stay:
+            return False
+        return path.is_symlink() or not path.is_dir()
 
     def claim(
         self, names: Iterable[Path], inputs: Iterable[Path] = (), *, rename: bool = True
@@ -131,7 +138,7 @@ class OutputFolder:
         Raises:
             UserError: a folder is a link that leads out; or, without ``rename``, a name is taken.
         """
-        must_stay = {os.path.realpath(path) for path in inputs}
+        self._must_stay |= {os.path.realpath(path) for path in inputs}
         paths = []
         for name in names:
             if self._leads_out(self.path / name):
@@ -141,7 +148,7 @@ class OutputFolder:
                 )
             candidates = numbered(name)
             path = self.path / next(candidates)
-            while problem := self._in_the_way(path, must_stay):
+            while problem := self._in_the_way(path):
                 if not rename:
                     raise problem
                 path = self.path / next(candidates)
@@ -207,19 +214,12 @@ class OutputFolder:
             text = json.dumps(content, indent=self.indent)
         write_text(self.index, text + "\n")
 
-    def _check_folder(self) -> None:
-        """Raises UserError where there cannot be such a folder."""
-        there = next((p for p in (self.path, *self.path.parents) if os.path.lexists(p)), self.path)
-        if os.path.lexists(there) and not there.is_dir():
-            raise UserError(
-                f"{self.path}: cannot be written ({there} is no folder); choose another --out"
-            )
-
     def _read(self) -> None:
         try:
             if self.index.is_file():  # nothing that would block, such as a pipe
                 content = json.loads(self.index.read_text(encoding="utf-8"))
-                if content["format"] == index_format(self.verb) and content["complete"] in (0, 1):
+                known = content["format"] == index_format(self.verb)
+                if known and isinstance(content["complete"], bool):
                     listed = [*content.get("files", ()), *content.get("earlier", ())]
                     self.earlier = {name for name in listed if self._may_be_ours(name)}
                     self.content = content
@@ -238,9 +238,9 @@ class OutputFolder:
     def _leads_out(self, path: Path) -> bool:
         return not Path(os.path.realpath(path.parent)).is_relative_to(self._real)
 
-    def _in_the_way(self, path: Path, must_stay: set[str]) -> UserError | None:
+    def _in_the_way(self, path: Path) -> UserError | None:
         """Why this file cannot be written, if so."""
-        if os.path.realpath(path) in must_stay:
+        if os.path.realpath(path) in self._must_stay:
             return UserError(f"{path}: is an input and would be overwritten; choose another --out")
         taken = _folded(path) in self._claimed or path == self.index
         if taken or (os.path.lexists(path) and not self.owns(path)):

@@ -192,17 +192,10 @@ class Progress:
     tenth of the images."""
 
     def __init__(self, total: int, enabled: bool, verb: str):
-        self.total, self.done, self.enabled, self.verb, self.start = (
-            total,
-            0,
-            enabled,
-            verb,
-            time.monotonic(),
-        )
+        self.total, self.enabled, self.verb = total, enabled, verb
+        self.done, self.start = 0, time.monotonic()
         on_terminal = enabled and sys.stderr.isatty()
-        self.bar = (
-            tqdm(total=total, desc=verb, unit="image", file=sys.stderr) if on_terminal else None
-        )
+        self.bar = tqdm(total=total, desc=verb, unit="image") if on_terminal else None
 
     def step(self) -> None:
         """One image more is done."""
