@@ -108,7 +108,7 @@ class OutputFolder:
         if os.path.lexists(self.index):
             self._read()
         # Hidden files are what is left of a write that was killed.
-        elif sole and path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir()):
+        elif sole and os.path.isdir(path) and any(not p.name.startswith(".") for p in path.iterdir()):
             raise UserError(
                 f"{path}: holds other things than files of {mark(verb)}; choose another --out"
             )
