@@ -108,7 +108,7 @@ class OutputFolder:
         if os.path.lexists(self.index):
             self._read()
         # Hidden files are what is left of a write that was killed.
-        elif sole and os.path.isdir(path) and any(not p.name.startswith(".") for p in path.iterdir()):
+        elif sole and any(not other.name.startswith(".") for other in path.glob("*")):
             raise UserError(
                 f"{path}: holds other things than files of {mark(verb)}; choose another --out"
             )
@@ -181,7 +181,7 @@ class OutputFolder:
             if stale(PurePosixPath(name)) and self.owns(self.path / name):
                 _remove(self.path / name)
         for folder in {(self.path / name).parent for name in known}:
-            for path in folder.iterdir() if folder.is_dir() else ():
+            for path in folder.glob(".*"):
                 target = becomes(path.name)
                 if target and self.name(folder / target) in known:
                     _remove(path)

@@ -301,7 +301,5 @@ def test_interrupted_command_says_so_in_one_line(
         )
     assert stop.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == "dmaskrcnn: interrupted"
-    assert json.loads((arguments["out"] / "reproduce.json").read_text())["arguments"]["seeds"] == [
-        0,
-        1,
-    ]
+    content = json.loads((arguments["out"] / "reproduce.json").read_text())
+    assert (content["complete"], content["arguments"]["seeds"]) == (False, [0, 1])

@@ -425,6 +425,7 @@ class TestSaved:
             "{}",
             json.dumps(content | {"rows": [{}]}),
             json.dumps(content | {"format": "other"}),
+            json.dumps(content | {"complete": False}),
         ):
             (out / "comparison.json").write_text(broken)
             with pytest.raises(UserError, match="not a readable comparison"):
