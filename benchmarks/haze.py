@@ -25,7 +25,7 @@ from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.haze import extinction, scatter, transmission
 from dmaskrcnn.haze.depth import class_heights, fit_ground, object_depths
 from dmaskrcnn.haze.random_haze import HazeAugment
-from dmaskrcnn.images.haze import picture_depth
+from dmaskrcnn.images.picture_depth import picture_depth
 
 AIRLIGHT = (0.74, 0.75, 0.77)
 

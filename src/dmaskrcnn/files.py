@@ -62,6 +62,14 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def becomes(name: str) -> str | None:
+    """The name of the file that a temporary one, left by a killed ``atomic_write``, was to become;
+    None for the name of any other file."""
+    # mkstemp puts eight characters between prefix and suffix
+    match = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}(\.[^.]+)?", name)
+    return match[1] if match and Path(match[1]).suffix == (match[2] or "") else None
+
+
 def check_writable(folder: Path) -> None:
     """Make the folder and try to write in it: better to fail before long work than after it. Raises
     UserError."""

@@ -16,10 +16,11 @@ from disk import contents
 
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.compare import reproduce as room
-from dmaskrcnn.compare.comparison import FORMAT, load_comparison
+from dmaskrcnn.compare.comparison import load_comparison
 from dmaskrcnn.compare.reproduce import reproduce
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.output_folder import OutputFolder
 from dmaskrcnn.run import create_run_folder
 from dmaskrcnn.training import loop
 from dmaskrcnn.training.checkpoint import Checkpoint
@@ -182,7 +183,7 @@ def test_other_arguments_are_refused(
         with pytest.raises(UserError, match=said):
             reproduce(**arguments | change)
     (arguments["out"] / "reproduce.json").write_text("[]")
-    with pytest.raises(UserError, match=r"reproduce\.json: not of `dmaskrcnn reproduce`"):
+    with pytest.raises(UserError, match=r"reproduce\.json: .*not written by dmaskrcnn reproduce"):
         reproduce(**arguments)
     assert pretended == []
 
@@ -261,8 +262,7 @@ def test_bad_input_leaves_nothing(
 
 
 def test_comparison_keeps_its_table(arguments: dict[str, Any], pretended: list[str]):
-    arguments["out"].mkdir()
-    (arguments["out"] / "comparison.json").write_text(json.dumps({"format": FORMAT}))
+    OutputFolder(arguments["out"], "compare", "comparison.json").end({})
     with pytest.raises(UserError, match="out: holds a comparison, whose table would be replaced"):
         reproduce(**arguments)
     assert pretended == []
@@ -304,7 +304,5 @@ def test_interrupted_command_says_so_in_one_line(
         )
     assert stop.value.code == 130
     assert capsys.readouterr().err.splitlines()[-1] == "dmaskrcnn: interrupted"
-    assert json.loads((arguments["out"] / "reproduce.json").read_text())["arguments"]["seeds"] == [
-        0,
-        1,
-    ]
+    content = json.loads((arguments["out"] / "reproduce.json").read_text())
+    assert (content["complete"], content["arguments"]["seeds"]) == (False, [0, 1])

@@ -63,7 +63,8 @@ def own(runs: list[Path], clear: Path, tmp_path: Path) -> tuple[list[Path], Path
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page takes longer than all else, and has tests of its own."""
     monkeypatch.setattr(
-        "dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch()
+        "dmaskrcnn.report.write_report",
+        lambda out, *_, **__: (out / "report.html").write_text("dmaskrcnn report"),
     )
 
 
@@ -424,6 +425,7 @@ class TestSaved:
             "{}",
             json.dumps(content | {"rows": [{}]}),
             json.dumps(content | {"format": "other"}),
+            json.dumps(content | {"complete": False}),
         ):
             (out / "comparison.json").write_text(broken)
             with pytest.raises(UserError, match="not a readable comparison"):

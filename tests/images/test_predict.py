@@ -1,68 +1,15 @@
-"""Predicting files and folders with a detector that finds the left half of every image."""
+"""Predicting files and folders: what is found, what is written, what is said."""
 
-import json
-import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
+from predict_cases import LeftHalf, content, files, opened, photo
 
-from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.images import predict
 from dmaskrcnn.images.predict import PredictionSummary, predict_images
-
-
-class LeftHalf:
-    """Finds one car with a score of 0.75, and remembers the sizes of what it was given."""
-
-    def __init__(
-        self, score: float = 0.75, fail_at: BaseException | None = None, fail_after: int = 10**9
-    ):
-        self.score, self.fail_at, self.fail_after = score, fail_at, fail_after
-        self.batches: list[list[tuple[int, ...]]] = []
-
-    def predict(self, images: list[torch.Tensor], threshold: float = 0.5) -> list[Detections]:
-        if len(self.batches) == self.fail_after and self.fail_at is not None:
-            raise self.fail_at
-        self.batches.append([tuple(image.shape) for image in images])
-        assert all(image.dtype == torch.uint8 for image in images)
-        return [self.one(image.shape[1], image.shape[2]).above(threshold) for image in images]
-
-    def one(self, height: int, width: int) -> Detections:
-        half = max(1, width // 2)
-        mask = torch.zeros(1, height, width, dtype=torch.bool)
-        mask[:, :, :half] = True
-        box = torch.tensor([[0.0, 0.0, half, height]])
-        return Detections(
-            box, torch.tensor([1]), torch.tensor([self.score]), mask, ("person", "car")
-        )
-
-
-def photo(path: Path, size: tuple[int, int] = (40, 30), colour: str = "grey", **options) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path, **options)
-    return path
-
-
-def opened(path: Path) -> np.ndarray:
-    """The picture as int ``(H, W, 3)``."""
-    with Image.open(path) as picture:
-        return np.asarray(picture).astype(int)
-
-
-def content(out: Path) -> dict:
-    return json.loads((out / "detections.json").read_text(encoding="utf-8"))
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
 
 
 def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
@@ -81,7 +28,7 @@ def test_a_folder_gives_a_picture_each_and_one_json(tmp_path):
     assert summary.seconds > 0
     data = content(out)
     assert (data["format"], data["complete"], data["threshold"]) == (
-        "dmaskrcnn detections 1",
+        "dmaskrcnn predict 1",
         True,
         0.5,
     )
@@ -164,123 +111,6 @@ def test_only_unreadable_files_is_an_error_that_leaves_earlier_results(tmp_path,
     } == before
 
 
-def test_images_of_the_same_name_do_not_overwrite_each_other(tmp_path):
-    one = photo(tmp_path / "one" / "x.png", (10, 10))
-    two = photo(tmp_path / "two" / "x.jpg", (20, 10))
-    photo(tmp_path / "three" / "X.JPG", (30, 10))
-    photo(tmp_path / "three" / "x-2.bmp", (40, 10))
-    predict_images(LeftHalf(), [one, two, tmp_path / "three"], tmp_path / "out")
-    widths = {image["picture"]: image["width"] for image in content(tmp_path / "out")["images"]}
-    assert len({name.casefold() for name in widths}) == 4
-    assert sorted(widths.values()) == [10, 20, 30, 40]
-    assert widths["x.jpg"] == 10
-    for name, width in widths.items():
-        assert opened(tmp_path / "out" / name).shape[1] == width
-
-
-def test_a_file_named_twice_is_predicted_once(tmp_path):
-    path = photo(tmp_path / "in" / "a.jpg")
-    assert (
-        predict_images(LeftHalf(), [path, tmp_path / "in", str(path)], tmp_path / "out").images == 1
-    )
-
-
-def test_running_again_overwrites_its_own_pictures_only(tmp_path):
-    photo(tmp_path / "in" / "a.png")
-    for _ in range(2):
-        predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out")
-        assert files(tmp_path / "out") == ["a.jpg", "detections.json"]
-    mine = photo(tmp_path / "other" / "a.jpg").read_bytes()
-    predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "other")
-    assert files(tmp_path / "other") == ["a-2.jpg", "a.jpg", "detections.json"]
-    assert (tmp_path / "other" / "a.jpg").read_bytes() == mine
-
-
-def test_inputs_are_never_overwritten(tmp_path):
-    path = photo(tmp_path / "a.jpg")
-    before = path.read_bytes()
-    with pytest.raises(UserError, match="output folder and an input folder"):
-        predict_images(LeftHalf(), [tmp_path], tmp_path / "x" / "..")
-    assert files(tmp_path) == ["a.jpg"]
-    predict_images(LeftHalf(), [path], tmp_path)
-    assert files(tmp_path) == ["a-2.jpg", "a.jpg", "detections.json"]
-    assert path.read_bytes() == before
-
-
-def test_an_input_below_the_output_folder(tmp_path):
-    photo(tmp_path / "in" / "in" / "a.jpg", colour="red")
-    photo(tmp_path / "in" / "a.jpg", colour="blue")
-    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
-    assert predict_images(LeftHalf(), [tmp_path / "in"], tmp_path).images == 2
-    assert {name: (tmp_path / name).read_bytes() for name in before} == before
-
-
-def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path):
-    photo(tmp_path / "a.jpg")
-    for _ in range(2):
-        assert predict_images(LeftHalf(), [tmp_path], tmp_path / "out").images == 1
-    assert files(tmp_path) == ["a.jpg", "out/a.jpg", "out/detections.json"]
-
-
-def test_a_foreign_detections_json_is_left_alone(tmp_path):
-    path = photo(tmp_path / "in" / "a.jpg")
-    (tmp_path / "detections.json").write_text('{"images": []}')
-    with pytest.raises(UserError, match=r"detections\.json.*not written by"):
-        predict_images(LeftHalf(), [path], tmp_path)
-    assert (tmp_path / "detections.json").read_text() == '{"images": []}'
-
-
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
-        (["missing"], "missing: no such"),
-        (["empty"], "empty: no images"),
-        ([], "no images given"),
-        (["a.jpg", "missing"], "missing"),
-    ],
-)
-def test_wrong_inputs_are_named_before_any_work(tmp_path, inputs, message):
-    photo(tmp_path / "a.jpg")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=message):
-        predict_images(LeftHalf(), [tmp_path / name for name in inputs], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "options", [{"threshold": 1.5}, {"threshold": float("nan")}, {"batch_size": 0}]
-)
-def test_wrong_options_are_named(tmp_path, options):
-    with pytest.raises(UserError, match=next(iter(options))):
-        predict_images(LeftHalf(), [photo(tmp_path / "a.jpg")], tmp_path / "out", **options)
-
-
-def test_an_output_that_cannot_be_a_folder(tmp_path):
-    path = photo(tmp_path / "a.jpg")
-    (tmp_path / "file").write_text("")
-    for out in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(UserError, match=r"file.*--out"):
-            predict_images(LeftHalf(), [path], out)
-
-
-def test_a_full_disk_names_the_file_and_leaves_no_half_picture(tmp_path, monkeypatch):
-    for index in range(4):
-        photo(tmp_path / "in" / f"{index}.png")
-
-    def write(path: Path, data: bytes) -> None:
-        if path.name.startswith((".2", ".3")):
-            path.write_bytes(data[:10])
-            raise OSError(28, "No space left on device")
-        path.write_bytes(data)
-
-    monkeypatch.setattr(predict, "_write_bytes", write)
-    with pytest.raises(UserError, match=r"2\.jpg.*No space left"):
-        predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out", batch_size=1)
-    assert files(tmp_path / "out") == ["0.jpg", "1.jpg", "detections.json"]
-    data = content(tmp_path / "out")
-    assert (data["complete"], len(data["images"])) == (False, 2)
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of memory")])
 def test_an_interrupted_run_keeps_what_it_has_found(tmp_path, error):
     for index in range(9):
@@ -320,19 +150,5 @@ def test_a_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
 
 
 def test_the_summary_is_one_line():
-    line = str(
-        PredictionSummary(
-            Path("out"), Path("out/detections.json"), images=3, objects=5, seconds=1.25
-        )
-    )
+    line = str(PredictionSummary(Path("out"), images=3, objects=5, seconds=1.25))
     assert line == "5 objects in 3 images, 1.2 s: out"
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
-)
-def test_a_read_only_output_folder(tmp_path):
-    path = photo(tmp_path / "a.jpg")
-    (tmp_path / "out").mkdir(mode=0o555)
-    with pytest.raises(UserError, match="cannot be written"):
-        predict_images(LeftHalf(), [path], tmp_path / "out")

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,10 @@ import numpy as np
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
-from dmaskrcnn.files import atomic_write, file_digest, write_text
+from dmaskrcnn.files import file_digest
+from dmaskrcnn.output_folder import OutputFolder, index_format
 
-FORMAT = "dmaskrcnn comparison 1"
+INDEX, RESAMPLES = "comparison.json", "comparison.safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,11 @@ class Comparison:
         return [{}, *(paired_difference(self.rows[0].scores, row.scores) for row in self.rows[1:])]
 
 
-def save_comparison(comparison: Comparison) -> None:
-    """Write ``comparison.json`` and ``comparison.safetensors``. Raises UserError where they cannot
-    be written."""
+def save_comparison(
+    comparison: Comparison, tables: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write ``comparison.json``, ``comparison.safetensors``, and the tables: text by file name.
+    Raises UserError where they cannot be written."""
     from safetensors.numpy import save_file
 
     out = comparison.out
@@ -83,7 +89,12 @@ def save_comparison(comparison: Comparison) -> None:
         for name, metric in row.scores.metrics.items()
         if len(metric.replicates)
     }
-    atomic_write(out / "comparison.safetensors", lambda path: save_file(replicates, path))
+    output = OutputFolder(out, "compare", INDEX)
+    resamples, *files = output.claim(map(Path, (RESAMPLES, *tables)), rename=False)
+    output.begin({})
+    output.write(resamples, lambda path: save_file(replicates, path))
+    for file in files:
+        output.write(file, partial(Path.write_text, data=tables[file.name], encoding="utf-8"))
     rows = [
         {
             "name": row.name,
@@ -102,14 +113,13 @@ def save_comparison(comparison: Comparison) -> None:
         for row, differences in zip(comparison.rows, comparison.differences(), strict=True)
     ]
     content = {
-        "format": FORMAT,
         "data": [_relative(path, out) for path in comparison.data],
         "images": {method: _relative(folder, out) for method, folder in comparison.images.items()},
-        "resamples": file_digest(out / "comparison.safetensors"),
+        "resamples": file_digest(resamples),
         "notes": comparison.notes,
         "rows": rows,
     }
-    write_text(out / "comparison.json", json.dumps(content, indent=1) + "\n")
+    output.end(content)
 
 
 def load_comparison(out: Path) -> Comparison:
@@ -118,14 +128,16 @@ def load_comparison(out: Path) -> Comparison:
     from safetensors.numpy import load_file
 
     out = Path(out)
-    path = out / "comparison.json"
+    path = out / INDEX
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
+        if content["format"] != index_format("compare"):
             raise ValueError(f"its format is {content['format']!r}")
-        if file_digest(out / "comparison.safetensors") != content["resamples"]:
+        if not content["complete"]:
+            raise ValueError("its run was interrupted")
+        if file_digest(out / RESAMPLES) != content["resamples"]:
             raise ValueError("comparison.safetensors beside it is of another comparison")
-        replicates = load_file(out / "comparison.safetensors")
+        replicates = load_file(out / RESAMPLES)
         rows = []
         for number, row in enumerate(content["rows"]):
             rows.append(
@@ -153,14 +165,6 @@ def load_comparison(out: Path) -> Comparison:
         raise UserError(
             f"{path}: not a readable comparison ({reason}); run `dmaskrcnn compare` again"
         ) from error
-
-
-def is_comparison(path: Path) -> bool:
-    """Whether a ``comparison.json`` is ours, so that it may be overwritten."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _scores(values: dict[str, Any], number: int, replicates: dict[str, np.ndarray]) -> Scores:

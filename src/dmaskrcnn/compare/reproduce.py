@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dmaskrcnn.compare.comparison import is_comparison
+from dmaskrcnn.compare.comparison import INDEX
 from dmaskrcnn.compare.groups import STARTS
 from dmaskrcnn.compare.rows import Comparison, Plan, check_numbers, check_out, compare_rows
 from dmaskrcnn.config.train import TrainConfig, read_yaml
@@ -29,11 +29,10 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.test_set import open_test_set
-from dmaskrcnn.files import write_text
 from dmaskrcnn.images.dehazed_set import dehaze_dataset
+from dmaskrcnn.output_folder import OutputFolder
 from dmaskrcnn.training.loop import resume, train
 
-FORMAT = "dmaskrcnn reproduction 1"
 ITERATIONS = 75_000  # the paper's: 5 k of the domain classifier, 50 k and 20 k of all layers
 MODELS = {"mask-rcnn": "Mask R-CNN", "dmask1": "DMask1", "dmask2": "DMask2"}
 # The paper's table in its order: model, dehazing of the test images, authors' metric on RTTS.
@@ -101,16 +100,13 @@ def reproduce(
     }
     _check_numbers(budget, seeds)
     check_numbers(bootstrap=bootstrap)
-    _check_arguments(out / "reproduce.json", arguments)
+    output = _open(out, arguments)
     configs = [_configs(arguments, seed) for seed in seeds]
     dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
     Dehazer("aod-net", aod_net_weights)
     hazy = _check_data(configs[0]["mask-rcnn"], target, test)
     check_out(out)
-    write_text(
-        out / "reproduce.json",
-        json.dumps({"format": FORMAT, "arguments": arguments}, indent=1) + "\n",
-    )
+    output.begin({"arguments": arguments})
     notes = _notes(configs[0]["mask-rcnn"], budget, seeds)
     print("\n".join(notes), file=sys.stderr)
 
@@ -129,7 +125,9 @@ def reproduce(
         for model, dehaze, published in TABLE
     ]
     options = {"mscnn_weights": mscnn_weights, "aod_net_weights": aod_net_weights, "device": device}
-    return compare_rows(plans, test, out, bootstrap=bootstrap, notes=notes, **options)
+    comparison = compare_rows(plans, test, out, bootstrap=bootstrap, notes=notes, **options)
+    output.end({"arguments": arguments})
+    return comparison
 
 
 def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
@@ -213,25 +211,17 @@ def _check_numbers(budget: float, seeds: Sequence[int]) -> None:
         )
 
 
-def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
-    """Raises UserError where ``reproduce.json`` is of other arguments, or no such file, or the
-    folder one of `compare`."""
-    if not path.exists():
-        if is_comparison(path.with_name("comparison.json")):
+def _open(out: Path, arguments: dict[str, Any]) -> OutputFolder:
+    """The folder of this reproduction. Raises UserError where it is of other arguments, or of
+    `compare`."""
+    output = OutputFolder(out, "reproduce", "reproduce.json")
+    if not output.content:
+        if OutputFolder(out, "compare", INDEX).content:
             raise UserError(
-                f"{path.parent}: holds a comparison, whose table would be replaced; "
-                "choose another --out"
+                f"{out}: holds a comparison, whose table would be replaced; choose another --out"
             )
-        return
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError("another format")
-        before = dict(content["arguments"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: not of `dmaskrcnn reproduce`, or damaged; choose another --out"
-        ) from error
+        return output
+    before = dict(output.content.get("arguments", {}))
     for name, value in arguments.items():
         if before.get(name) != value:
             said = [
@@ -240,9 +230,10 @@ def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
             ]
             flag = f"--{name.replace('_', '-')}"
             raise UserError(
-                f"{path}: was begun with {flag} {said[0]}, not {said[1]}; repeat it, "
+                f"{output.index}: was begun with {flag} {said[0]}, not {said[1]}; repeat it, "
                 "or choose another --out"
             )
+    return output
 
 
 def _check_data(config: TrainConfig, target: Sequence[Path], test: Sequence[Path]) -> Dataset:

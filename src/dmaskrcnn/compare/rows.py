@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from dmaskrcnn.compare.comparison import (
+    INDEX,
+    RESAMPLES,
     Comparison,
     Row,
-    is_comparison,
     load_comparison,
     save_comparison,
 )
@@ -40,8 +41,9 @@ from dmaskrcnn.evaluation.results_json import load_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.evaluation.test_set import classes_to_score, open_test_set
-from dmaskrcnn.files import check_writable, write_text
+from dmaskrcnn.files import check_writable
 from dmaskrcnn.images.dehazed_set import Dehazed, dehaze_dataset, pictures_digest
+from dmaskrcnn.output_folder import OutputFolder, check_marked
 from dmaskrcnn.run import run_names
 
 __all__ = ["Comparison", "Plan", "Row", "compare", "compare_rows", "load_comparison"]
@@ -195,9 +197,8 @@ def compare_rows(
 
     images = {method: out / "dehazed" / method for method in methods}
     comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes))
-    save_comparison(comparison)
-    write_text(out / "comparison.csv", csv_table(comparison))
-    write_text(out / "comparison.md", markdown(comparison))
+    tables = {"comparison.csv": csv_table(comparison), "comparison.md": markdown(comparison)}
+    save_comparison(comparison, tables)
     write_report(out, (), comparison, device=device)
     return comparison
 
@@ -222,19 +223,9 @@ def _check_runs(runs: Sequence[Path], truth: Dataset, ids: Mapping[str, int]) ->
 def check_out(out: Path) -> None:
     """Raises UserError where the folder cannot be written to, or holds files of our names that are
     not ours."""
-    if not is_comparison(out / "comparison.json"):
-        for name in (
-            "comparison.json",
-            "comparison.safetensors",
-            "comparison.csv",
-            "comparison.md",
-            "report.html",
-        ):
-            if (out / name).exists():
-                raise UserError(
-                    f"{out / name}: exists and is not of an earlier comparison; "
-                    "choose another --out"
-                )
+    names = (RESAMPLES, "comparison.csv", "comparison.md")
+    OutputFolder(out, "compare", INDEX).claim(map(Path, names), rename=False)
+    check_marked(out / "report.html", "report")
     check_writable(out)
 
 

@@ -1,12 +1,13 @@
 """A data set dehazed once: pictures that the next run with the same method, weights and images
 finds again.
 
-``cache.json`` beside the pictures says what they were made from::
+``cache.json`` beside the pictures says, besides what every index says (see
+`dmaskrcnn.output_folder`), what they were made from::
 
-    {"format": "dmaskrcnn dehazed data set 1",
-     "key": "…",                                 digest of method, weights, device and the hazy
-     pictures "seconds": {"street.png": 0.081}}           per picture that is done, the time that
-     dehazing took, without files
+    {"format": "dmaskrcnn dehaze 1", "complete": true,
+     "key": "…",                            digest of method, weights, device and hazy pictures
+     "seconds": {"street.png": 0.081},      per picture that is done, the time that dehazing took,
+     "files": ["street.png"], "earlier": []}                                        without files
 
 Pictures are PNG, so that a detector sees exactly what the dehazer gave.
 """
@@ -14,14 +15,13 @@ Pictures are PNG, so that a detector sees exactly what the dehazer gave.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -29,10 +29,10 @@ from torch import Tensor
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.dehazing.dehazer import Dehazer
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import atomic_write, file_digest, write_text
+from dmaskrcnn.files import file_digest
 from dmaskrcnn.images.jobs import Progress
+from dmaskrcnn.output_folder import OutputFolder
 
-FORMAT = "dmaskrcnn dehazed data set 1"
 NOTE_SECONDS = 10.0  # between two writes of cache.json: what a kill can lose
 
 
@@ -65,24 +65,22 @@ def dehaze_dataset(dehazer: Dehazer, data: Dataset, folder: Path, progress: bool
     Raises:
         UserError: a picture cannot be read or written, or the folder holds other things.
     """
-    index = folder / "cache.json"
+    # All that lies in it is a data set: a picture of somebody else's would be one of its images.
+    output = OutputFolder(folder, "dehaze", "cache.json", sole=True)
     key = _key(dehazer, data)
-    before = _read(index)
     paths = dehazed_paths(data, folder)
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    done: dict[str, float] = before["seconds"] if before.get("key") == key else {}
+    output.claim([path.relative_to(folder) for path in paths], data.paths, rename=False)
+    names, before = [output.name(path) for path in paths], _done_before(output, key)
     done = {
-        name: done[name]
+        name: before[name]
         for name, path in zip(names, paths, strict=True)
-        if name in done and path.is_file()
+        if name in before and path.is_file()
     }
-    todo = [i for i, name in enumerate(names) if name not in done]
-    if todo or before.get("key") != key:
-        # before the first picture changes: those that were there count no more
-        _write(index, key, done)
-        for name in set(before.get("seconds", ())) - set(names):
-            _remove(folder, name)
-        _dehaze(dehazer, data, {i: paths[i] for i in todo}, index, key, done, progress)
+    todo = {i: paths[i] for i, name in enumerate(names) if name not in done}
+    if todo or output.content.get("key") != key or not output.content["complete"]:
+        kept = [folder / name for name in done]
+        output.begin({"key": key, "seconds": done}, stale=lambda _: True, kept=kept)
+        _dehaze(dehazer, data, todo, output, key, done, progress)
     return Dehazed(data.with_pictures(paths), tuple(done[name] for name in names), key)
 
 
@@ -121,7 +119,7 @@ def _dehaze(
     dehazer: Dehazer,
     data: Dataset,
     todo: dict[int, Path],
-    index: Path,
+    output: OutputFolder,
     key: str,
     done: dict[str, float],
     progress: bool,
@@ -136,25 +134,26 @@ def _dehaze(
             began = time.perf_counter()
             clear = dehazer(hazy)[0].cpu()
             taken = time.perf_counter() - began
-            atomic_write(path, lambda temporary, clear=clear: _save(clear, temporary))
-            done[path.relative_to(index.parent).as_posix()] = round(taken, 6)
+            output.write(path, partial(_save, clear))
+            done[output.name(path)] = round(taken, 6)
             report.step()
             if time.monotonic() - noted > NOTE_SECONDS:
-                _write(index, key, done)
+                output.note({"key": key, "seconds": done})
                 noted = time.monotonic()
         complete = True
     finally:
         report.close()
         # the first failure is the one to report
         with suppress(*(() if complete else (UserError,))):
-            _write(index, key, done)
+            output.end({"key": key, "seconds": done}, complete)
 
 
-def _remove(folder: Path, name: str) -> None:
-    """Remove a picture of ours that no image has any more."""
-    path = (folder / name).resolve()
-    if path.suffix == ".png" and folder.resolve() in path.parents:
-        path.unlink(missing_ok=True)
+def _done_before(output: OutputFolder, key: str) -> dict[str, float]:
+    """The seconds of the pictures that an earlier run made from the same."""
+    seconds = output.content.get("seconds")
+    if output.content.get("key") != key or not isinstance(seconds, dict):
+        return {}
+    return {name: float(taken) for name, taken in seconds.items() if isinstance(taken, float)}
 
 
 def _save(image: Tensor, path: Path) -> None:
@@ -167,36 +166,5 @@ def _key(dehazer: Dehazer, data: Dataset) -> str:
     device = "cpu" if dehazer.device is None else dehazer.device.type
     weights = file_digest(dehazer.weights) if dehazer.weights else None
     return hashlib.sha256(
-        repr((FORMAT, dehazer.method, weights, device, pictures_digest(data))).encode()
+        repr((dehazer.method, weights, device, pictures_digest(data))).encode()
     ).hexdigest()
-
-
-def _read(index: Path) -> dict[str, Any]:
-    """What an earlier run noted; empty in a new folder. Raises UserError in a folder that no run
-    made."""
-    if not index.is_file():
-        # Hidden files are what is left of a write that was killed.
-        if index.parent.is_dir() and any(
-            not path.name.startswith(".") for path in index.parent.iterdir()
-        ):
-            raise UserError(
-                f"{index.parent}: holds other things than dehazed pictures of this "
-                "program; choose another --out"
-            )
-        return {}
-    try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-        if content["format"] == FORMAT and isinstance(content["key"], str):
-            return {
-                **content,
-                "seconds": {str(name): float(taken) for name, taken in content["seconds"].items()},
-            }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise UserError(f"{index}: exists and is no cache of dehazed pictures; choose another --out")
-
-
-def _write(index: Path, key: str, seconds: dict[str, float]) -> None:
-    write_text(
-        index, json.dumps({"format": FORMAT, "key": key, "seconds": seconds}, indent=1) + "\n"
-    )

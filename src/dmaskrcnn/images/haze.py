@@ -25,19 +25,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional as F
 
 from dmaskrcnn.data.coco_writer import to_coco
 from dmaskrcnn.data.dataset import Dataset, open_dataset
 from dmaskrcnn.data.sample import Sample
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import atomic_write, derive_seed, write_text
-from dmaskrcnn.haze.depth import EDGE, FAR, WINDOW, estimate_layout, reduced_objects, scene_depth
+from dmaskrcnn.files import derive_seed
 from dmaskrcnn.haze.depth_maps import DepthMaps
-from dmaskrcnn.haze.filters import fast_guided_filter
 from dmaskrcnn.haze.scattering import (
     extinction,
     random_airlight,
@@ -45,11 +41,10 @@ from dmaskrcnn.haze.scattering import (
     smooth_field,
     transmission,
 )
-from dmaskrcnn.images.jobs import Outcome, run_jobs
-from dmaskrcnn.images.output import kept_suffix, save_picture
-
-FORMAT = "dmaskrcnn haze 1"
-REDUCED = 160  # px of the longer side of the picture in which depth is estimated
+from dmaskrcnn.images.jobs import Summary, run_jobs
+from dmaskrcnn.images.picture_depth import picture_depth
+from dmaskrcnn.images.picture_files import kept_suffix, save_picture
+from dmaskrcnn.output_folder import OutputFolder, numbered
 
 
 @dataclass(frozen=True)
@@ -98,27 +93,14 @@ class HazeConditions:
 
 
 @dataclass
-class HazeSummary:
-    """What ``haze_images`` did.
+class HazeSummary(Summary):
+    """What ``haze_images`` did: besides, the data set of each visibility."""
 
-    Attributes:
-        out: the folder.
-        folders: the data set of each visibility.
-        images: the number of images.
-        skipped: file and reason of each image that could not be read.
-        seconds: wall time.
-    """
-
-    out: Path
     folders: dict[float, Path] = field(default_factory=dict)
-    images: int = 0
-    skipped: list[tuple[Path, str]] = field(default_factory=list)
-    seconds: float = 0.0
 
     def __str__(self) -> str:
-        skipped = f", {len(self.skipped)} unreadable skipped" if self.skipped else ""
         times = f" at {len(self.folders)} visibilities" if len(self.folders) > 1 else ""
-        return f"{self.images} images hazed{times}{skipped}, {self.seconds:.1f} s: {self.out}"
+        return self.line(f"{self.images} images hazed{times}")
 
 
 @dataclass(frozen=True)
@@ -155,30 +137,15 @@ def haze_images(
         UserError: bad input; a depth map is missing; a file is in the way or cannot be written; no
         image can be read.
     """
-    out = Path(out)
-    index = out / "haze.json"
-    earlier = _listed(index)
-    data, jobs = _plan(inputs, out, haze, drop_invalid)
-    names = {value: f"{value:g}" for value in haze.visibilities}
-    folders = {value: out / f"visibility-{name}" for value, name in names.items()}
-    indices = [folder / "annotations.json" for folder in folders.values()] if data.labelled else []
-    outputs = {
-        f"{kind}-{name}" for kind in ("visibility", "transmission") for name in names.values()
-    }
-    planned = {
-        *indices,
-        *(path for job in jobs for value in names for path in _paths(out, job, names[value])),
-    }
-    inputs_resolved = {os.path.realpath(job.source) for job in jobs}
-    for path in sorted(planned):
-        if os.path.realpath(path) in inputs_resolved:
-            raise UserError(f"{path}: is an input and would be overwritten; choose another --out")
-        if path.exists() and path not in earlier:
-            raise UserError(
-                f"{path}: exists and was not written by dmaskrcnn haze; choose another --out"
-            )
-    described = {
-        "format": FORMAT,
+    output = OutputFolder(Path(out), "haze", "haze.json")
+    data, jobs = _plan(inputs, output.path, haze, drop_invalid)
+    names = [f"{value:g}" for value in haze.visibilities]
+    labels = [Path(f"visibility-{name}", "annotations.json") for name in names if data.labelled]
+    must_stay = [*map(Path, inputs), *(job.source for job in jobs)]
+    labels = output.claim(labels, must_stay, rename=False)
+    pictures = [path for job in jobs for name in names for path in _paths(job, name)]
+    output.claim(pictures, must_stay, rename=False)
+    options = {
         "visibilities": list(haze.visibilities),
         "depth": "estimated"
         if haze.depth is None
@@ -188,51 +155,41 @@ def haze_images(
         "inhomogeneity": haze.inhomogeneity,
         "seed": haze.seed,
     }
-    begun = False
+    folders = {f"{kind}-{name}" for kind in ("visibility", "transmission") for name in names}
 
     def work(
         batch: list[tuple[_Job, tuple[Sample, NDArray[np.float32] | None]]],
     ) -> list[Callable[[], dict[str, Any]]]:
-        nonlocal begun
-        if not begun:  # from here on what is planned is ours, even if a run is killed
-            ours = sorted(path.relative_to(out).as_posix() for path in planned | earlier)
-            write_text(
-                index,
-                json.dumps(
-                    {**described, "complete": False, "pictures": [], "files": ours}, indent=1
-                )
-                + "\n",
-            )
-            _clear_away(
-                {path for path in earlier - planned if path.relative_to(out).parts[0] in outputs}
-            )
-            begun = True
         return [
-            partial(_write, job, sample, depth, data.classes, haze, out)
+            partial(_write, job, sample, depth, data.classes, haze, output)
             for job, (sample, depth) in batch
         ]
 
-    def save(outcome: Outcome[dict[str, Any]]) -> None:
+    def annotate(done: list[dict[str, Any]]) -> None:
         number = {job.name.as_posix(): job.index for job in jobs}
-        if data.labelled:
-            coco = json.dumps(
-                to_coco(data, [(number[e["picture"]], e["picture"]) for e in outcome.done])
-            )
-            for path in indices:
-                write_text(path, coco)
-        content = {
-            **described,
-            "complete": outcome.complete,
-            "pictures": outcome.done,
-            "skipped": outcome.skipped_entries,
-        }
-        content["files"] = sorted(
-            path.relative_to(out).as_posix() for path in planned | earlier if path.exists()
-        )
-        write_text(index, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        for path in labels:
+            coco = to_coco(data, [(number[e["picture"]], e["picture"]) for e in done])
+            output.write(path, partial(Path.write_text, data=json.dumps(coco), encoding="utf-8"))
 
-    outcome = run_jobs(jobs, partial(_read, data, haze), work, save, "haze", progress=progress)
-    return HazeSummary(out, folders, len(outcome.done), outcome.skipped, outcome.seconds)
+    outcome = run_jobs(
+        jobs,
+        partial(_read, data, haze),
+        work,
+        output,
+        options,
+        listed_as="pictures",
+        # Pictures of an earlier run would join the data set, its labels be wrong.
+        stale=lambda name: name.parts[0] in folders,
+        last=annotate,
+        progress=progress,
+    )
+    return HazeSummary(
+        output.path,
+        len(outcome.done),
+        outcome.skipped,
+        outcome.seconds,
+        {value: output.path / f"visibility-{value:g}" for value in haze.visibilities},
+    )
 
 
 def _plan(
@@ -260,53 +217,23 @@ def _plan(
     common = Path(os.path.commonpath([files[i].parent for i in kept]))
     jobs: list[_Job] = []
     taken: set[str] = set()
+
+    def stem(name: Path) -> str:
+        return name.with_suffix("").as_posix().casefold()
+
     for i in kept:
         name = files[i].relative_to(common)
         depth = haze.depth.find(name) if haze.depth else None
-        number, unique = 1, name
-        while unique.with_suffix("").as_posix().casefold() in taken:
-            number += 1
-            unique = name.with_name(f"{name.stem}-{number}{name.suffix}")
-        taken.add(unique.with_suffix("").as_posix().casefold())
+        unique = next(one for one in numbered(name) if stem(one) not in taken)
+        taken.add(stem(unique))
         jobs.append(_Job(i, data.paths[i], unique.with_suffix(kept_suffix(name)), depth))
     return data, jobs
 
 
-def _listed(index: Path) -> set[Path]:
-    """The files of earlier runs. Raises UserError if there is a file of this name that no run
-    wrote."""
-    if not index.exists():
-        return set()
-    try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-        if content["format"] == FORMAT:
-            names = [
-                name
-                for name in content["files"]
-                if not Path(name).is_absolute() and ".." not in Path(name).parts
-            ]
-            return {index.parent / name for name in names if Path(name).parts}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{index}: exists and was not written by dmaskrcnn haze; choose another --out")
-
-
-def _clear_away(files: set[Path]) -> None:
-    """Delete what an earlier run left in a folder written anew: its pictures would join the data
-    set, its labels be wrong."""
-    for path in files:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be removed ({error.strerror}); choose another --out"
-            ) from error
-
-
-def _paths(out: Path, job: _Job, visibility: str) -> tuple[Path, Path]:
+def _paths(job: _Job, visibility: str) -> tuple[Path, Path]:
     """The picture and the transmission."""
-    picture = out / f"visibility-{visibility}" / "images" / job.name
-    return picture, out / f"transmission-{visibility}" / job.name.with_suffix(".png")
+    picture = Path(f"visibility-{visibility}", "images") / job.name
+    return picture, Path(f"transmission-{visibility}") / job.name.with_suffix(".png")
 
 
 def _read(
@@ -323,7 +250,7 @@ def _write(
     depth: NDArray[np.float32] | None,
     classes: Sequence[str],
     haze: HazeConditions,
-    out: Path,
+    output: OutputFolder,
 ) -> dict[str, Any]:
     """Write an image at all visibilities; the entry for the JSON file."""
     rng = np.random.default_rng(derive_seed(haze.seed, job.name.as_posix()))
@@ -338,56 +265,13 @@ def _write(
     )
     for value in haze.visibilities:
         t = transmission(depth, extinction(value) * patches)
-        picture, map_of_t = _paths(out, job, f"{value:g}")
-        save_picture(Image.fromarray(scatter(image, t, airlight)), picture, job.source)
+        picture, map_of_t = (output.path / name for name in _paths(job, f"{value:g}"))
+        hazy = Image.fromarray(scatter(image, t, airlight))
+        output.write(picture, partial(save_picture, hazy, job.source))
         pixels = Image.fromarray((65535 * t + 0.5).astype(np.uint16))
-        atomic_write(map_of_t, lambda path, pixels=pixels: pixels.save(path, compress_level=1))
+        output.write(map_of_t, partial(pixels.save, compress_level=1))
     return {
         "file": job.source.as_posix(),
         "picture": job.name.as_posix(),
         "airlight": [round(float(c), 4) for c in airlight],
     }
-
-
-def picture_depth(
-    sample: Sample, classes: Sequence[str], rng: np.random.Generator, focal: float | None = None
-) -> NDArray[np.float32]:
-    """The depth of a photograph of a street, estimated from the ground and the annotated objects.
-
-    Args:
-        sample: of any size, with or without objects.
-        classes: the names that its labels refer to.
-        rng: of what the picture does not tell: the distance of its background; without objects, the
-            horizon too.
-        focal: focal length in px; by default the longer side of the picture.
-
-    Returns:
-        float32 ``(H, W)``, metres in (0, FAR].
-    """
-    image = sample.image.contiguous().float()
-    longer = max(image.shape[-2:])
-    step = max(1, round(longer / REDUCED))
-    small = F.avg_pool2d(image, step, ceil_mode=True)
-    boxes, heights, masks = reduced_objects(sample.objects, classes, step)
-    ground, depths, _, background = estimate_layout(
-        small.numpy(), boxes, heights, rng, (focal or longer) / step
-    )
-    boxed = np.array([mask is None for mask in masks], dtype=bool)
-    depth = scene_depth(
-        boxes[boxed],
-        depths[boxed],
-        [None] * int(boxed.sum()),
-        ground,
-        (small.shape[-2], small.shape[-1]),
-        background,
-    )
-    guides = image.mean(0).div_(255), small.mean(0).div_(255)
-    inverse = fast_guided_filter(*guides, torch.from_numpy(1 / depth), WINDOW, EDGE)
-    # masks come last, in full size: the filter would draw a rim of clear air around them
-    if sample.objects is not None:
-        for i in np.flatnonzero(~boxed):
-            cover = F.avg_pool2d(
-                sample.objects.masks[i][None].float(), 3, 1, 1, count_include_pad=False
-            )[0]
-            inverse = torch.maximum(inverse, inverse + cover * (1 / float(depths[i]) - inverse))
-    return (1 / inverse.clamp_(min=1 / FAR)).numpy()

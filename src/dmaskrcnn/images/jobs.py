@@ -1,8 +1,7 @@
 """Many images in, a file or more for each: what ``predict``, ``dehaze`` and ``haze`` share.
 
 Reading and writing run in threads beside the work itself, so that neither waits for the other. What
-is done when an error or Ctrl-C ends a run stays and is listed; nothing but what an earlier run
-wrote is ever overwritten.
+is done when an error or Ctrl-C ends a run stays and is listed.
 """
 
 from __future__ import annotations
@@ -10,16 +9,17 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.output_folder import OutputFolder
 
 
 class HasSource(Protocol):
@@ -33,61 +33,89 @@ class HasSource(Protocol):
 
 AnyJob = TypeVar("AnyJob", bound=HasSource)
 Input = TypeVar("Input")
-Entry = TypeVar("Entry")
 
 
 @dataclass
-class Outcome(Generic[Entry]):
+class Outcome:
     """What ``run_jobs`` did.
 
     Attributes:
         done: what the writers returned, in the order of the jobs.
         skipped: file and reason of each image that could not be read.
-        complete: False while running, and after an error or an interruption.
         seconds: wall time, reading and writing included.
     """
 
-    done: list[Entry] = field(default_factory=list)
+    done: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[tuple[Path, str]] = field(default_factory=list)
-    complete: bool = False
     seconds: float = 0.0
 
-    @property
-    def skipped_entries(self) -> list[dict[str, str]]:
-        """``skipped`` for a JSON file."""
-        return [{"file": path.as_posix(), "reason": reason} for path, reason in self.skipped]
+
+@dataclass
+class Summary:
+    """What a verb did, for the person who called it.
+
+    Attributes:
+        out: the folder with the pictures.
+        images: the number of images that were read.
+        skipped: file and reason of each that could not be read.
+        seconds: wall time, reading and writing included.
+    """
+
+    out: Path
+    images: int = 0
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def line(self, did: str) -> str:
+        """What was done, in one line; ``did`` says it in a few words."""
+        skipped = f", {len(self.skipped)} unreadable skipped" if self.skipped else ""
+        return f"{did}{skipped}, {self.seconds:.1f} s: {self.out}"
 
 
 def run_jobs(
     jobs: Sequence[AnyJob],
     read: Callable[[AnyJob], Input],
-    work: Callable[[list[tuple[AnyJob, Input]]], Iterable[Callable[[], Entry]]],
-    save: Callable[[Outcome[Entry]], object],
-    verb: str,
+    work: Callable[[list[tuple[AnyJob, Input]]], Sequence[Callable[[], dict[str, Any]]]],
+    output: OutputFolder,
+    options: Mapping[str, Any],
+    *,
+    listed_as: str = "images",
+    stale: Callable[[PurePosixPath], bool] = lambda _: False,
+    last: Callable[[list[dict[str, Any]]], object] = lambda _: None,
     size: int = 1,
     progress: bool = True,
-) -> Outcome[Entry]:
+) -> Outcome:
     """Read, work on and write every image.
+
+    The index of the output folder is begun before the first file is written, so not if no image
+    can be read or worked on, and ended however this ends, with what was done until then.
 
     Args:
         jobs: one per image.
         read: run in a thread; a job for which it raises UserError is named and skipped.
         work: run in the calling thread on batches of what was read; gives a writer per job, to be
-            run in a thread.
-        save: called once at the end, if anything is done and however it ends: for the file that
-            lists it.
-        verb: for the progress on stderr.
+            run in a thread, which gives the image's entry in the index.
+        output: where the writers write what was claimed.
+        options: for the index: how the pictures are made.
+        listed_as: the name of the list of entries in the index.
+        stale: which files of earlier runs make way, see `OutputFolder.begin`.
+        last: writes files that follow the pictures, given the entries.
         size: of the batches.
-        progress: report progress.
+        progress: report progress on stderr.
 
     Raises:
-        UserError: no image at all can be read, or what ``work``, a writer or ``save`` raises.
+        UserError: no image at all can be read, or what ``work``, a writer or ``last`` raises.
     """
-    outcome: Outcome[Entry] = Outcome()
+    outcome, complete, begun = Outcome(), False, False
     start = time.monotonic()
-    report = Progress(len(jobs), progress, verb)
+    report = Progress(len(jobs), progress, output.verb)
+
+    def content() -> dict[str, Any]:
+        skipped = [{"file": path.as_posix(), "reason": why} for path, why in outcome.skipped]
+        return {**options, listed_as: outcome.done, "skipped": skipped}
+
     with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
-        writing: deque[Future[Entry]] = deque()
+        writing: deque[Future[dict[str, Any]]] = deque()
 
         def finish(most: int) -> None:
             """Waits until at most so many files are being written: large images take a lot of
@@ -99,10 +127,14 @@ def run_jobs(
 
         try:
             for batch in _read_batches(jobs, read, readers, size, outcome.skipped, report):
-                writing.extend(writers.submit(write) for write in work(batch))
+                to_write = work(batch)
+                if not begun:
+                    output.begin(content(), stale)
+                    begun = True
+                writing.extend(writers.submit(write) for write in to_write)
                 finish(most=max(2, size))
             finish(most=0)
-            outcome.complete = True
+            complete = True
         finally:
             readers.shutdown(cancel_futures=True)
             for future in writing:
@@ -110,9 +142,11 @@ def run_jobs(
                     outcome.done.append(future.result())
             report.close()
             outcome.seconds = time.monotonic() - start
-            if outcome.done:
-                with suppress(*(() if outcome.complete else (UserError,))):  # the same
-                    save(outcome)
+            if begun:
+                with suppress(*(() if complete else (UserError,))):  # the same
+                    if outcome.done:
+                        last(outcome.done)
+                    output.end(content(), complete)
     if not outcome.done:
         path, reason = outcome.skipped[0]
         raise UserError(
@@ -158,17 +192,10 @@ class Progress:
     tenth of the images."""
 
     def __init__(self, total: int, enabled: bool, verb: str):
-        self.total, self.done, self.enabled, self.verb, self.start = (
-            total,
-            0,
-            enabled,
-            verb,
-            time.monotonic(),
-        )
+        self.total, self.enabled, self.verb = total, enabled, verb
+        self.done, self.start = 0, time.monotonic()
         on_terminal = enabled and sys.stderr.isatty()
-        self.bar = (
-            tqdm(total=total, desc=verb, unit="image", file=sys.stderr) if on_terminal else None
-        )
+        self.bar = tqdm(total=total, desc=verb, unit="image") if on_terminal else None
 
     def step(self) -> None:
         """One image more is done."""

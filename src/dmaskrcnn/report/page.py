@@ -26,6 +26,7 @@ from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.test_set import classes_to_score
 from dmaskrcnn.files import check_writable, write_text
+from dmaskrcnn.output_folder import check_marked, mark
 from dmaskrcnn.report.feature_figures import feature_figures
 from dmaskrcnn.report.findings import best_row, class_table, headline, remarks, table
 from dmaskrcnn.report.material import Material, check_runs, gather, score_runs
@@ -33,8 +34,6 @@ from dmaskrcnn.report.pictures import controls, picture_data
 from dmaskrcnn.report.provenance import provenance
 from dmaskrcnn.report.score_figures import MOST_CLASSES, curve_figures, interval_figures
 from dmaskrcnn.report.training_figures import training_figures
-
-GENERATOR = "dmaskrcnn report"  # marks a page as ours: it may be overwritten by the next one
 
 
 def write_report(
@@ -87,7 +86,8 @@ def write_report(
     }
     classes = classes_to_score(runs, data) if data and comparison is None else ()
     out = out / "report.html" if out.is_dir() else out
-    _check_out(out)
+    check_marked(out, "report")
+    check_writable(out.parent)
     with tempfile.TemporaryDirectory() as folder:
         if classes:
             comparison = score_runs(runs, data, classes, Path(folder), device)
@@ -98,22 +98,6 @@ def write_report(
 def default_out(runs: Sequence[Path]) -> Path:
     """``report.html``: in the folder, if there is but one, else here."""
     return runs[0] / "report.html" if len(runs) == 1 and runs[0].is_dir() else Path("report.html")
-
-
-def _check_out(out: Path) -> None:
-    if out.exists():
-        try:
-            with out.open("rb") as file:
-                ours = GENERATOR.encode() in file.read(500)
-        except OSError as error:
-            raise UserError(
-                f"{out}: cannot be read ({error.strerror}); choose another --out"
-            ) from error
-        if not ours:
-            raise UserError(
-                f"{out}: is no report of this program, and is not overwritten; choose another --out"
-            )
-    check_writable(out.parent)
 
 
 @dataclass
@@ -148,7 +132,7 @@ def _page(material: Material) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     names = [method.name for method in material.methods]
     values = {
-        "generator": GENERATOR,
+        "generator": mark("report"),  # the page may be overwritten by the next one
         "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         "title": escape(" · ".join(names[:3]) + (" …" if len(names) > 3 else "")),

@@ -1,5 +1,4 @@
-"""Pictures in an output folder: which images there are, and under which names their pictures are
-written."""
+"""Which images there are in files and folders, and how pictures made from them are saved."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from PIL import Image
 
 from dmaskrcnn.data.image import IMAGE_SUFFIXES, list_images
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import atomic_write
+from dmaskrcnn.output_folder import OutputFolder
 
 JPEG_QUALITY = 95
 # Formats that hold 8-bit RGB keep theirs; the rest (.pgm is grey by definition) becomes PNG.
@@ -21,10 +20,30 @@ KEPT_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".t
 
 @dataclass
 class Job:
-    """One image: its file, and the picture to write."""
+    """One image: its file, the path that its picture should keep, and the picture to write."""
 
     source: Path
+    name: Path
     picture: Path
+
+
+def plan(
+    inputs: Sequence[Path | str], output: OutputFolder, suffix: Callable[[Path], str]
+) -> list[Job]:
+    """Claims a picture for each image.
+
+    Args:
+        inputs: image files, and folders, which are searched with all their subfolders.
+        output: where the pictures will be; no input in itself.
+        suffix: of the picture of an image of this name.
+
+    Raises:
+        UserError: as `find_images`.
+    """
+    files = find_images([Path(path) for path in inputs], output.path)
+    names = [name.with_suffix(suffix(name)) for _, name in files]
+    pictures = output.claim(names, [file for file, _ in files])
+    return [Job(*file, picture) for file, picture in zip(files, pictures, strict=True)]
 
 
 def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -70,51 +89,16 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return list(found.values())
 
 
-def plan(
-    files: Sequence[tuple[Path, Path]],
-    out: Path,
-    suffix: Callable[[Path], str] = lambda _: ".jpg",
-    *,
-    ours: Callable[[Path], bool],
-) -> list[Job]:
-    """A picture for each image, such that no two share a name and nothing but an earlier picture of
-    ours is overwritten.
-
-    Args:
-        files: each image, and the path its picture should keep.
-        out: the folder of the pictures.
-        suffix: of the picture of an image.
-        ours: whether an existing file is a picture of ours, which may be overwritten.
-    """
-    inputs = {file.resolve() for file, _ in files}
-    taken: set[str] = set()
-    jobs = []
-    for file, name in files:
-        number, picture = 1, out / name.with_suffix(suffix(name))
-        while (
-            # some file systems take a.jpg and A.jpg for the same file
-            str(picture).casefold() in taken
-            or picture.resolve() in inputs
-            or (picture.exists() and not ours(picture))
-        ):
-            number += 1
-            picture = out / name.with_name(f"{name.stem}-{number}{picture.suffix}")
-        taken.add(str(picture).casefold())
-        jobs.append(Job(file, picture))
-    return jobs
-
-
 def kept_suffix(name: Path) -> str:
     """The suffix of the picture that ``save_picture`` writes for an image of this name."""
     return name.suffix if name.suffix.lower() in KEPT_SUFFIXES else ".png"
 
 
-def save_picture(picture: Image.Image, path: Path, source: Path) -> None:
-    """Write a picture in the format its name says, with EXIF data and colour profile of the image
+def save_picture(picture: Image.Image, source: Path, path: Path) -> None:
+    """Save a picture in the format its name says, with EXIF data and colour profile of the image
     it was made from.
 
-    The picture is upright: of the EXIF data, the rotation is left out. Raises UserError if it
-    cannot be written.
+    The picture is upright: of the EXIF data, the rotation is left out.
     """
     options: dict[str, Any] = _metadata(source)
     suffix = path.suffix.lower()
@@ -124,7 +108,7 @@ def save_picture(picture: Image.Image, path: Path, source: Path) -> None:
         options |= {"quality": JPEG_QUALITY}
     elif suffix in (".bmp", ".ppm"):
         options = {}
-    atomic_write(path, lambda temporary: picture.save(temporary, **options))
+    picture.save(path, **options)
 
 
 def _metadata(source: Path) -> dict[str, Any]:
