@@ -12,23 +12,23 @@ from typing import Any
 import torch
 
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import predictions
 from dmaskrcnn.evaluation.results_json import save_results
 from dmaskrcnn.files import file_digest, write_text
 from dmaskrcnn.images.dehazed_set import Dehazed
+from dmaskrcnn.run import Run
 
 FORMAT = "dmaskrcnn predictions 1"
 BATCH = 4  # images per forward pass
 
 
 def detect(
-    run: Path, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path
+    run: Run, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path
 ) -> list[float]:
     """Write the predictions of a run unless they are there; the seconds that each image took."""
     note = file.with_suffix(".made.json")
-    inputs = [file_digest(run / "model.safetensors"), file_digest(run / "model.json"), pictures.key]
+    inputs = [*run.digests, pictures.key]
     key = hashlib.sha256(
         repr((FORMAT, inputs, pictures.data.image_ids, dict(ids), device.type)).encode()
     ).hexdigest()
@@ -39,7 +39,7 @@ def detect(
         raise UserError(
             f"{file}: exists and was not written by `dmaskrcnn compare`; choose another --out"
         )
-    detector = Detector.load(run).to(device).set_precision()
+    detector = run.detector(str(device))
     # from here on the file beside it is ours, and unfinished
     write_text(note, json.dumps({"format": FORMAT, "seconds": []}))
     seconds: list[float] = []

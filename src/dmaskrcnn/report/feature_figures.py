@@ -16,7 +16,6 @@ from tqdm import tqdm
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.pyramid import LEVELS, STRIDES, crop_to_image
-from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.evaluation.domain_distance import DomainDistance, proxy_a_distance
 from dmaskrcnn.report.figures import CLEAR, HAZY, render
 from dmaskrcnn.report.material import Material
@@ -79,9 +78,7 @@ def feature_figures(material: Material) -> list[str]:
     """A sentence with the distances, then one figure per method; nothing without images of both
     domains or without a model."""
     source, target = material.source, material.target
-    models = [
-        (method.name, method.model) for method in material.methods if method.model is not None
-    ]
+    models = [(group.name, group.model) for group in material.groups if group.model is not None]
     if (
         not models
         or source is None
@@ -91,8 +88,8 @@ def feature_figures(material: Material) -> list[str]:
         return []
     chosen = [spread_out(len(data), IMAGES) for data in (source, target)]
     figures, distances = [], []
-    for name, folder in models:
-        detector = Detector.load(folder).to(resolve_device(material.device)).set_precision()
+    for name, run in models:
+        detector = run.detector(material.device)
         clear, hazy = (
             pooled_features(detector, d, indices)
             for d, indices in zip((source, target), chosen, strict=True)

@@ -16,7 +16,7 @@ from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_im
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.test_set import open_test_set
+from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.haze.random_haze import HazeAugment
 from dmaskrcnn.methods.parts.pseudo_labels import with_pseudo_labels
 

@@ -33,7 +33,7 @@ from dmaskrcnn.distributed import average, broadcast_path, largest, processes, r
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.methods import Method, build_method
 from dmaskrcnn.methods.parts.adabn import adapt_norms
-from dmaskrcnn.run import create_run_folder
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.checkpoint import load_checkpoint, save_checkpoint
 from dmaskrcnn.training.curves import draw_examples, plot_curves
 from dmaskrcnn.training.inputs import fingerprint, loading_processes, make_batches, open_data
@@ -55,7 +55,7 @@ def train(config: TrainConfig) -> Path:
         source, target = open_data(config)
         trainer = Trainer(config, source, target, device)
         # Last, so that bad input leaves no empty folder.
-        folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
+        folder = Path(broadcast_path(str(Run.create(config)) if rank() == 0 else ""))
         _run(trainer, folder)
     return folder
 
