@@ -4,9 +4,9 @@ schedule and averaging.
     D=../shared/data
     S="--source $D/coco_mini/instances_train.json $D/highway/instances_train.json"
     W="--weights $D/weights/resnet18-imagenet1k-fp16.safetensors"
-    python benchmarks/adaptation.py train $S $W --target $D/dawn_fog/target --oracle oracle/ --out
-    runs/real --seeds 0 1 2 python benchmarks/adaptation.py score --test $D/dawn_fog/test --out
-    runs/real
+    python benchmarks/adaptation.py train $S $W --target $D/dawn_fog/target --oracle oracle/ \\
+        --out runs/real --seeds 0 1 2
+    python benchmarks/adaptation.py score --test $D/dawn_fog/test --out runs/real
 
 ``train`` makes what is missing and prints one line per finished run: stop it at any time and start
 it again. Processes that share a folder must have different ``--seeds``, and the start must be
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
+import itertools
 import os
 import statistics
 import subprocess
@@ -33,9 +33,10 @@ import numpy as np
 
 from dmaskrcnn import evaluate, paired_difference
 from dmaskrcnn.evaluation.bootstrap import Metric, with_interval
-from dmaskrcnn.evaluation.score import Scores
+from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.evaluation.seeds import over_seeds
-from dmaskrcnn.run import output_folders
+from dmaskrcnn.evaluation.text import Table, interval
+from dmaskrcnn.run import Run, output_folders
 
 HAZE = ["--haze-augment", "0.5"]
 # after a method's name: its finished run, whose norms are adapted; nothing more is trained
@@ -75,24 +76,14 @@ def main() -> None:
     training.add_argument("--oracle", help="the same images with labels")
     training.add_argument("--weights", default="imagenet", help="start of the start")
     training.add_argument("--preset", default="cpu")
-    training.add_argument(
-        "--burn-in", type=int, default=2000, help="iterations of the start on the source"
-    )
-    training.add_argument(
-        "--iterations", type=int, default=450, help="of every method, from the start"
-    )
-    training.add_argument(
-        "--methods",
-        nargs="+",
-        default=["source", "haze", "teacher-haze", "oracle"],
-        choices=METHODS,
-    )
-    training.add_argument(
-        "--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the start alone"
-    )
-    training.add_argument(
-        "--minutes", type=float, default=float("inf"), help="begin no run that would end later"
-    )
+    training.add_argument("--burn-in", type=int, default=2000, help="iterations of the start")
+    training.add_argument("--iterations", type=int, default=450, help="of each, from the start")
+    methods = ["source", "haze", "teacher-haze", "oracle"]
+    training.add_argument("--methods", nargs="+", default=methods, choices=METHODS)
+    seeds = training.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    seeds.help = "none: the start alone"
+    minutes = training.add_argument("--minutes", type=float, default=float("inf"))
+    minutes.help = "begin no run that would end later"
     scoring = verbs.add_parser("score")
     scoring.add_argument("--test", type=Path, nargs="+", required=True, help="labelled hazy images")
     scoring.add_argument(
@@ -110,65 +101,36 @@ def main() -> None:
 def train(args: argparse.Namespace) -> None:
     began = time.monotonic()
     common = ["--preset", args.preset, "--source", *args.source, "--out", str(args.out)]
-    start = args.out / "start-1"
-    run(
-        args.out,
-        "start",
-        [
-            *common,
-            "--method",
-            "source",
-            "--weights",
-            args.weights,
-            "--iterations",
-            str(args.burn_in),
-        ],
-    )
-    for seed in args.seeds:
-        for method in args.methods:
-            base = method.removesuffix(ADABN)
-            left = args.minutes - (time.monotonic() - began) / 60
-            if (
-                not finished(args.out / f"{base}-seed{seed}-1")
-                and expected_minutes(args.out, base) > left
-            ):
-                print(
-                    f"{method} {seed}: left for another time, {left:.0f} minutes are not enough",
-                    flush=True,
-                )
-                continue
-            options = [
-                *common,
-                *METHODS[base],
-                "--weights",
-                str(start),
-                "--iterations",
-                str(args.iterations),
-            ]
-            if base.startswith(LAST):
-                if args.oracle is None:
-                    sys.exit(f"{method} needs --oracle: the target as a labelled data set")
-                options += ["--target", args.oracle]
-            elif "source" not in METHODS[base]:
-                options += ["--target", args.target]
-            run(args.out, f"{base}-seed{seed}", [*options, "--seed", str(seed)])
-            if method != base:
-                trained = args.out / f"{base}-seed{seed}-1"
-                options = [
-                    *common,
-                    *METHODS[method],
-                    "--weights",
-                    str(trained),
-                    "--target",
-                    args.target,
-                ]
-                run(args.out, f"{method}-seed{seed}", [*options, "--seed", str(seed)])
+    start = ["--weights", args.weights, "--iterations", str(args.burn_in)]
+    run(args.out, "start", [*common, *METHODS["source"], *start])
+    from_start = ["--weights", str(args.out / "start-1"), "--iterations", str(args.iterations)]
+    for seed, method in itertools.product(args.seeds, args.methods):
+        base = method.removesuffix(ADABN)
+        trained = args.out / f"{base}-seed{seed}-1"
+        left = args.minutes - (time.monotonic() - began) / 60
+        if not Run(trained).finished and expected_minutes(args.out, base) > left:
+            print(
+                f"{method} {seed}: left for another time, {left:.0f} minutes are not enough",
+                flush=True,
+            )
+            continue
+        options = [*common, *METHODS[base], *from_start, "--seed", str(seed)]
+        if base.startswith(LAST):
+            if args.oracle is None:
+                sys.exit(f"{method} needs --oracle: the target as a labelled data set")
+            options += ["--target", args.oracle]
+        elif "source" not in METHODS[base]:
+            options += ["--target", args.target]
+        run(args.out, f"{base}-seed{seed}", options)
+        if method != base:
+            options = [*METHODS[method], "--weights", str(trained), "--target", args.target]
+            run(args.out, f"{method}-seed{seed}", [*common, *options, "--seed", str(seed)])
 
 
 def run(out: Path, name: str, options: list[str]) -> None:
     """Train, or go on training, unless that is done; one line, and one row of runs.csv."""
     folder = out / f"{name}-1"
-    if finished(folder):
+    if Run(folder).finished:
         return
     command = [sys.executable, "-m", "dmaskrcnn", "train"]
     resumed = (folder / "last.pt").is_file()
@@ -182,13 +144,12 @@ def run(out: Path, name: str, options: list[str]) -> None:
         except KeyboardInterrupt:
             child.wait()
             raise
-    if status or not finished(folder):
+    trained = Run(folder)
+    if status or not trained.finished:
         sys.exit(f"{name}: training failed, see {out / f'{name}.log'}")
-    seconds, iterations = time.monotonic() - began, 0
-    if (folder / "metrics.csv").exists():  # not where nothing was trained
-        with (folder / "metrics.csv").open() as file:
-            last = list(csv.DictReader(file))[-1]
-        seconds, iterations = float(last["seconds"]), int(last["iteration"])
+    rows = trained.metrics  # none where nothing was trained
+    seconds = rows[-1]["seconds"] if rows else time.monotonic() - began
+    iterations = int(rows[-1]["iteration"]) if rows else 0
     memory = usage.ru_maxrss / 2**20
     print(f"{name}: {iterations} iterations, {seconds / 60:.1f} min, {memory:.1f} GiB", flush=True)
     new = not (out / "runs.csv").exists()
@@ -196,13 +157,6 @@ def run(out: Path, name: str, options: list[str]) -> None:
         if new:
             file.write("run,iterations,seconds,peak_GiB,resumed\n")
         file.write(f"{name},{iterations},{seconds:.0f},{memory:.2f},{int(resumed)}\n")
-
-
-def finished(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / "model.json").read_text())["finished"])
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def timings(out: Path, method: str) -> list[float]:
@@ -233,23 +187,10 @@ def expected_minutes(out: Path, method: str) -> float:
 def score(args: argparse.Namespace) -> None:
     rows: dict[str, dict[int, Scores]] = {}
     for method in METHODS:
-        for folder in sorted(f for f in args.out.glob(f"{method}-seed*-1") if finished(f)):
-            (kept,) = output_folders([folder], args.test, None)
-            assert kept is not None
-            found = kept / "predictions.json"
-            known = (
-                found.exists()
-                and found.stat().st_mtime > (folder / "model.safetensors").stat().st_mtime
-            )
-            scores = (
-                evaluate(found, args.test) if known else evaluate(folder, args.test, results=found)
-            )
-            names = counted(scores)
-            for metric in per_class(scores) if names else ():
-                scores.metrics[f"{metric} mean"] = mean_of(
-                    [scores[f"{metric}/{name}"] for name in names]
-                )
-            rows.setdefault(method, {})[int(folder.name.split("-seed")[1].split("-")[0])] = scores
+        for trained in map(Run, sorted(args.out.glob(f"{method}-seed*-1"))):
+            if trained.finished:
+                seed = int(trained.name.split("-seed")[1].split("-")[0])
+                rows.setdefault(method, {})[seed] = with_means(score_run(trained, args.test))
     for method in (FIRST, args.against):
         if method not in rows:
             sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
@@ -267,10 +208,34 @@ def score(args: argparse.Namespace) -> None:
         if len(names) > 1:
             titles[f"{metric} mean"] = f"mean {title} of these classes"
     text = "\n\n".join(
-        table(args.out, rows, metric, title, args.against) for metric, title in titles.items()
+        table(args.out, rows, metric, title, args.against).markdown()
+        for metric, title in titles.items()
     )
     (args.out / "results.md").write_text(text + "\n")
     print(text)
+
+
+def score_run(trained: Run, test: list[Path]) -> Scores:
+    """From the predictions of an earlier time, if the weights have not changed since."""
+    (kept,) = output_folders([trained], test, None)
+    assert kept is not None
+    found = kept / "predictions.json"
+    weights = trained.path / "model.safetensors"
+    if found.exists() and found.stat().st_mtime > weights.stat().st_mtime:
+        return evaluate(found, test)
+    return evaluate(trained, test, results=found)
+
+
+def with_means(scores: Scores) -> Scores:
+    """With the mean over the classes that have objects enough, resample by resample."""
+    names = counted(scores)
+    for metric in per_class(scores) if names else ():
+        parts = [scores[f"{metric}/{name}"] for name in names]
+        scores.metrics[f"{metric} mean"] = with_interval(
+            float(np.mean([part.value for part in parts])),
+            np.mean([part.replicates for part in parts], axis=0),
+        )
+    return scores
 
 
 def counted(scores: Scores) -> dict[str, int]:
@@ -286,45 +251,30 @@ def per_class(scores: Scores) -> dict[str, str]:
     )
 
 
-def mean_of(parts: list[Metric]) -> Metric:
-    """The mean over classes, resample by resample."""
-    return with_interval(
-        float(np.mean([p.value for p in parts])), np.mean([p.replicates for p in parts], axis=0)
-    )
-
-
 def table(
     out: Path, rows: dict[str, dict[int, Scores]], metric: str, title: str, against: str = FIRST
-) -> str:
+) -> Table:
     """One metric of all methods, in percent: value, paired difference ``against`` one, share of the
     gap closed, time.
 
     What is compared is averaged over the seeds that both sides have.
     """
-    lines = [
-        f"| {title}, % | seeds | value | difference to `{against}` | of the gap closed | time |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = ["seeds", "value", f"difference to `{against}`", "of the gap closed", "time"]
+    lines = [[f"{title}, %", *heads]]
     for method, by_seed in rows.items():
-        cells = [
-            f"`{method}`",
-            ", ".join(map(str, sorted(by_seed))),
-            show(over(rows, method, by_seed)[metric]),
-            "",
-            "",
-        ]
+        difference = gap = ""
         if method != against and (seeds := by_seed.keys() & rows[against].keys()):
-            cells[3] = show(
-                paired_difference(*(over(rows, m, seeds) for m in (against, method)))[metric], "+"
-            )
+            pair = (over(rows, m, seeds) for m in (against, method))
+            difference = interval(paired_difference(*pair)[metric])
         seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(LAST, {}).keys()
         if seeds and method != FIRST and not method.startswith(LAST):
-            cells[4] = show(
-                gap_closed(*(over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))), digits=0
-            )
-        cells.append(f"{cost(out, method) / cost(out, FIRST):.2f}×")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            ends = (over(rows, m, seeds)[metric] for m in (FIRST, method, LAST))
+            gap = interval(gap_closed(*ends), digits=0)
+        value = interval(over(rows, method, by_seed)[metric])
+        relative = f"{cost(out, method) / cost(out, FIRST):.2f}×"
+        drawn = ", ".join(map(str, sorted(by_seed)))
+        lines.append([f"`{method}`", drawn, value, difference, gap, relative])
+    return Table(lines)
 
 
 def over(rows: dict[str, dict[int, Scores]], method: str, seeds: Iterable[int]) -> Scores:
@@ -340,11 +290,6 @@ def gap_closed(low: Metric, value: Metric, high: Metric) -> Metric:
     return Metric(
         (value.value - low.value) / (high.value - low.value), float(ends[0]), float(ends[1])
     )
-
-
-def show(metric: Metric, sign: str = "", digits: int = 1) -> str:
-    form = f"{sign}.{digits}f"
-    return f"{100 * metric.value:{form}} [{100 * metric.low:{form}}, {100 * metric.high:{form}}]"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,34 @@
-"""Random and hand-made ground truth with detections, for the tests of evaluation."""
+"""Random and hand-made ground truth with detections, and detectors that find something everywhere,
+for the tests of whatever scores."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
+from faster_coco_eval import COCO
+from faster_coco_eval import COCOeval_faster as COCOeval
+from faster_coco_eval.core import mask as rle
 
+from dmaskrcnn import Detector
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.config import DetectorConfig
 
 CLASSES = ("car", "person", "bus")
+SMALL = DetectorConfig(
+    backbone="resnet18",
+    fpn_channels=16,
+    box_head_width=16,
+    mask_head_layers=1,
+    image_size=64,
+    max_size=96,
+    max_detections=8,
+)
 
 
 @dataclass
@@ -94,3 +113,48 @@ def make_found(boxes, labels, scores, classes=CLASSES, size=40):
         masks,
         classes,
     )
+
+
+def save_detector(folder: Path, *classes: str, seed: int = 0) -> Path:
+    """An untrained detector, which finds something everywhere."""
+    torch.manual_seed(seed)
+    Detector(classes or ("person", "car"), SMALL).save(folder)
+    return folder
+
+
+def coco_eval(truth, found, kind):
+    """The twelve COCO numbers, and precision ``(T, R, K)``, from faster-coco-eval."""
+    annotations, results = [], []
+    for index, (objects, detections) in enumerate(zip(truth.objects, found, strict=True)):
+        for sort, record in ((annotations, objects), (results, detections)):
+            for i in range(len(record)):
+                x1, y1, x2, y2 = record.boxes[i].double().tolist()
+                code = rle.encode(np.asfortranarray(record.masks[i].numpy().astype(np.uint8)))
+                entry = {
+                    "image_id": truth.image_ids[index],
+                    "category_id": int(record.labels[i]) + 1,
+                    "segmentation": code,
+                }
+                entry |= {
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "id": len(sort) + 1,
+                    "area": (x2 - x1) * (y2 - y1),
+                }
+                entry |= (
+                    {"score": float(record.scores[i])}
+                    if sort is results
+                    else {"iscrowd": int(record.crowd[i])}
+                )
+                sort.append(entry)
+    size = truth.objects[0].masks.shape[1:]
+    images = [{"id": i, "height": size[0], "width": size[1]} for i in truth.image_ids]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(truth.classes)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        real = COCO(
+            {"images": images, "annotations": annotations, "categories": categories, "info": {}}
+        )
+        run = COCOeval(real, real.loadRes(results), kind, print_function=lambda *_: None)
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return run.stats, run.eval["precision"][:, :, :, 0, -1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 
 from dmaskrcnn import Detections, Detector
 from dmaskrcnn.compare.comparison import Comparison, Row
+from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_dataset
 from dmaskrcnn.detector.config import DetectorConfig
@@ -19,7 +22,9 @@ from dmaskrcnn.evaluation.results_json import load_results, save_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.images.dehazed_set import dehazed_paths
+from dmaskrcnn.run import open_run
 
+SECTIONS = ["scores", "intervals", "curves", "training", "features", "pictures", "provenance"]
 CLASSES = ("person", "car", "bus", "motorcycle")
 CONFIG = DetectorConfig(
     backbone="resnet18",
@@ -30,6 +35,36 @@ CONFIG = DetectorConfig(
     max_size=96,
     max_detections=8,
 )
+
+
+class Page(HTMLParser):
+    """The elements and the text of a page; void and stray tags are harmless here."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def sections(self) -> list[str]:
+        return [str(attributes["id"]) for attributes in self.all("section")]
+
+    @property
+    def data(self) -> dict:
+        """What the script draws."""
+        return json.loads(self.source.split('id="data">')[1].split("</script>")[0])
 
 
 def write_run(
@@ -97,14 +132,15 @@ def make_comparison(
     for index, path in enumerate(dehazed_paths(truth, out / "dehazed")):
         Image.fromarray(255 - truth.load(index).image.permute(1, 2, 0).numpy()).save(path)
     rows = []
-    for dehaze, label in (("none", ""), ("mscnn", "MSCNN + ")):
-        for name, group in runs:
+    groups = [RunGroup(name, tuple(map(open_run, paths))) for name, paths in runs]
+    for dehaze in ("none", "mscnn"):
+        for group in groups:
             number = len(rows)
             files = tuple(
                 write_predictions(
                     out / f"{number}-{seed}.json", data, 10 * number + seed, 0.3 + 0.15 * number
                 )
-                for seed in range(len(group))
+                for seed in range(len(group.runs))
             )
             scores = over_seeds(
                 [
@@ -113,7 +149,7 @@ def make_comparison(
                 ]
             )
             paper = 0.6101 + 0.01 * number if published else None
-            rows.append(Row(label + name, group, dehaze, files, scores, 0.05 * (number + 1), paper))
+            rows.append(Row(group, dehaze, files, scores, 0.05 * (number + 1), paper))
     return Comparison(
         tuple(rows), (data,), {"mscnn": out / "dehazed"}, out, ("A note with < in it.",)
     )

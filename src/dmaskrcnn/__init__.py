@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.errors import UserError
     from dmaskrcnn.evaluation.evaluate import evaluate
-    from dmaskrcnn.evaluation.score import Scores, paired_difference
+    from dmaskrcnn.evaluation.scores import Scores, paired_difference
     from dmaskrcnn.training.adapt import adapt
     from dmaskrcnn.training.loop import resume, train
 

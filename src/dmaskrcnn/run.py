@@ -1,21 +1,246 @@
-"""A run on disk: where it lies, what it is called, and which weights it holds."""
+"""A run on disk: what was trained and how, which weights it holds, and its detector.
+
+Everything else asks `Run` for what stands in a run folder's ``config.yaml``, ``model.json`` and
+``metrics.csv``. Predictions that were made elsewhere, a COCO results JSON, are a run as well
+(`ResultsFile`): one that can be scored, but was not trained here.
+"""
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import yaml
 
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.weights import read_description
+from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import write_text
+from dmaskrcnn.files import file_digest, write_text
+from dmaskrcnn.training.log import read_metrics
+
+# What a detector learns does not depend on these, or (the seed) only by chance.
+NO_MATTER = (
+    "seed",
+    "name",
+    "out",
+    "test",
+    "device",
+    "workers",
+    "checkpoint_minutes",
+    "tensorboard",
+)
+STARTS = ("coco", "imagenet", "scratch")
+MOST_STARTS = 9  # runs that started from runs are followed so far back
+
+
+def open_run(path: str | Path) -> Run:
+    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``."""
+    path = Path(path)
+    return ResultsFile(path) if path.suffix == ".json" else Run(path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Nothing is read before it is asked for, and nothing is remembered.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+    is_results: ClassVar[bool] = False
+
+    @classmethod
+    def create(cls, config: TrainConfig) -> Run:
+        """Make OUT/NAME-N with the first N that is free, holding ``config.yaml``. Raises UserError
+        where OUT cannot be written to."""
+        name = config.name or config.method
+        if Path(name).name != name:
+            raise UserError(
+                f"--name {name!r} must be a plain name without slashes; choose the folder with "
+                "--out"
+            )
+        folder = create_numbered_folder(config.out, name)
+        write_text(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+        return cls(folder)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder, or of the file without ``.json``."""
+        return self.path.resolve().name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The fields of ``config.yaml`` as `TrainConfig.to_dict` gives them, those that its version
+        did not know filled in. Empty where there is none.
+
+        Raises:
+            UserError: a file that cannot be read.
+        """
+        file = self.path / "config.yaml"
+        if not file.is_file():
+            return {}
+        values = read_yaml(file)
+        with suppress(UserError, TypeError):  # of a later version: as it stands there
+            return TrainConfig.from_dict(values).to_dict()
+        return values
+
+    @property
+    def config_text(self) -> str:
+        """``config.yaml`` as it stands there; empty where there is none."""
+        try:
+            return (self.path / "config.yaml").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    @property
+    def seedless(self) -> str:
+        """What the weights come from, but for the seed: equal for the runs of one method. Empty
+        where no training of ours is known."""
+        return self._seedless(MOST_STARTS)
+
+    def _seedless(self, depth: int) -> str:
+        values = self.config
+        if not values:
+            return ""
+        kept = {name: value for name, value in values.items() if name not in NO_MATTER}
+        start = kept.get("weights")
+        if start not in STARTS and depth:
+            before = ""
+            with suppress(UserError):
+                before = Run(Path(str(start)))._seedless(depth - 1)
+            kept["weights"] = before or "a file"
+        return json.dumps(kept, sort_keys=True, default=str)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether there is a ``metrics.csv``; with ``--iterations 0`` there is none."""
+        return self._log.is_file()
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """The rows of ``metrics.csv``; none where nothing was trained. Raises UserError for a
+        damaged file."""
+        return read_metrics(self._log) if self.is_logged else []
+
+    @property
+    def last_logged(self) -> datetime.datetime:
+        """When the last row was written, in local time."""
+        return datetime.datetime.fromtimestamp(self._log.stat().st_mtime).astimezone()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the detector knows; of predictions, none. Raises UserError for a
+        ``model.json`` that is missing or damaged."""
+        return read_description(self.path)[0]
+
+    @property
+    def weights_said(self) -> str:
+        """Which of a training's weights are saved, in words: averaged or the last, the teacher's or
+        not, from when.
+
+        Empty where there is no ``model.json`` that says so, as of predictions that were made
+        elsewhere.
+        """
+        model = self._description
+        try:
+            kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[
+                model["weights"]
+            ]
+            teacher = (model["method"], model["weights"]) == ("teacher", "ema")
+            return f"{'the teacher: ' * teacher}{kind}, iteration {model['iteration']:,}" + (
+                "" if model["finished"] else ", training not finished"
+            )
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has reached its end."""
+        return bool(self._description.get("finished"))
+
+    @property
+    def has_description(self) -> bool:
+        """Whether there is a ``model.json``."""
+        return (self.path / "model.json").is_file()
+
+    @property
+    def has_detector(self) -> bool:
+        """Whether weights are saved."""
+        return (self.path / "model.safetensors").is_file()
+
+    @property
+    def digests(self) -> list[str]:
+        """Of weights and ``model.json``: they tell detectors apart. Raises UserError for a missing
+        file."""
+        return [file_digest(self.path / name) for name in ("model.safetensors", "model.json")]
+
+    def detector(self, device: str = "auto") -> Detector:
+        """The detector, ready to predict in the precision that is fastest on ``device``.
+
+        Raises:
+            UserError: see `Detector.load`, and a device that this machine lacks.
+        """
+        return Detector.load(self.path).to(resolve_device(device)).set_precision()
+
+    @property
+    def _log(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def _description(self) -> dict[str, Any]:
+        """All of ``model.json``; empty where it is missing or damaged."""
+        try:
+            model = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return model if isinstance(model, dict) else {}
+
+
+class ResultsFile(Run):
+    """Predictions that are there already: a COCO results JSON of any detector.
+
+    Attributes:
+        path: the file.
+    """
+
+    is_results = True
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without ``.json``."""
+        return self.path.resolve().stem
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None are known before the file is read."""
+        return ()
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """A name for each run, no two alike: its own, with the folder above it where two have the
+    same."""
+    names = [run.name for run in runs]
+    names = [
+        f"{run.path.resolve().parent.name}-{name}" if names.count(name) > 1 else name
+        for run, name in zip(runs, names, strict=True)
+    ]
+    return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
 
 
 def output_folders(
-    runs: Sequence[Path], data: Sequence[Path], out: Path | None
+    runs: Sequence[Run], data: Sequence[Path], out: Path | None
 ) -> list[Path | None]:
     """Where the files of each run go: ``evaluate-<data>`` in the run folder (nowhere for a results
     JSON), or ``out``.
@@ -24,26 +249,11 @@ def output_folders(
     two runs have the same name.
     """
     if out is None:
-        return [
-            None if run.suffix == ".json" else run / f"evaluate-{folder_name(data)}" for run in runs
-        ]
+        name = f"evaluate-{folder_name(data)}"
+        return [None if run.is_results else run.path / name for run in runs]
     if len(runs) == 1:
         return [out]
     return [out / name for name in run_names(runs)]
-
-
-def run_names(runs: Sequence[Path]) -> list[str]:
-    """A name for each run, no two alike: its folder's or file's, with the folder above it where two
-    have the same."""
-    paths = [
-        run.resolve().with_suffix("") if run.suffix == ".json" else run.resolve() for run in runs
-    ]
-    names = [path.name for path in paths]
-    names = [
-        f"{path.parent.name}-{name}" if names.count(name) > 1 else name
-        for path, name in zip(paths, names, strict=True)
-    ]
-    return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
 
 
 def folder_name(data: Sequence[Path]) -> str:
@@ -55,19 +265,6 @@ def folder_name(data: Sequence[Path]) -> str:
         for p in (path.with_suffix("") if path.suffix == ".json" else path).parts[1:][-2:]
     ]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts)).strip("-.") or "data"
-
-
-def create_run_folder(config: TrainConfig) -> Path:
-    """Make OUT/NAME-N with the first N that is free, holding ``config.yaml``. Raises UserError
-    where OUT cannot be written to."""
-    name = config.name or config.method
-    if Path(name).name != name:
-        raise UserError(
-            f"--name {name!r} must be a plain name without slashes; choose the folder with --out"
-        )
-    folder = create_numbered_folder(config.out, name)
-    write_text(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
-    return folder
 
 
 def create_numbered_folder(out: Path, name: str) -> Path:
@@ -87,22 +284,3 @@ def create_numbered_folder(out: Path, name: str) -> Path:
             raise UserError(
                 f"--out {out}: cannot be written ({error.strerror}); choose another folder"
             ) from error
-
-
-def which_weights(run: Path) -> str:
-    """Which of a training's weights a run folder holds, in words: averaged or the last, the
-    teacher's or not, from when.
-
-    Empty where there is no ``model.json`` that says so, as of predictions that were made elsewhere.
-    """
-    try:
-        model = json.loads((run / "model.json").read_text(encoding="utf-8"))
-        kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[
-            model["weights"]
-        ]
-        owner = "the teacher: " if (model["method"], model["weights"]) == ("teacher", "ema") else ""
-        return f"{owner}{kind}, iteration {model['iteration']:,}" + (
-            "" if model["finished"] else ", training not finished"
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""

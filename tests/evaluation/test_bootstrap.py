@@ -7,7 +7,8 @@ import pytest
 from evaluation_cases import Truth, random_case
 
 from dmaskrcnn.evaluation.bootstrap import Metric, difference, resample_counts, with_interval
-from dmaskrcnn.evaluation.score import paired_difference, score
+from dmaskrcnn.evaluation.score import score
+from dmaskrcnn.evaluation.scores import paired_difference
 
 
 def repeated(truth, found, counts):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.run import create_run_folder
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.log import Metrics
 
@@ -24,7 +24,7 @@ Make = Callable[..., TrainConfig]
 class TestCreate:
     def test_counts_up_and_keeps_the_configuration(self, tiny: Make):
         config = tiny(name="fog")
-        first, second = create_run_folder(config), create_run_folder(config)
+        first, second = (Run.create(config).path for _ in range(2))
         assert [first.name, second.name] == ["fog-1", "fog-2"]
         assert TrainConfig.from_dict(yaml.safe_load((second / "config.yaml").read_text())) == config
 
@@ -32,24 +32,24 @@ class TestCreate:
         config = tiny()
         config.out.mkdir()
         (config.out / "grl-1").write_text("a file of somebody's")
-        assert create_run_folder(config).name == "grl-2"
+        assert Run.create(config).name == "grl-2"
         assert (config.out / "grl-1").read_text() == "a file of somebody's"
 
     def test_out_that_cannot_be_written(self, tiny: Make, tmp_path: Path):
         (tmp_path / "file").write_text("in the way")
         for out in (tmp_path / "file", tmp_path / "file" / "runs"):
             with pytest.raises(UserError, match=f"--out {out}: .*; choose a") as error:
-                create_run_folder(tiny(out=out))
+                Run.create(tiny(out=out))
             assert "\n" not in str(error.value)
         assert (tmp_path / "file").read_text() == "in the way"
 
     def test_name_with_a_slash(self, tiny: Make):
         with pytest.raises(UserError, match="--name 'a/b' must be a plain name"):
-            create_run_folder(tiny(name="a/b"))
+            Run.create(tiny(name="a/b"))
 
     def test_full_disk(self, tiny: Make):
         with full_disk(10), pytest.raises(UserError, match=r"config\.yaml: cannot be written"):
-            create_run_folder(tiny())
+            Run.create(tiny())
 
 
 class Evil:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.training import parse_training
@@ -32,6 +33,9 @@ from dmaskrcnn.cli.verbs import (
 )
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    from dmaskrcnn.compare.comparison import Comparison
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,78 +135,106 @@ def _say(folder: Path) -> None:
 
 def _evaluate(verb: Evaluate) -> None:
     from dmaskrcnn.evaluation.evaluate import evaluate_to
-    from dmaskrcnn.evaluation.score import paired_difference
-    from dmaskrcnn.evaluation.scores import difference_table
-    from dmaskrcnn.evaluation.test_set import classes_to_score
-    from dmaskrcnn.run import output_folders, which_weights
+    from dmaskrcnn.evaluation.labelled import open_shared_test_set
+    from dmaskrcnn.evaluation.scores import paired_difference
+    from dmaskrcnn.evaluation.text import scores_table
+    from dmaskrcnn.run import open_run, output_folders
 
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
-    options = {
-        "batch_size": verb.batch_size,
-        "bootstrap": verb.bootstrap,
-        "seed": verb.seed,
-        "device": verb.device,
-    }
-    options["classes"] = classes_to_score(verb.runs, verb.data, verb.classes)
+    runs = [open_run(run) for run in verb.runs]
+    test = open_shared_test_set(runs, verb.data, verb.classes)
     all_scores = []
-    for run, out in zip(verb.runs, output_folders(verb.runs, verb.data, verb.out), strict=True):
-        scores = evaluate_to(out, run, verb.data, **options)
-        which = which_weights(run)
+    for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
+        scores = evaluate_to(
+            out,
+            run,
+            test,
+            batch_size=verb.batch_size,
+            bootstrap=verb.bootstrap,
+            seed=verb.seed,
+            device=verb.device,
+        )
+        which = run.weights_said
         print(f"{run}{which and f' ({which})'}\n{scores.table()}\n")
         if out:
-            print(f"{'scores' if run.suffix == '.json' else 'predictions and scores'}: {out}\n")
+            print(f"{'scores' if run.is_results else 'predictions and scores'}: {out}\n")
         all_scores.append(scores)
-    for run, scores in zip(verb.runs[1:], all_scores[1:], strict=True):
+    for run, scores in zip(runs[1:], all_scores[1:], strict=True):
         try:
             differences = paired_difference(all_scores[0], scores)
         except ValueError as error:
-            raise UserError(f"{run} against {verb.runs[0]}: {error}") from error
-        print(
-            f"{run} against "
-            f"{verb.runs[0]}\n{difference_table(differences, scores.objects, scores.images)}\n"
-        )
+            raise UserError(f"{run} against {runs[0]}: {error}") from error
+        table = scores_table(differences, scores.objects, scores.images)
+        print(f"{run} against {runs[0]}\n{table}\n")
 
 
 def _report(verb: Report) -> None:
+    import tempfile
+
+    from dmaskrcnn.compare.rows import score_runs
     from dmaskrcnn.report import default_out, write_report
 
     out = verb.out or default_out(verb.runs)
-    print(
-        write_report(
-            out,
-            verb.runs,
-            data=verb.data,
-            source=verb.source,
-            target=verb.target,
-            device=verb.device,
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def scored() -> Comparison:
+            return score_runs(verb.runs, verb.data, Path(scratch), verb.device)
+
+        print(
+            write_report(
+                out,
+                verb.runs,
+                scored if verb.data else None,
+                source=verb.source,
+                target=verb.target,
+                device=verb.device,
+            )
         )
-    )
 
 
 def _compare(verb: Compare) -> None:
     from dmaskrcnn.compare.rows import compare
-    from dmaskrcnn.compare.tables import terminal
 
-    print(f"{terminal(compare(**vars(verb)))}\n\nreport: {verb.out / 'report.html'}\n{verb.out}")
+    _show(
+        compare(
+            verb.runs,
+            verb.data,
+            verb.dehaze,
+            verb.out,
+            classes=verb.classes,
+            bootstrap=verb.bootstrap,
+            mscnn_weights=verb.mscnn_weights,
+            aod_net_weights=verb.aod_net_weights,
+            device=verb.device,
+        ),
+        verb.device,
+    )
 
 
 def _reproduce(verb: Reproduce) -> None:
     from dmaskrcnn.compare.reproduce import reproduce
-    from dmaskrcnn.compare.tables import terminal
 
-    print(f"{terminal(reproduce(**vars(verb)))}\n\nreport: {verb.out / 'report.html'}\n{verb.out}")
+    _show(reproduce(**vars(verb)), verb.device)
+
+
+def _show(comparison: Comparison, device: str) -> None:
+    """The table on the terminal, and the report beside the files of the comparison."""
+    from dmaskrcnn.compare.tables import terminal
+    from dmaskrcnn.report import write_report
+
+    report = write_report(comparison.out, (), comparison, device=device)
+    print(f"{terminal(comparison)}\n\nreport: {report}\n{comparison.out}")
 
 
 def _predict(verb: Predict) -> None:
-    from dmaskrcnn.detector.detector import Detector
-    from dmaskrcnn.distributed import resolve_device
     from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.run import which_weights
+    from dmaskrcnn.run import Run
 
-    detector = Detector.load(verb.run).to(resolve_device(verb.device)).set_precision()
-    if which := which_weights(verb.run):
-        print(f"{verb.run}: {which}", file=sys.stderr)
+    run = Run(verb.run)
+    detector = run.detector(verb.device)
+    if which := run.weights_said:
+        print(f"{run}: {which}", file=sys.stderr)
     print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
 
 

@@ -18,23 +18,25 @@ from typing import Any
 
 import numpy as np
 
+from dmaskrcnn.compare.groups import RunGroup
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
 from dmaskrcnn.files import file_digest
 from dmaskrcnn.output_folder import OutputFolder, index_format
+from dmaskrcnn.run import open_run
 
 INDEX, RESAMPLES = "comparison.json", "comparison.safetensors"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method of the comparison.
+    """One line of the comparison.
 
     Attributes:
-        name: as shown, such as "MSCNN + grl".
-        runs: run folders, or one COCO results JSON; several are seeds of the same method, averaged.
-        dehaze: what the test images went through: "none" or a method of `dmaskrcnn.dehazing`.
+        group: the run, or the seeds of one method, which are averaged.
+        dehaze: what the test images went through: "none" or one of `DEHAZERS`.
         predictions: a COCO results JSON per run.
         scores: mean over the seeds, resampled over images and seeds.
         seconds_per_image: dehazing and detection of one image, from pixels to masks, median over
@@ -42,13 +44,22 @@ class Row:
         published: in a reproduction, the paper's number: authors' metric on RTTS, in [0, 1].
     """
 
-    name: str
-    runs: tuple[Path, ...]
+    group: RunGroup
     dehaze: str
     predictions: tuple[Path, ...]
     scores: Scores
     seconds_per_image: float
     published: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As shown, such as "MSCNN + grl"."""
+        return row_name(self.group, self.dehaze)
+
+
+def row_name(group: RunGroup, dehaze: str) -> str:
+    """The name of a row: the dehazing, if there is any, and the runs."""
+    return group.name if dehaze == "none" else f"{DEHAZERS[dehaze].label} + {group.name}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,8 @@ def save_comparison(
     rows = [
         {
             "name": row.name,
-            "runs": [_relative(run, out) for run in row.runs],
+            "group": row.group.name,
+            "runs": [_relative(run.path, out) for run in row.group.runs],
             "dehaze": row.dehaze,
             "predictions": [_relative(path, out) for path in row.predictions],
             "seconds_per_image": None
@@ -142,8 +154,7 @@ def load_comparison(out: Path) -> Comparison:
         for number, row in enumerate(content["rows"]):
             rows.append(
                 Row(
-                    name=row["name"],
-                    runs=tuple(out / run for run in row["runs"]),
+                    group=RunGroup(row["group"], tuple(open_run(out / run) for run in row["runs"])),
                     dehaze=row["dehaze"],
                     predictions=tuple(out / file for file in row["predictions"]),
                     scores=_scores(row["scores"], number, replicates),

@@ -10,30 +10,30 @@ from pathlib import Path
 import torch
 
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.evaluation.evaluate import predictions
 from dmaskrcnn.evaluation.results_json import save_results
 from dmaskrcnn.files import file_digest
 from dmaskrcnn.images.dehazed_set import Dehazed
 from dmaskrcnn.output_folder import OutputFolder
+from dmaskrcnn.run import Run
 
 BATCH = 4  # images per forward pass
 
 
 def detect(
-    run: Path, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path
+    run: Run, pictures: Dehazed, ids: Mapping[str, int], device: torch.device, file: Path
 ) -> list[float]:
     """Write the predictions of a run unless they are there; the seconds that each image took."""
     output = OutputFolder(file.parent, "compare", f"{file.stem}.made.json")
     output.claim([Path(file.name)], rename=False)
     made = output.content
-    inputs = [file_digest(run / "model.safetensors"), file_digest(run / "model.json"), pictures.key]
+    inputs = [*run.digests, pictures.key]
     key = hashlib.sha256(
         repr((inputs, pictures.data.image_ids, dict(ids), device.type)).encode()
     ).hexdigest()
     if made.get("key") == key and file.is_file() and file_digest(file) == made.get("file"):
         return made["seconds"]
-    detector = Detector.load(run).to(device).set_precision()
+    detector = run.detector(str(device))
     output.begin({})
     seconds: list[float] = []
     found = _timed(predictions(detector, pictures.data, BATCH, progress=True), seconds)

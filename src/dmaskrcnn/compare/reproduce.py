@@ -12,27 +12,28 @@ interrupted.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dmaskrcnn.compare.comparison import INDEX
-from dmaskrcnn.compare.groups import STARTS
-from dmaskrcnn.compare.rows import Comparison, Plan, check_numbers, check_out, compare_rows
-from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.compare.comparison import INDEX, Comparison
+from dmaskrcnn.compare.groups import RunGroup
+from dmaskrcnn.compare.rows import Plan, check_numbers, check_out, compare_rows
+from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset, open_dataset, open_images
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.test_set import open_test_set
+from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.images.dehazed_set import dehaze_dataset
 from dmaskrcnn.output_folder import OutputFolder
+from dmaskrcnn.run import STARTS, Run
 from dmaskrcnn.training.loop import resume, train
 
+T = TypeVar("T")
 ITERATIONS = 75_000  # the paper's: 5 k of the domain classifier, 50 k and 20 k of all layers
 MODELS = {"mask-rcnn": "Mask R-CNN", "dmask1": "DMask1", "dmask2": "DMask2"}
 # The paper's table in its order: model, dehazing of the test images, authors' metric on RTTS.
@@ -46,7 +47,6 @@ TABLE = (
     ("dmask1", "mscnn", 0.6271),
     ("dmask2", "mscnn", 0.6336),
 )
-PREFIXES = {"none": "", "aod-net": "AOD-Net + ", "mscnn": "MSCNN + "}
 
 
 def reproduce(
@@ -111,7 +111,7 @@ def reproduce(
     print("\n".join(notes), file=sys.stderr)
 
     dehaze_dataset(dehazer, hazy, out / "target-mscnn")
-    runs: dict[str, list[Path]] = {model: [] for model in MODELS}
+    runs: dict[str, list[Run]] = {model: [] for model in MODELS}
     for number, (model, config) in enumerate(
         ((m, c) for of_seed in configs for m, c in of_seed.items()), 1
     ):
@@ -120,12 +120,19 @@ def reproduce(
             file=sys.stderr,
         )
         runs[model].append(_train(config))
-    plans = [
-        Plan(PREFIXES[dehaze] + MODELS[model], tuple(runs[model]), dehaze, published)
-        for model, dehaze, published in TABLE
-    ]
-    options = {"mscnn_weights": mscnn_weights, "aod_net_weights": aod_net_weights, "device": device}
-    comparison = compare_rows(plans, test, out, bootstrap=bootstrap, notes=notes, **options)
+    comparison = compare_rows(
+        [
+            Plan(RunGroup(MODELS[model], tuple(runs[model])), dehaze, published)
+            for model, dehaze, published in TABLE
+        ],
+        test,
+        out,
+        bootstrap=bootstrap,
+        device=device,
+        mscnn_weights=mscnn_weights,
+        aod_net_weights=aod_net_weights,
+        notes=notes,
+    )
     output.end({"arguments": arguments})
     return comparison
 
@@ -154,7 +161,7 @@ def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
     }
 
 
-def _train(config: TrainConfig) -> Path:
+def _train(config: TrainConfig) -> Run:
     """The finished run of this configuration: an earlier one, one that goes on, or a new one."""
     wanted, name = config.to_dict(), f"{config.name}-"
     numbers = [
@@ -163,41 +170,22 @@ def _train(config: TrainConfig) -> Path:
         if (number := path.name.removeprefix(name)).isdecimal()
     ]
     for number in sorted(numbers, key=int, reverse=True):
-        folder = config.out / f"{name}{number}"
-        if not _is_of(folder, wanted):
+        run = Run(config.out / f"{name}{number}")
+        if run.config != wanted:
             continue
-        if _is_finished(folder):
-            return folder
-        if (folder / "last.pt").is_file():
-            return _or_say_how_to_go_on(resume, folder)
-    return _or_say_how_to_go_on(train, config)
+        if run.finished:
+            return run
+        if (run.path / "last.pt").is_file():
+            return Run(_or_say_how_to_go_on(resume, run.path))
+    return Run(_or_say_how_to_go_on(train, config))
 
 
-def _or_say_how_to_go_on(training: Any, argument: Any) -> Path:
+def _or_say_how_to_go_on(training: Callable[[T], Path], argument: T) -> Path:
     try:
         return training(argument)
     except SystemExit:
         print("or repeat the command: `dmaskrcnn reproduce` goes on from there", file=sys.stderr)
         raise
-
-
-def _is_of(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Whether the run in this folder has the wanted configuration; fields that its version did not
-    have take their default."""
-    if not (folder / "config.yaml").is_file():
-        return False
-    values = read_yaml(folder / "config.yaml")
-    try:
-        return TrainConfig.from_dict(values).to_dict() == wanted
-    except (UserError, TypeError):
-        return False
-
-
-def _is_finished(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / "model.json").read_text(encoding="utf-8"))["finished"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _check_numbers(budget: float, seeds: Sequence[int]) -> None:

@@ -16,54 +16,47 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dmaskrcnn.compare.comparison import (
     INDEX,
     RESAMPLES,
     Comparison,
     Row,
-    load_comparison,
+    row_name,
     save_comparison,
 )
-from dmaskrcnn.compare.groups import group_runs
+from dmaskrcnn.compare.groups import RunGroup, group_runs
 from dmaskrcnn.compare.kept import detect
-from dmaskrcnn.compare.tables import cell, csv_table, markdown
-from dmaskrcnn.data import Dataset
+from dmaskrcnn.compare.tables import csv_table, markdown
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.dehazing import Dehazer
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.results_json import load_results
-from dmaskrcnn.evaluation.score import score
+from dmaskrcnn.evaluation.evaluate import evaluate
+from dmaskrcnn.evaluation.labelled import TestSet, open_shared_test_set
 from dmaskrcnn.evaluation.seeds import over_seeds
-from dmaskrcnn.evaluation.test_set import classes_to_score, open_test_set
+from dmaskrcnn.evaluation.text import interval
 from dmaskrcnn.files import check_writable
 from dmaskrcnn.images.dehazed_set import Dehazed, dehaze_dataset, pictures_digest
 from dmaskrcnn.output_folder import OutputFolder, check_marked
-from dmaskrcnn.run import run_names
-
-__all__ = ["Comparison", "Plan", "Row", "compare", "compare_rows", "load_comparison"]
-
-LABELS = {
-    "dark-channel": "dark channel",
-    "mscnn": "MSCNN",
-    "mscnn-released": "MSCNN (released)",
-    "aod-net": "AOD-Net",
-}
+from dmaskrcnn.run import open_run, run_names
 
 
 @dataclass(frozen=True)
 class Plan:
     """A row to compute: fields as of `Row`."""
 
-    name: str
-    runs: tuple[Path, ...]
+    group: RunGroup
     dehaze: str = "none"
     published: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As shown."""
+        return row_name(self.group, self.dehaze)
 
 
 def compare(
@@ -71,7 +64,13 @@ def compare(
     data: Sequence[str | Path],
     dehaze: Sequence[str] = ("none",),
     out: str | Path = "compare",
-    **options: Any,
+    *,
+    classes: Sequence[str] = (),
+    bootstrap: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    mscnn_weights: Path | None = None,
+    aod_net_weights: Path | None = None,
 ) -> Comparison:
     """Score every run with every way to dehaze the test images.
 
@@ -81,7 +80,12 @@ def compare(
         data: the labelled test set.
         dehaze: "none" and methods of `Dehazer`, in the order of the rows.
         out: the folder to write to; of an earlier comparison, what still holds is used again.
-        options: see `compare_rows`.
+        classes: see `compare_rows`, as the others.
+        bootstrap: likewise.
+        seed: likewise.
+        device: likewise.
+        mscnn_weights: likewise.
+        aod_net_weights: likewise.
 
     Raises:
         UserError: unreadable input, no labels, no class in common, files that cannot be written, or
@@ -90,18 +94,23 @@ def compare(
     if not runs:
         raise UserError("--runs is empty: name at least one run folder or COCO results JSON")
     if not dehaze:
-        raise UserError(f"--dehaze is empty: name none, or some of {', '.join(LABELS)}")
+        raise UserError(f"--dehaze is empty: name none, or some of {', '.join(DEHAZERS)}")
     if (Path(out) / "reproduce.json").exists():
         raise UserError(
             f"{out}: holds a reproduction, whose table would be replaced; choose another --out"
         )
-    groups = group_runs(list({run.resolve(): run for run in map(Path, runs)}.values()))
-    plans = [
-        Plan(" + ".join(filter(None, (LABELS.get(method), group.name))), group.runs, method)
-        for method in dict.fromkeys(dehaze)
-        for group in groups
-    ]
-    return compare_rows(plans, list(map(Path, data)), Path(out), **options)
+    groups = group_runs(list({Path(run).resolve(): open_run(run) for run in runs}.values()))
+    return compare_rows(
+        [Plan(group, method) for method in dict.fromkeys(dehaze) for group in groups],
+        list(map(Path, data)),
+        Path(out),
+        classes=classes,
+        bootstrap=bootstrap,
+        seed=seed,
+        device=device,
+        mscnn_weights=mscnn_weights,
+        aod_net_weights=aod_net_weights,
+    )
 
 
 def compare_rows(
@@ -117,7 +126,7 @@ def compare_rows(
     aod_net_weights: Path | None = None,
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """Compute rows, and write comparison.json, comparison.csv, comparison.md and report.html.
+    """Compute rows, and write comparison.json, comparison.csv and comparison.md.
 
     Args:
         plans: the rows; the first is what the others are compared with.
@@ -134,73 +143,109 @@ def compare_rows(
     Raises:
         UserError: as `compare`.
     """
-    from dmaskrcnn.report import write_report
-
     check_numbers(bootstrap=bootstrap, seed=seed)
-    ready = next(
-        (
-            run
-            for plan in plans
-            for run in plan.runs
-            if run.suffix == ".json" and plan.dehaze != "none"
-        ),
-        None,
-    )
-    if ready is not None:
-        raise UserError(
-            f"{ready}: predictions were made already, so there is nothing to dehaze; "
-            "compare it with --dehaze none"
-        )
-    runs = list(dict.fromkeys(run for plan in plans for run in plan.runs))
-    truth, ids = open_test_set(data, classes_to_score(runs, data, classes))
+    for plan in plans:
+        if plan.dehaze != "none" and (ready := [r for r in plan.group.runs if r.is_results]):
+            raise UserError(
+                f"{ready[0]}: predictions were made already, so there is nothing to dehaze; "
+                "compare it with --dehaze none"
+            )
+    test = open_shared_test_set([run for plan in plans for run in plan.group.runs], data, classes)
     chosen = resolve_device(device)
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "mscnn-released": mscnn_weights, "aod-net": aod_net_weights}
     # wrong files show now
     dehazers = {method: Dehazer(method, weights.get(method), chosen) for method in methods}
-    _check_runs(runs, truth, ids)
+    _check_runs(plans, test)
     check_out(out)
 
-    names = dict(zip(runs, run_names(runs), strict=True))
-    seen: dict[str, Dehazed] = {}  # the test set as the detectors see it
     rows = []
-    for number, plan in enumerate(plans, 1):
-        if plan.dehaze not in seen:
-            seen[plan.dehaze] = (
-                Dehazed(truth, (0.0,) * len(truth), pictures_digest(truth))
-                if plan.dehaze == "none"
-                else dehaze_dataset(dehazers[plan.dehaze], truth, out / "dehazed" / plan.dehaze)
-            )
-        pictures, files, seconds, scores = seen[plan.dehaze], [], [], []
-        for run in plan.runs:
-            file, taken = run, [math.nan]
-            if run.suffix != ".json":
-                file = out / "predictions" / plan.dehaze / f"{names[run]}.json"
-                detecting = detect(run, pictures, ids, chosen, file)
-                taken = [a + b for a, b in zip(pictures.seconds, detecting, strict=True)]
-            files.append(file)
-            seconds += taken
-            scores.append(
-                score(
-                    truth, load_results(file, truth.image_ids, ids), bootstrap=bootstrap, seed=seed
-                )
-            )
-        median = statistics.median(seconds) if seconds else math.nan
-        mean = over_seeds(scores)
-        rows.append(
-            Row(plan.name, plan.runs, plan.dehaze, tuple(files), mean, median, plan.published)
+    for row in score_rows(plans, test, out, dehazers, device, bootstrap, seed):
+        rows.append(row)
+        print(
+            f"{len(rows)}/{len(plans)} {row.name}: VOC AP50 {interval(row.scores['voc/AP50'])}, "
+            f"authors' metric {interval(row.scores['legacy/mAP'])}",
+            file=sys.stderr,
+            flush=True,
         )
-        _say(
-            f"{number}/{len(plans)} {plan.name}: VOC AP50 {cell(mean['voc/AP50'])}, authors' "
-            f"metric {cell(mean['legacy/mAP'])}"
-        )
-
     images = {method: out / "dehazed" / method for method in methods}
     comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes))
     tables = {"comparison.csv": csv_table(comparison), "comparison.md": markdown(comparison)}
     save_comparison(comparison, tables)
-    write_report(out, (), comparison, device=device)
     return comparison
+
+
+def score_runs(
+    runs: Sequence[str | Path], data: Sequence[str | Path], out: Path, device: str = "auto"
+) -> Comparison:
+    """Score runs on the images as they are, for a report; seeds of one method share a row.
+
+    Args:
+        runs: run folders or COCO results JSONs.
+        data: the labelled test set.
+        out: where the predictions are kept; no table is written.
+        device: ``auto``, ``cpu``, ``cuda``.
+
+    Raises:
+        UserError: a run without a detector, a test set without labels, no class in common.
+    """
+    opened = [open_run(run) for run in runs]
+    paths = tuple(map(Path, data))
+    test = open_shared_test_set(opened, paths)
+    plans = [Plan(group) for group in group_runs(opened)]
+    # The seconds are left to a comparison, which is what one runs to weigh costs.
+    rows = (
+        replace(row, seconds_per_image=math.nan)
+        for row in score_rows(plans, test, out, device=device)
+    )
+    return Comparison(tuple(rows), paths, {}, out)
+
+
+def score_rows(
+    plans: Sequence[Plan],
+    test: TestSet,
+    out: Path,
+    dehazers: Mapping[str, Dehazer] | None = None,
+    device: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> Iterator[Row]:
+    """Predict what is not there yet, and score: row by row, in the order of the plans.
+
+    Args:
+        plans: the rows.
+        test: with the classes to score.
+        out: predictions and dehazed pictures are kept in this folder, and found again.
+        dehazers: one for each way to dehaze in the plans.
+        device: where detectors run.
+        bootstrap: resamples behind the intervals.
+        seed: of the resampling.
+    """
+    runs = list(dict.fromkeys(run for plan in plans for run in plan.group.runs))
+    names = dict(zip(runs, run_names(runs), strict=True))
+    truth = test.data
+    seen: dict[str, Dehazed] = {}  # the test set as the detectors see it
+    for plan in plans:
+        if plan.dehaze not in seen:
+            seen[plan.dehaze] = (
+                Dehazed(truth, (0.0,) * len(truth), pictures_digest(truth))
+                if plan.dehaze == "none"
+                else dehaze_dataset(
+                    (dehazers or {})[plan.dehaze], truth, out / "dehazed" / plan.dehaze
+                )
+            )
+        pictures, files, seconds, scores = seen[plan.dehaze], [], [], []
+        for run in plan.group.runs:
+            file, taken = run.path, [math.nan]
+            if not run.is_results:
+                file = out / "predictions" / plan.dehaze / f"{names[run]}.json"
+                detecting = detect(run, pictures, test.category_ids, resolve_device(device), file)
+                taken = [a + b for a, b in zip(pictures.seconds, detecting, strict=True)]
+            files.append(file)
+            seconds += taken
+            scores.append(evaluate(file, test, bootstrap=bootstrap, seed=seed))
+        median = statistics.median(seconds) if seconds else math.nan
+        yield Row(plan.group, plan.dehaze, tuple(files), over_seeds(scores), median, plan.published)
 
 
 def check_numbers(**numbers: int) -> None:
@@ -210,14 +255,14 @@ def check_numbers(**numbers: int) -> None:
             raise UserError(f"--{name} must not be negative, got {value}")
 
 
-def _check_runs(runs: Sequence[Path], truth: Dataset, ids: Mapping[str, int]) -> None:
+def _check_runs(plans: Sequence[Plan], test: TestSet) -> None:
     """Raises UserError for weights or predictions that cannot be read: now, rather than after hours
     of other rows."""
-    for run in runs:
-        if run.suffix == ".json":
-            load_results(run, truth.image_ids, ids)
+    for run in dict.fromkeys(run for plan in plans for run in plan.group.runs):
+        if run.is_results:
+            test.results(run.path)
         else:
-            Detector.load(run)
+            run.detector("cpu")
 
 
 def check_out(out: Path) -> None:
@@ -227,7 +272,3 @@ def check_out(out: Path) -> None:
     OutputFolder(out, "compare", INDEX).claim(map(Path, names), rename=False)
     check_marked(out / "report.html", "report")
     check_writable(out)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
-from dmaskrcnn.evaluation.scores import aligned
-from dmaskrcnn.run import which_weights
+from dmaskrcnn.evaluation.text import Table, bold, escape_markdown, starred
 
 SUMMARY = {
     "voc/AP50": "VOC AP50",
@@ -53,18 +52,18 @@ def markdown(comparison: Comparison) -> str:
     lines = [
         "# Comparison",
         "",
-        *_markdown_table(_table(comparison, columns, _bold_cell, False)),
+        Table(_cells(comparison, columns, bold, False)).markdown(),
         "",
     ]
     if len(comparison.rows) > 1:
-        lines += [f"## Difference to {_escape(comparison.rows[0].name)}, in points", ""]
-        lines += [*_markdown_table(_table(comparison, columns, _bold_cell, True)), ""]
-    lines += [f"- {_escape(line)}" for line in _explanations(comparison, "bold")]
+        lines += [f"## Difference to {escape_markdown(comparison.rows[0].name)}, in points", ""]
+        lines += [Table(_cells(comparison, columns, bold, True)).markdown(), ""]
+    lines += [f"- {escape_markdown(line)}" for line in _explanations(comparison, "bold")]
     lines += [f"- Test set: {', '.join(f'`{path}`' for path in comparison.data)}"]
-    runs = {row.runs: row.name for row in reversed(comparison.rows)}
+    first = {row.group: row.name for row in reversed(comparison.rows)}
     lines += [
-        f"- {_escape(name)}: {', '.join(f'`{run}`' for run in files)}"
-        for files, name in reversed(runs.items())
+        f"- {escape_markdown(name)}: {', '.join(f'`{run}`' for run in group.runs)}"
+        for group, name in reversed(first.items())
     ]
     return "\n".join(lines) + "\n"
 
@@ -78,7 +77,7 @@ def csv_table(comparison: Comparison) -> str:
     changes = ("difference", "difference_low", "difference_high", "share_above_zero")
     writer.writerow(["row", "dehaze", "seeds", "metric", *numbers, *changes, "published"])
     for row, differences in zip(comparison.rows, comparison.differences(), strict=True):
-        key = [row.name, row.dehaze, len(row.runs)]
+        key = [row.name, row.dehaze, len(row.group.runs)]
         for name, metric in row.scores.metrics.items():
             change = differences.get(name, Difference(math.nan))
             values = [
@@ -122,8 +121,8 @@ def _columns(comparison: Comparison) -> list[_Column]:
                 text=lambda row: "" if row.published is None else f"{100 * row.published:.2f}",
             )
         )
-    if len({len(row.runs) for row in rows}) > 1:
-        columns.append(_Column("seeds", text=lambda row: str(len(row.runs))))
+    if len({len(row.group.runs) for row in rows}) > 1:
+        columns.append(_Column("seeds", text=lambda row: str(len(row.group.runs))))
     if any(not math.isnan(row.seconds_per_image) for row in rows):
         columns.append(_Column("s/image", text=lambda row: _seconds(row.seconds_per_image)))
     return columns + [
@@ -140,7 +139,7 @@ def _frequent(comparison: Comparison) -> list[tuple[str, int]]:
     return classes[:CLASSES_SHOWN]
 
 
-def _table(
+def _cells(
     comparison: Comparison, columns: Sequence[_Column], show: Cell, differences: bool
 ) -> list[list[str]]:
     """Heading and rows as cells; with differences, only the columns that have one, and from the
@@ -165,7 +164,7 @@ def _blocks(comparison: Comparison, differences: bool) -> list[str]:
     summary = [c for c in columns if not c.metric or c.metric in SUMMARY]
     lines = []
     for part in (summary, [c for c in columns if c not in summary]):
-        names, *cells = zip(*_table(comparison, part, _starred_cell, differences), strict=True)
+        names, *cells = zip(*_cells(comparison, part, starred, differences), strict=True)
         room, blocks = 0, []
         for column in cells:
             width = 2 + max(map(len, column))
@@ -175,43 +174,14 @@ def _blocks(comparison: Comparison, differences: bool) -> list[str]:
             blocks[-1].append(column)
             room -= width
         for block in blocks:
-            lines += [*aligned([list(row) for row in zip(*block, strict=True)]), ""]
+            lines += [Table(list(zip(*block, strict=True))).text(), ""]
     return lines
-
-
-def cell(metric: Metric | None) -> str:
-    """``66.4 [61.0, 71.2]``; a difference carries its sign."""
-    if metric is None or math.isnan(metric.value):
-        return "n/a"
-    sign = "+" if isinstance(metric, Difference) else ""
-    text = f"{100 * metric.value:{sign}.1f}"
-    return (
-        text
-        if math.isnan(metric.low)
-        else f"{text} [{100 * metric.low:{sign}.1f}, {100 * metric.high:{sign}.1f}]"
-    )
-
-
-def _starred_cell(metric: Metric | None) -> str:
-    """A star, or the room for it, behind every difference."""
-    return cell(metric) + (
-        "*" if _is_clear(metric) else " " if isinstance(metric, Difference) else ""
-    )
-
-
-def _bold_cell(metric: Metric | None) -> str:
-    return f"**{cell(metric)}**" if _is_clear(metric) else cell(metric)
-
-
-def _is_clear(metric: Metric | None) -> bool:
-    """Whether 0 lies outside the interval of a difference."""
-    return isinstance(metric, Difference) and (metric.low > 0 or metric.high < 0)
 
 
 def _explanations(comparison: Comparison, mark: str) -> list[str]:
     first = comparison.rows[0].scores
     classes = sum(count > 0 for count in first.objects.values())
-    seeds = {len(row.runs) for row in comparison.rows}
+    seeds = {len(row.group.runs) for row in comparison.rows}
     drawn = f"{first.images} images"
     if seeds != {1}:
         drawn += f" and {f'the {next(iter(seeds))} seeds' if len(seeds) == 1 else 'the seeds'}"
@@ -231,7 +201,7 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
         )
     if any(not math.isnan(row.seconds_per_image) for row in comparison.rows):
         lines.append("s/image: dehazing and detection, median over the images, on this machine.")
-    named = [(which_weights(run), row.name) for row in comparison.rows for run in row.runs]
+    named = [(run.weights_said, row.name) for row in comparison.rows for run in row.group.runs]
     for which in dict.fromkeys(which for which, _ in named if which):
         names = list(dict.fromkeys(name for one, name in named if one == which))
         rows = "all rows" if {which} == {one for one, _ in named} else ", ".join(names)
@@ -245,12 +215,3 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
 
 def _seconds(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
-def _markdown_table(table: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(map(_escape, row))} |" for row in table]
-    return [lines[0], "|---" + "|---:" * (len(table[0]) - 1) + "|", *lines[1:]]
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -27,14 +27,17 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.draw import contact_sheet, draw_truth
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import evaluate
-from dmaskrcnn.evaluation.score import Scores, paired_difference
+from dmaskrcnn.evaluation.scores import Scores, paired_difference
+from dmaskrcnn.evaluation.text import Table, interval
 from dmaskrcnn.files import atomic_write, write_text
-from dmaskrcnn.run import create_numbered_folder
+from dmaskrcnn.run import Run, create_numbered_folder
 from dmaskrcnn.training.curves import plot_curves
 from dmaskrcnn.training.loop import train
 
 VISIBILITY = (100.0, 300.0)  # metres: the far end of the street is gone, the near one is pale
 PICTURES = 3
+METRICS = {"box/AP50": "box AP50", "mask/AP50": "mask AP50"}
+NOTE = "In percent, with 95 % bootstrap intervals over {} test scenes; differences are paired."
 
 
 @dataclass(frozen=True)
@@ -92,17 +95,18 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     }
 
     _say("4/4 scoring all on the same streets, clear and hazy")
-    detectors = {name: Detector.load(run).set_precision() for name, run in runs.items()}
+    detectors = {name: Run(run).detector() for name, run in runs.items()}
     scores = {
         (name, air): evaluate(detector, test, results=runs[name] / f"{air}.json", progress=True)
         for name, detector in detectors.items()
         for air, test in tests.items()
     }
     table = _table(scores)
-    write_text(folder / "results.md", table)
+    write_text(folder / "results.md", f"{table.markdown()}\n\n{NOTE.format(size.test)}\n")
     _draw(detectors, tests, folder / "pictures.jpg")
     plot_curves({name: run / "metrics.csv" for name, run in runs.items()}, folder / "curves.png")
-    print(f"\n{table}\npictures: {folder / 'pictures.jpg'}\ncurves: {folder / 'curves.png'}")
+    print(f"\n{table.text()}\n\n{NOTE.format(size.test)}\n")
+    print(f"pictures: {folder / 'pictures.jpg'}\ncurves: {folder / 'curves.png'}")
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
     print(folder)
     return folder
@@ -112,51 +116,22 @@ def _config(**values: Any) -> TrainConfig:
     return TrainConfig.from_preset("demo", **values)
 
 
-def _table(scores: dict[tuple[str, str], Scores]) -> str:
-    """Markdown, readable in a terminal as it is."""
-    metrics = {"box AP50": "box/AP50", "mask AP50": "mask/AP50"}
-    rows = [["", *(f"{air} {title}" for air in ("clear", "hazy") for title in metrics)]]
-    for name in dict.fromkeys(n for n, _ in scores):
-        rows.append(
-            [
-                name,
-                *(
-                    _cell(scores[name, air][m])
-                    for air in ("clear", "hazy")
-                    for m in metrics.values()
-                ),
-            ]
-        )
-    for name in list(dict.fromkeys(n for n, _ in scores))[1:]:
+def _table(scores: dict[tuple[str, str], Scores]) -> Table:
+    """A row per run, and one per difference to the first."""
+    columns = [(air, metric) for air in ("clear", "hazy") for metric in METRICS]
+    first, *others = dict.fromkeys(name for name, _ in scores)
+    rows = [["", *(f"{air} {METRICS[metric]}" for air, metric in columns)]]
+    for name in (first, *others):
+        rows.append([name, *(interval(scores[name, air][metric]) for air, metric in columns)])
+    for name in others:
         gains = {
-            air: paired_difference(scores["baseline", air], scores[name, air])
+            air: paired_difference(scores[first, air], scores[name, air])
             for air in ("clear", "hazy")
         }
-        cells = [
-            _cell(gains[air][m], sign="+") for air in ("clear", "hazy") for m in metrics.values()
-        ]
-        rows.append([f"{name} − baseline", *cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    images = scores["baseline", "hazy"].images
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"In percent, with 95 % bootstrap intervals over {images} test scenes; "
-            "differences are paired.",
-            "",
-        ]
-    )
-
-
-def _cell(metric: object, sign: str = "") -> str:
-    value, low, high = (100 * getattr(metric, k) for k in ("value", "low", "high"))
-    return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+        rows.append(
+            [f"{name} − {first}", *(interval(gains[air][metric]) for air, metric in columns)]
+        )
+    return Table(rows)
 
 
 def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> None:

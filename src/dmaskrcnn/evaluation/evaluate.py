@@ -8,25 +8,24 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.results_json import load_results, save_results
-from dmaskrcnn.evaluation.score import Scores, score
-from dmaskrcnn.evaluation.test_set import category_ids_by_name, open_test_set
+from dmaskrcnn.evaluation.labelled import TestSet, open_test_set
+from dmaskrcnn.evaluation.results_json import save_results
+from dmaskrcnn.evaluation.score import score
+from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
-from dmaskrcnn.run import which_weights
+from dmaskrcnn.run import Run, open_run
 
 
 def evaluate(
-    detector: Detector | str | Path,
-    data: Dataset | str | Path | Sequence[str | Path],
+    detector: Detector | Run | str | Path,
+    data: TestSet | Dataset | str | Path | Sequence[str | Path],
     *,
     classes: Sequence[str] = (),
     batch_size: int = 4,
@@ -36,13 +35,13 @@ def evaluate(
     device: str = "auto",
     progress: bool = False,
 ) -> Scores:
-    """Score a detector on labelled images.
+    """Score a detector on labelled images. All scores of this package come from here.
 
     Args:
         detector: a detector, a run folder, or a COCO results JSON of any detector.
         data: the test set, or the path(s) to open it from.
-        classes: the classes to score; by default those that both the detector and the test set
-            know.
+        classes: the classes to score, of a test set that is opened here; by default those that both
+            the detector and the test set know.
         batch_size: images per forward pass.
         bootstrap: resamples of the images behind the 95 % intervals.
         seed: of the resampling.
@@ -61,23 +60,57 @@ def evaluate(
     ):
         if value < least:
             raise UserError(f"--{name} must be at least {least}, got {value}")
-    if isinstance(detector, (str, Path)) and Path(detector).suffix != ".json":
-        detector = Detector.load(detector).to(resolve_device(device)).set_precision()
-    known = detector.classes if isinstance(detector, Detector) else None
-    if isinstance(data, Dataset):
-        truth, ids = data, category_ids_by_name(data)
+    if isinstance(detector, (str, Path)):
+        detector = open_run(detector)
+    if isinstance(detector, Run) and not detector.is_results:
+        detector = detector.detector(device)
+    if isinstance(data, TestSet):
+        test = data
+    elif isinstance(data, Dataset):
+        test = TestSet.of(data)
     else:
-        truth, ids = open_test_set(data, classes, known)
-    if results is not None:
-        check_writable(Path(results).parent)
-    if isinstance(detector, Detector):
-        found: Iterable[Detections] = predictions(detector, truth, batch_size, progress)
+        known = detector.classes if isinstance(detector, Detector) else None
+        test = open_test_set(data, classes, known)
+    if isinstance(detector, Run):
+        found: Iterable[Detections] = test.results(detector.path)
+    else:
         if results is not None:
-            save_results(results, truth.image_ids, found, ids)
-            found = load_results(results, truth.image_ids, ids)
-    else:
-        found = load_results(detector, truth.image_ids, ids)
-    return score(truth, found, bootstrap=bootstrap, seed=seed)
+            check_writable(Path(results).parent)
+        found = predictions(detector, test.data, batch_size, progress)
+        if results is not None:
+            save_results(results, test.data.image_ids, found, test.category_ids)
+            found = test.results(results)
+    return score(test.data, found, bootstrap=bootstrap, seed=seed)
+
+
+def evaluate_to(
+    out: Path | None,
+    run: Run,
+    test: TestSet,
+    *,
+    batch_size: int = 4,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+) -> Scores:
+    """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json``
+    unless ``run`` is one."""
+    if out:
+        check_writable(out)
+    scores = evaluate(
+        run,
+        test,
+        batch_size=batch_size,
+        bootstrap=bootstrap,
+        seed=seed,
+        results=out / "predictions.json" if out and not run.is_results else None,
+        device=device,
+        progress=True,
+    )
+    if out:
+        which = {"scored": run.weights_said or "predictions made before"}
+        write_text(out / "scores.json", json.dumps(which | scores.to_dict(), indent=2) + "\n")
+    return scores
 
 
 def predictions(
@@ -105,16 +138,3 @@ def predictions(
             coming = pool.submit(read, start + batch_size)
             yield from detector.predict(images, threshold=0.0)
             bar.update(len(images))
-
-
-def evaluate_to(out: Path | None, run: Path, data: Sequence[Path], **options: Any) -> Scores:
-    """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json``
-    unless ``run`` is one."""
-    results = out / "predictions.json" if out and run.suffix != ".json" else None
-    if out:
-        check_writable(out)
-    scores = evaluate(run, data, results=results, progress=True, **options)
-    if out:
-        which = {"scored": which_weights(run) or "predictions made before"}
-        write_text(out / "scores.json", json.dumps(which | scores.to_dict(), indent=2) + "\n")
-    return scores

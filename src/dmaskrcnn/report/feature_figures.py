@@ -77,9 +77,7 @@ def feature_figures(material: Material) -> list[str]:
     """A sentence with the distances, then one figure per method; nothing without images of both
     domains or without a model."""
     source, target = material.source, material.target
-    models = [
-        (method.name, method.model) for method in material.methods if method.model is not None
-    ]
+    models = [(group.name, group.model) for group in material.groups if group.model is not None]
     if (
         not models
         or source is None
@@ -89,8 +87,8 @@ def feature_figures(material: Material) -> list[str]:
         return []
     chosen = [spread_out(len(data), IMAGES) for data in (source, target)]
     figures, distances = [], []
-    for name, folder in models:
-        detector = Detector.load(folder, material.device)
+    for name, run in models:
+        detector = run.detector(material.device)
         clear, hazy = (
             pooled_features(detector, d, indices)
             for d, indices in zip((source, target), chosen, strict=True)

@@ -10,10 +10,11 @@ import numpy as np
 
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
+from dmaskrcnn.evaluation.text import Html, Table, bounds, is_clear, percent
 from dmaskrcnn.report.material import Material
 
 # objects: in simulations, intervals of means with rarer classes held the truth far too seldom
-# (metrics/bootstrap.py)
+# (evaluation/bootstrap.py)
 RARE = 50
 
 
@@ -76,18 +77,18 @@ def headline(material: Material) -> str:
     if math.isnan(value.value):
         return "The test images hold no object to score on."
     if len(rows) == 1:
-        reached = " ".join(filter(None, (f"{percent(value)} %", interval(value))))
+        reached = f"{percent(value)} % {bounds(value)}".rstrip()
         return f"{rows[0].name}: {name} {reached} on {rows[0].scores.images:,} test images."
     best = best_row(rows)
     gain = comparison.differences()[best][key]
     first, other = rows[0].name, rows[best].name
     numbers = (
         f"{name} {percent(value)} → {percent(rows[best].scores[key])} %, a difference "
-        f"of {points(gain)} points"
+        f"of {_minus(percent(gain))} points"
     )
     if math.isnan(gain.low):
         return f"{other} against {first}: {numbers}, without an interval."
-    numbers += f" {interval(gain)}"
+    numbers += f" {_minus(bounds(gain))}"
     if gain.low > 0:
         return f"{other} beats {first}: {numbers}; the 95 % interval does not contain 0."
     if gain.high < 0:
@@ -100,10 +101,10 @@ def headline(material: Material) -> str:
 
 
 def _training_in_a_sentence(material: Material) -> str:
-    trained = [method for method in material.methods if any(method.curves)]
+    trained = [group for group in material.groups if any(group.curves)]
     if not trained:
         return "Nothing was scored and nothing was logged."
-    rows = next(curve for method in trained for curve in method.curves if curve)
+    rows = next(curve for group in trained for curve in group.curves if curve)
     minutes = rows[-1].get("seconds", math.nan) / 60
     time = (
         ""
@@ -112,7 +113,7 @@ def _training_in_a_sentence(material: Material) -> str:
         if minutes >= 2
         else f" in {60 * minutes:.0f} seconds"
     )
-    others = f", and {len(material.methods) - 1} more" if len(material.methods) > 1 else ""
+    others = f", and {len(material.groups) - 1} more" if len(material.groups) > 1 else ""
     length = f"{rows[-1]['iteration']:,.0f} iterations{time}"
     return (
         f"{trained[0].name} trained for {length}{others}; not scored, for want of a "
@@ -131,7 +132,7 @@ def remarks(rows: Sequence[Row]) -> str:
         f"({objects}). Values in %."
     ]
     if scores.bootstrap:
-        seeds = max(len(row.runs) for row in rows) > 1
+        seeds = max(len(row.group.runs) for row in rows) > 1
         what = "images and seeds" if seeds else "images"
         paired = "; Δ: paired difference to the first row" if len(rows) > 1 else ""
         text.append(
@@ -162,12 +163,12 @@ def remarks(rows: Sequence[Row]) -> str:
     return " ".join(text)
 
 
-def table(comparison: Comparison) -> str:
-    """The main table as HTML."""
+def table(comparison: Comparison) -> Table:
+    """The main table, for HTML."""
     rows = comparison.rows
     columns = metric_columns(rows)
     published = any(row.published is not None for row in rows)
-    seeds = any(len(row.runs) > 1 for row in rows)
+    seeds = any(len(row.group.runs) > 1 for row in rows)
     timed = any(not math.isnan(row.seconds_per_image) for row in rows)
     heads = [
         *columns.values(),
@@ -176,89 +177,48 @@ def table(comparison: Comparison) -> str:
     ]
     lines = []
     for row, gain in zip(rows, comparison.differences(), strict=True):
-        name = escape(row.name) + (
-            f" <small>{len(row.runs)} seed{'s' * (len(row.runs) > 1)}</small>" if seeds else ""
-        )
-        cells = [_cell(row.scores[key], gain.get(key)) for key in columns]
+        cells = [_name(row) if seeds else row.name]
+        cells += [_cell(row.scores[key], gain.get(key)) for key in columns]
         if timed:
             seconds = row.seconds_per_image
-            cells.append(
-                "–"
-                if math.isnan(seconds)
-                else f"{seconds:.3f}"
-                if seconds < 1
-                else f"{seconds:.2f}"
-            )
+            cells.append("–" if math.isnan(seconds) else f"{seconds:.{3 if seconds < 1 else 2}f}")
         if published:
-            cells.append("–" if row.published is None else f"<i>{100 * row.published:.2f}</i>")
-        lines.append(_line(name, heads, cells))
-    return _table(["", *heads], lines)
+            cells.append(
+                "–" if row.published is None else Html(f"<i>{100 * row.published:.2f}</i>")
+            )
+        lines.append(cells)
+    return Table([["", *heads], *lines])
 
 
-def class_table(comparison: Comparison) -> str:
-    """AP50 per class as HTML."""
+def class_table(comparison: Comparison) -> Table:
+    """AP50 per class, for HTML."""
     rows = comparison.rows
     objects = {name: count for name, count in rows[0].scores.objects.items() if count}
-    heads = [f"{name} ({count:,})" for name, count in objects.items()]
-    lines = []
-    for row, gain in zip(rows, comparison.differences(), strict=True):
-        keys = [f"voc/AP50/{name}" for name in objects]
-        cells = [_cell(row.scores[key], gain.get(key)) for key in keys]
-        lines.append(_line(escape(row.name), heads, cells))
-    return _table(["", *heads], lines)
+    keys = [f"voc/AP50/{name}" for name in objects]
+    lines = [
+        [row.name, *(_cell(row.scores[key], gain.get(key)) for key in keys)]
+        for row, gain in zip(rows, comparison.differences(), strict=True)
+    ]
+    return Table([["", *(f"{name} ({count:,})" for name, count in objects.items())], *lines])
 
 
-def _line(name: str, heads: Sequence[str], cells: Sequence[str]) -> str:
-    # The heading is repeated beside each value where a narrow screen turns rows into cards.
-    values = "".join(
-        f'<td data-head="{escape(head)}">{cell}</td>'
-        for head, cell in zip(heads, cells, strict=True)
-    )
-    return f'<tr><th scope="row">{name}</th>{values}</tr>'
-
-
-def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    return (
-        "<table "
-        f'class="scores"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-    )
+def _name(row: Row) -> Html:
+    seeds = len(row.group.runs)
+    return Html(f"{escape(row.name)} <small>{seeds} seed{'s' * (seeds > 1)}</small>")
 
 
 def _cell(metric: Metric, gain: Difference | None) -> str:
+    """A value and, below it, its difference to the first row."""
     if math.isnan(metric.value):
         return "–"
-    text = f"<span><b>{percent(metric)}</b> <small>{interval(metric)}</small></span>"
-    if gain is None or math.isnan(gain.value):
-        return text
-    kind = (
-        ""
-        if math.isnan(gain.low) or gain.low <= 0 <= gain.high
-        else " up"
-        if gain.low > 0
-        else " down"
-    )
-    return f'{text}<span class="gain{kind}">Δ {points(gain)} <small>{interval(gain)}</small></span>'
+    text = f"<span><b>{percent(metric)}</b> <small>{bounds(metric)}</small></span>"
+    if gain is not None and not math.isnan(gain.value):
+        kind = "" if not is_clear(gain) else " up" if gain.low > 0 else " down"
+        difference = _minus(f"Δ {percent(gain)} <small>{bounds(gain)}</small>")
+        text += f'<span class="gain{kind}">{difference}</span>'
+    return Html(text)
 
 
-def percent(metric: Metric) -> str:
-    """``31.8``."""
-    return f"{100 * metric.value:.1f}"
-
-
-def points(metric: Metric) -> str:
-    """``−1.1``, of a difference."""
-    return _signed(metric.value)
-
-
-def interval(metric: Metric) -> str:
-    """``[26.7, 37.9]``, of a difference with signs; empty where there is none."""
-    if math.isnan(metric.low):
-        return ""
-    if isinstance(metric, Difference):
-        return f"[{_signed(metric.low)}, {_signed(metric.high)}]"
-    return f"[{100 * metric.low:.1f}, {100 * metric.high:.1f}]"
-
-
-def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+def _minus(numbers: str) -> str:
+    """With the minus sign of typography."""
+    return numbers.replace("-", "−")

@@ -14,8 +14,7 @@ import datetime
 import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -24,24 +23,23 @@ from dmaskrcnn.compare.comparison import Comparison, load_comparison
 from dmaskrcnn.data import open_images
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.test_set import classes_to_score
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.output_folder import check_marked, mark
 from dmaskrcnn.report.feature_figures import feature_figures
 from dmaskrcnn.report.findings import best_row, class_table, headline, remarks, table
-from dmaskrcnn.report.material import Material, check_runs, gather, score_runs
+from dmaskrcnn.report.material import Material, check_runs, gather
 from dmaskrcnn.report.pictures import controls, picture_data
 from dmaskrcnn.report.provenance import provenance
 from dmaskrcnn.report.score_figures import MOST_CLASSES, curve_figures, interval_figures
 from dmaskrcnn.report.training_figures import training_figures
+from dmaskrcnn.run import open_run
 
 
 def write_report(
-    out: Path,
-    runs: Sequence[Path],
-    comparison: Comparison | None = None,
+    out: str | Path,
+    runs: Sequence[str | Path] = (),
+    comparison: Comparison | Callable[[], Comparison] | None = None,
     *,
-    data: Sequence[Path] = (),
     source: Sequence[Path] = (),
     target: Sequence[Path] = (),
     device: str = "auto",
@@ -50,11 +48,10 @@ def write_report(
 
     Args:
         out: the ``.html`` to write, or a folder for ``report.html``.
-        runs: folders of training runs, COCO results JSON (with ``data``), or one folder of
+        runs: folders of training runs, COCO results JSON (with a comparison), or one folder of
             ``compare`` or ``reproduce``.
-        comparison: scores of these and other runs. Without it the runs are scored here if ``data``
-            is given.
-        data: the labelled test set to score on.
+        comparison: scores of these and other runs, or what gives them: it is called once all else
+            has been checked, so that nothing is scored for a page that cannot be written.
         source: clear images for the picture of the features; by default those of the runs, if they
             are still there.
         target: hazy images for it, read without any labels; by default likewise.
@@ -64,34 +61,31 @@ def write_report(
         ``out``.
 
     Raises:
-        UserError: a missing run, a folder that is none of a run, data without labels, ``out`` that
-            cannot be written or is a file of somebody else.
+        UserError: a missing run, a folder that is none of a run, ``out`` that cannot be written or
+        is a file of somebody else.
     """
     if not runs and comparison is None:
         raise UserError("report: give at least one run folder, or the folder of a comparison")
     resolve_device(device)
-    if comparison is None and (
-        holds_one := [run for run in runs if (run / "comparison.json").is_file()]
-    ):
-        if len(runs) > 1 or data:
+    if holds_one := [Path(run) for run in runs if (Path(run) / "comparison.json").is_file()]:
+        if len(runs) > 1 or comparison is not None:
             raise UserError(
                 f"{holds_one[0]}: a comparison is reported alone, without other runs "
                 "and without --data"
             )
-        comparison, runs = load_comparison(runs[0]), ()
-    check_runs(runs, scored=comparison is not None or bool(data))
+        comparison, runs = load_comparison(holds_one[0]), ()
+    opened = [open_run(run) for run in runs]
+    check_runs(opened, scored=comparison is not None)
     images = {
         key: open_images(*paths) if paths else None
         for key, paths in (("source", source), ("target", target))
     }
-    classes = classes_to_score(runs, data) if data and comparison is None else ()
+    out = Path(out)
     out = out / "report.html" if out.is_dir() else out
     check_marked(out, "report")
     check_writable(out.parent)
-    with tempfile.TemporaryDirectory() as folder:
-        if classes:
-            comparison = score_runs(runs, data, classes, Path(folder), device)
-        write_text(out, _page(gather(runs, comparison, images["source"], images["target"], device)))
+    comparison = comparison() if callable(comparison) else comparison
+    write_text(out, _page(gather(opened, comparison, images["source"], images["target"], device)))
     return out
 
 
@@ -130,7 +124,7 @@ def _page(material: Material) -> str:
     template = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
     script = template.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    names = [method.name for method in material.methods]
+    names = [group.name for group in material.groups]
     values = {
         "generator": mark("report"),  # the page may be overwritten by the next one
         "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -170,10 +164,12 @@ def _scores(material: Material) -> str:
         return ""
     classes = sum(count > 0 for count in comparison.rows[0].scores.objects.values())
     per_class = (
-        f"<details><summary>AP50 per class</summary>{_scroll(class_table(comparison))}</details>"
+        "<details><summary>AP50 per class</summary>"
+        + _scroll(class_table(comparison).html("scores"))
+        + "</details>"
     )
     notes = "".join(f"<p>{escape(note)}</p>" for note in comparison.notes)
-    scores = _scroll(table(comparison)) + per_class * (classes > 1)
+    scores = _scroll(table(comparison).html("scores")) + per_class * (classes > 1)
     return f"{scores}<p>{remarks(comparison.rows)}</p>{notes}"
 
 
@@ -213,11 +209,11 @@ def _features(material: Material) -> str:
 def _pictures(material: Material, content: dict | None) -> str:
     if content is None:
         return ""
-    best = material.method_of(material.rows[best_row(material.rows)]) if material.rows else 1
+    best = material.group_of(material.rows[best_row(material.rows)]) if material.rows else 1
     where = "test set" if material.test else "target" if material.target is not None else "source"
     seeds = (
         " Of several seeds, the first."
-        if any(len(method.runs) > 1 for method in material.methods)
+        if any(len(group.runs) > 1 for group in material.groups)
         else ""
     )
     dashed = " Dashed: true objects." if material.test else ""

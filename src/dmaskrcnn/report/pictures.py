@@ -1,4 +1,4 @@
-"""Pictures with what each method found in them, as data that the page's script draws."""
+"""Pictures with what each run found in them, as data that the page's script draws."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.draw import as_picture, instance_colours
 from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.report.contours import mask_polygons
@@ -28,14 +27,6 @@ JPEG_QUALITY = 78
 LOWEST_SCORE = 0.05
 MOST_OBJECTS = 60  # per picture and row, the most certain ones
 
-DEHAZE_NAMES = {
-    "none": "none",
-    "dark-channel": "dark channel prior",
-    "mscnn": "MSCNN",
-    "mscnn-released": "MSCNN as released",
-    "aod-net": "AOD-Net",
-}
-
 
 def picture_data(material: Material) -> dict[str, Any] | None:
     """The pictures, detections and true objects for the page's script; None where there is nothing
@@ -46,12 +37,12 @@ def picture_data(material: Material) -> dict[str, Any] | None:
 
     Returns:
         ``{"pictures": [{"name", "width", "height", "images": {dehaze: data URI}, "truth": [object]
-        or null}], "rows": [{"method": index, "dehaze", "found": [[object] per picture]}],
-        "methods": [name]}``, where an object is ``{"n": name, "s": score, "c": colour, "b": [x1,
+        or null}], "rows": [{"group": index, "dehaze", "found": [[object] per picture]}],
+        "groups": [name]}``, where an object is ``{"n": name, "s": score, "c": colour, "b": [x1,
         y1, x2, y2], "m": ["x,y x,y …"]}`` in pixels of the embedded picture.
     """
     data = material.test.data if material.test else material.target or material.source
-    models = [method.model for method in material.methods]
+    models = [group.model for group in material.groups]
     if data is None or not len(data) or not (material.test or any(models)):
         return None
     indices = spread_out(len(data), PICTURES)
@@ -64,27 +55,29 @@ def picture_data(material: Material) -> dict[str, Any] | None:
     sizes = [(p["height"], p["width"]) for p in pictures]
     rows: list[dict[str, Any]] = []
     for row, results in (
-        ((row, material.test.found(row)) for row in material.rows) if material.test else ()
+        ((row, material.test.results(row.predictions[0])) for row in material.rows)
+        if material.test
+        else ()
     ):
         found = [
             _objects(results[i], size, data.size(i), classes)
             for i, size in zip(indices, sizes, strict=True)
         ]
-        rows.append({"method": material.method_of(row), "dehaze": row.dehaze, "found": found})
+        rows.append({"group": material.group_of(row), "dehaze": row.dehaze, "found": found})
     for number, model in enumerate(() if material.test else models):
         if model is not None:
-            detector = Detector.load(model).to(resolve_device(material.device)).set_precision()
+            detector = model.detector(material.device)
             results = [detector.predict(image, threshold=LOWEST_SCORE) for image in images]
             shapes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
             found = [
                 _objects(r, size, shape, classes)
                 for r, size, shape in zip(results, sizes, shapes, strict=True)
             ]
-            rows.append({"method": number, "dehaze": "none", "found": found})
+            rows.append({"group": number, "dehaze": "none", "found": found})
     return {
         "pictures": pictures,
         "rows": rows,
-        "methods": [method.name for method in material.methods],
+        "groups": [group.name for group in material.groups],
     }
 
 
@@ -93,24 +86,25 @@ def controls(content: dict[str, Any], best: int) -> str:
 
     Args:
         content: from `picture_data`.
-        best: the method to show beside the first.
+        best: the group of runs to show beside the first.
     """
-    methods = list(dict.fromkeys(row["method"] for row in content["rows"]))
-    hazes = [d for d in DEHAZE_NAMES if all(d in p["images"] for p in content["pictures"])]
+    groups = list(dict.fromkeys(row["group"] for row in content["rows"]))
+    names = {"none": "none"} | {key: name.label for key, name in DEHAZERS.items()}
+    hazes = [d for d in names if all(d in p["images"] for p in content["pictures"])]
     parts = []
     if len(hazes) > 1:
-        options = "".join(f'<option value="{d}">{DEHAZE_NAMES[d]}</option>' for d in hazes)
+        options = "".join(f'<option value="{d}">{names[d]}</option>' for d in hazes)
         parts.append(f'<label>dehazing <select id="dehaze">{options}</select></label>')
-    second = best if best in methods else methods[-1]
-    for side, word, chosen in (("left", "compare", methods[0]), ("right", "with", second))[
-        : len(methods)
+    second = best if best in groups else groups[-1]
+    for side, word, chosen in (("left", "compare", groups[0]), ("right", "with", second))[
+        : len(groups)
     ]:
         options = "".join(
             "<option "
-            f'value="{m}"{" selected" * (m == chosen)}>{escape(content["methods"][m])}</option>'
-            for m in methods
+            f'value="{g}"{" selected" * (g == chosen)}>{escape(content["groups"][g])}</option>'
+            for g in groups
         )
-        alone = " hidden" if len(methods) == 1 else ""
+        alone = " hidden" if len(groups) == 1 else ""
         parts.append(f'<label{alone}>{word} <select id="{side}">{options}</select></label>')
     parts.append(
         '<label>score at least <output id="score">0.50</output> '

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
+from contextlib import suppress
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -17,8 +17,7 @@ import torchvision
 from dmaskrcnn.data import open_dataset
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.report.material import Material
-from dmaskrcnn.run import which_weights
-from dmaskrcnn.training.log import read_metrics
+from dmaskrcnn.run import Run
 from dmaskrcnn.version import __version__
 
 _FACTS = ("method", "preset", "seed", "weights", "source", "target", "adabn", "test")
@@ -27,9 +26,9 @@ _FACTS = ("method", "preset", "seed", "weights", "source", "target", "adabn", "t
 def provenance(material: Material) -> str:
     """As HTML."""
     parts = [_definitions(_circumstances(material))]
-    for method in material.methods:
-        for run in method.runs:
-            name = method.name if len(method.runs) == 1 else f"{method.name}: {run.name}"
+    for group in material.groups:
+        for run in group.runs:
+            name = group.name if len(group.runs) == 1 else f"{group.name}: {run.name}"
             parts.append(f"<h3>{escape(name)}</h3>{_run(run)}")
     return "".join(parts)
 
@@ -73,41 +72,37 @@ def _circumstances(material: Material) -> dict[str, str]:
     return {key: escape(value) for key, value in facts.items()}
 
 
-def _run(run: Path) -> str:
-    if run.is_file():
+def _run(run: Run) -> str:
+    if run.is_results:
         return _definitions({"predictions": escape(str(run))})
-    facts = {"folder": escape(str(run))}
-    config = _text(run / "config.yaml")
-    values = _yaml(config)
-    facts |= {
-        key: escape(_plain(values[key])) for key in _FACTS if values.get(key) not in (None, [], "")
+    config = run.config
+    facts = {key: _plain(config[key]) for key in _FACTS if config.get(key) not in (None, [], "")}
+    facts = {
+        "folder": str(run),
+        **facts,
+        "training": _training(run),
+        "source holds": _source_counts(config),
+        "saved weights": run.weights_said,
     }
-    if trained := _training(run / "metrics.csv"):
-        facts["training"] = trained
-    if counted := _source_counts(values):
-        facts["source holds"] = escape(counted)
-    try:
-        model = json.loads(_text(run / "model.json") or "{}")
-        facts["saved weights"] = escape(which_weights(run))
-        facts["classes"] = escape(_plain(model.get("classes", [])))
-    except (ValueError, AttributeError):
-        pass
-    facts = {key: value for key, value in facts.items() if value}
+    with suppress(UserError):  # before the first checkpoint there is no model.json
+        facts["classes"] = _plain(run.classes)
     details = (
-        f"<details><summary>config.yaml</summary><pre>{escape(config)}</pre></details>"
+        f"<details><summary>config.yaml</summary><pre>{escape(run.config_text)}</pre></details>"
         if config
         else ""
     )
-    return _definitions(facts) + details
+    return _definitions({key: escape(value) for key, value in facts.items() if value}) + details
 
 
-def _training(metrics: Path) -> str:
+def _training(run: Run) -> str:
     """How long it took and when it ended, as far as the run folder says."""
-    if not metrics.is_file() or not (rows := read_metrics(metrics)):
+    if not (rows := run.metrics):
         return ""
-    ended = datetime.datetime.fromtimestamp(metrics.stat().st_mtime).astimezone()
     minutes = f" in {rows[-1]['seconds'] / 60:.1f} minutes" if "seconds" in rows[-1] else ""
-    return f"{rows[-1]['iteration']:,.0f} iterations{minutes}; last row written {ended:%Y-%m-%d}"
+    return (
+        f"{rows[-1]['iteration']:,.0f} iterations{minutes}; last row written "
+        f"{run.last_logged:%Y-%m-%d}"
+    )
 
 
 def _source_counts(config: dict[str, Any]) -> str:
@@ -139,23 +134,6 @@ def _counts(objects: dict[str, int]) -> str:
 
 def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _yaml(text: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _definitions(facts: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmaskrcnn.evaluation.bootstrap import Metric
-from dmaskrcnn.evaluation.score import precision_curves
+from dmaskrcnn.evaluation.precision_curves import precision_curves
 from dmaskrcnn.report.figures import DASHES, INK, PAPER, legend, render, series_colour
 from dmaskrcnn.report.findings import metric_columns
 from dmaskrcnn.report.material import Material
@@ -29,7 +29,7 @@ def interval_figures(material: Material) -> list[str]:
         return []
     rows = comparison.rows
     names = [row.name for row in rows]
-    colours = [series_colour(material.method_of(row)) for row in rows]
+    colours = [series_colour(material.group_of(row)) for row in rows]
     columns = metric_columns(rows)
     leading = next(iter(columns))
     figures = [_dots(columns[leading], names, [row.scores[leading] for row in rows], colours)]
@@ -93,15 +93,12 @@ def curve_figures(material: Material) -> list[str]:
         return []
     test, curves = material.test, []
     for row in material.rows:
-        seeds = [
-            precision_curves(test.data, test.found(row, seed))
-            for seed in range(len(row.predictions))
-        ]
+        seeds = [precision_curves(test.data, test.results(file)) for file in row.predictions]
         # All seeds have the same objects to find, so the mean curve is the mean precision at each
         # recall.
         curves.append({name: np.mean([seed[name] for seed in seeds], axis=0) for name in seeds[0]})
     styles = [
-        (series_colour(material.method_of(row)), DASHES.get(row.dehaze, "-"))
+        (series_colour(material.group_of(row)), DASHES.get(row.dehaze, "-"))
         for row in material.rows
     ]
     objects = material.rows[0].scores.objects

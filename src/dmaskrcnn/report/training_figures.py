@@ -31,16 +31,16 @@ MOST_POINTS = 150
 def training_figures(material: Material) -> list[str]:
     """One figure per column that any run has, all runs together; the legend first. Empty without a
     column."""
-    shown = [(i, method) for i, method in enumerate(material.methods) if any(method.curves)]
+    shown = [(i, group) for i, group in enumerate(material.groups) if any(group.curves)]
     figures = []
     for name, title in COLUMNS.items():
         lines = {
-            index: [points for rows in method.curves if len(points := _points(rows, name))]
-            for index, method in shown
+            index: [points for rows in group.curves if len(points := _points(rows, name))]
+            for index, group in shown
         }
         if any(lines.values()):
             figures.append(_figure(name, title, lines))
-    entries = [(f"method{i}", method.name, series_colour(i), "-") for i, method in shown]
+    entries = [(f"method{i}", group.name, series_colour(i), "-") for i, group in shown]
     return [legend(entries), *figures] if figures else []
 
 

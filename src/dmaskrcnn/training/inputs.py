@@ -15,7 +15,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_images, same_images
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.test_set import open_test_set
+from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.haze.random_haze import HazeAugment
 
 

@@ -28,7 +28,7 @@ from dmaskrcnn.data import Batch
 from dmaskrcnn.distributed import average, broadcast_path, largest, processes, rank
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.methods.parts.losses import Losses
-from dmaskrcnn.run import create_run_folder
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.curves import draw_examples, plot_curves
 from dmaskrcnn.training.feed import Feed
@@ -54,7 +54,7 @@ def train(config: TrainConfig) -> Path:
         source, target = open_data(config)
         state = TrainingState(config, source, target, device)
         # Last, so that bad input leaves no empty folder.
-        folder = Path(broadcast_path(str(create_run_folder(config)) if rank() == 0 else ""))
+        folder = Path(broadcast_path(str(Run.create(config)) if rank() == 0 else ""))
         _run(state, folder)
         main = rank() == 0
     if main:

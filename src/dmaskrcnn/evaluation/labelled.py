@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dmaskrcnn.data import Dataset, canonical, open_dataset
-from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.results_json import Results, load_results
+from dmaskrcnn.run import Run
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Labelled images.
+
+    Attributes:
+        data: the images, with the objects of the classes to score.
+        category_ids: of all classes in the files, whether they are scored or not: predictions are
+            written and read with these, so that they do not depend on the classes scored.
+    """
+
+    __test__ = False  # pytest: no tests in here
+
+    data: Dataset
+    category_ids: dict[str, int]
+
+    @classmethod
+    def of(cls, data: Dataset) -> TestSet:
+        """An open data set, all of whose classes are scored."""
+        return cls(data, dict(zip(data.classes, data.category_ids, strict=True)))
+
+    def results(self, file: str | os.PathLike[str]) -> Results:
+        """The detections of a COCO results JSON, one per image. Errors as of `load_results`."""
+        return load_results(file, self.data.image_ids, self.category_ids)
 
 
 def open_test_set(
     data: str | Path | Sequence[str | Path],
     classes: Sequence[str] = (),
     known: Sequence[str] | None = None,
-) -> tuple[Dataset, dict[str, int]]:
+) -> TestSet:
     """A labelled data set with the ``classes`` asked for, or else those that the detector
-    (``known``) shares with it.
-
-    Returns:
-        The data set, and the category ids of all classes in it: predictions are written and read
-        with these, so that they do not depend on the classes scored.
-    """
+    (``known``) shares with it. Raises UserError where there are none of either, or no labels."""
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     names = None if known is None else {canonical(n) for n in known}
     if names is not None and (unknown := [c for c in classes if canonical(c) not in names]):
@@ -35,7 +58,6 @@ def open_test_set(
             f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
             "draws without labels"
         )
-    ids = category_ids_by_name(truth)
     chosen = list(classes) or [c for c in truth.classes if names is None or c in names]
     if not chosen:
         raise UserError(
@@ -43,14 +65,17 @@ def open_test_set(
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
-    return (truth if chosen == list(truth.classes) else open_dataset(*paths, classes=chosen)), ids
+    whole = TestSet.of(truth)
+    if chosen == list(truth.classes):
+        return whole
+    return TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
 
 
-def classes_to_score(
-    runs: Sequence[Path], data: Sequence[Path], classes: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """The classes asked for, or else those of the test set that every detector among ``runs``
-    knows: the same for all runs.
+def open_shared_test_set(
+    runs: Sequence[Run], data: Sequence[Path], classes: Sequence[str] = ()
+) -> TestSet:
+    """The test set on which all runs can be scored: with the classes asked for, or else those that
+    every detector among them knows.
 
     Raises:
         UserError: before any work, for a run that is not there, or classes that a run or the test
@@ -58,11 +83,11 @@ def classes_to_score(
     """
     shared: list[str] | None = None
     for run in runs:
-        if run.suffix == ".json":
-            if not run.is_file():
+        if run.is_results:
+            if not run.path.is_file():
                 raise UserError(f"{run}: no such file; give a run folder or a COCO results JSON")
             continue
-        known = [canonical(c) for c in read_description(run)[0]]
+        known = [canonical(c) for c in run.classes]
         if unknown := [c for c in classes if canonical(c) not in known]:
             raise UserError(
                 f"--classes {unknown[0]}: {run} does not know it; it knows {', '.join(known)}"
@@ -73,9 +98,4 @@ def classes_to_score(
                 f"{', '.join(known)}; {', '.join(shared)}"
             )
         shared = [c for c in known if shared is None or c in shared]
-    return open_test_set(data, classes, shared)[0].classes
-
-
-def category_ids_by_name(data: Dataset) -> dict[str, int]:
-    """The category id of each class."""
-    return dict(zip(data.classes, data.category_ids, strict=True))
+    return open_test_set(data, classes, shared)
