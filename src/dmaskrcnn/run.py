@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import yaml
 
+from dmaskrcnn.config.methods import find_methods
 from dmaskrcnn.config.train import TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
-from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import file_digest, write_text
 from dmaskrcnn.training.log import read_metrics
@@ -158,8 +158,9 @@ class Run:
             kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[
                 model["weights"]
             ]
-            teacher = (model["method"], model["weights"]) == ("teacher", "ema")
-            return f"{'the teacher: ' * teacher}{kind}, iteration {model['iteration']:,}" + (
+            settings = find_methods().get(model["method"])
+            owner = settings.average if settings and model["weights"] == "ema" else ""
+            return f"{owner and f'{owner}: '}{kind}, iteration {model['iteration']:,}" + (
                 "" if model["finished"] else ", training not finished"
             )
         except (ValueError, KeyError, TypeError):
@@ -192,7 +193,7 @@ class Run:
         Raises:
             UserError: see `Detector.load`, and a device that this machine lacks.
         """
-        return Detector.load(self.path).to(resolve_device(device)).set_precision()
+        return Detector.load(self.path, device)
 
     @property
     def _log(self) -> Path:

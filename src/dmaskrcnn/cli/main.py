@@ -134,7 +134,7 @@ def _say(folder: Path) -> None:
 
 
 def _evaluate(verb: Evaluate) -> None:
-    from dmaskrcnn.evaluation.evaluate import evaluate_to
+    from dmaskrcnn.evaluation.evaluate import evaluate_to, summary
     from dmaskrcnn.evaluation.labelled import open_shared_test_set
     from dmaskrcnn.evaluation.scores import paired_difference
     from dmaskrcnn.evaluation.text import scores_table
@@ -155,10 +155,7 @@ def _evaluate(verb: Evaluate) -> None:
             seed=verb.seed,
             device=verb.device,
         )
-        which = run.weights_said
-        print(f"{run}{which and f' ({which})'}\n{scores.table()}\n")
-        if out:
-            print(f"{'scores' if run.is_results else 'predictions and scores'}: {out}\n")
+        print(summary(run, scores, out))
         all_scores.append(scores)
     for run, scores in zip(runs[1:], all_scores[1:], strict=True):
         try:

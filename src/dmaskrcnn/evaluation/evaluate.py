@@ -113,6 +113,15 @@ def evaluate_to(
     return scores
 
 
+def summary(run: Run, scores: Scores, out: Path | None) -> str:
+    """What a person is told of a scored run: its weights, its table, where the files are."""
+    which = run.weights_said
+    text = f"{run}{which and f' ({which})'}\n{scores.table()}\n"
+    if out:
+        text += f"\n{'scores' if run.is_results else 'predictions and scores'}: {out}\n"
+    return text
+
+
 def predictions(
     detector: Detector, data: Dataset, batch_size: int = 4, progress: bool = False
 ) -> Iterator[Detections]:

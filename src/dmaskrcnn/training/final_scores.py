@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.evaluation.evaluate import evaluate_to
-from dmaskrcnn.evaluation.test_set import classes_to_score
-from dmaskrcnn.run import output_folders, which_weights
+from dmaskrcnn.evaluation.evaluate import evaluate_to, summary
+from dmaskrcnn.evaluation.labelled import open_shared_test_set
+from dmaskrcnn.run import Run, output_folders
 
 
 def write_final_scores(folder: Path, config: TrainConfig) -> None:
@@ -18,9 +18,8 @@ def write_final_scores(folder: Path, config: TrainConfig) -> None:
     """
     if not config.test:
         return
-    (out,) = output_folders([folder], config.test, None)
-    classes = classes_to_score([folder], config.test, ())
-    scores = evaluate_to(out, folder, config.test, classes=classes, device=config.device)
-    which = which_weights(folder)
-    print(f"{folder}{which and f' ({which})'}\n{scores.table()}\n")
-    print(f"predictions and scores: {out}\n", flush=True)
+    run = Run(folder)
+    (out,) = output_folders([run], config.test, None)
+    test = open_shared_test_set([run], config.test)
+    scores = evaluate_to(out, run, test, device=config.device)
+    print(summary(run, scores, out), flush=True)
