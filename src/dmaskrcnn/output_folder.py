@@ -240,12 +240,11 @@ class OutputFolder:
 
     def _in_the_way(self, path: Path) -> UserError | None:
         """Why this file cannot be written, if so."""
+        if _folded(path) in self._claimed or path == self.index:
+            return not_ours(path, self.verb)
         if os.path.realpath(path) in self._must_stay:
             return UserError(f"{path}: is an input and would be overwritten; choose another --out")
-        taken = _folded(path) in self._claimed or path == self.index
-        if taken or (os.path.lexists(path) and not self.owns(path)):
-            return not_ours(path, self.verb)
-        return None
+        return not_ours(path, self.verb) if os.path.lexists(path) and not self.owns(path) else None
 
 
 def _folded(path: Path) -> str:

@@ -27,7 +27,7 @@ from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.dehazing.dehazer import Dehazer
 from dmaskrcnn.dehazing.maps import draw_maps
 from dmaskrcnn.images.jobs import Summary, run_jobs
-from dmaskrcnn.images.picture_files import Job, kept_suffix, plan, save_picture
+from dmaskrcnn.images.picture_files import PictureJob, kept_suffix, plan, save_picture
 from dmaskrcnn.output_folder import OutputFolder
 
 
@@ -69,13 +69,13 @@ def dehaze_images(
     names = [job.name.with_name(f"{job.name.stem}-maps.png") for job in jobs if maps]
     drawing_of = dict(zip(sources, output.claim(names, sources), strict=False))
 
-    def work(batch: list[tuple[Job, Tensor]]) -> list[Callable[[], dict[str, str]]]:
+    def work(batch: list[tuple[PictureJob, Tensor]]) -> list[Callable[[], dict[str, str]]]:
         ((job, hazy),) = batch
         clear, found = dehazer(hazy)
         drawing = draw_maps(hazy, clear, found) if maps else None
         return [partial(write, job, clear.cpu(), drawing)]
 
-    def write(job: Job, clear: Tensor, drawing: Image.Image | None) -> dict[str, str]:
+    def write(job: PictureJob, clear: Tensor, drawing: Image.Image | None) -> dict[str, str]:
         picture = Image.fromarray(clear.permute(1, 2, 0).contiguous().numpy())
         output.write(job.picture, partial(save_picture, picture, job.source))
         entry = {"file": job.source.as_posix(), "picture": output.name(job.picture)}

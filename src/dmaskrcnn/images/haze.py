@@ -41,7 +41,7 @@ from dmaskrcnn.haze.scattering import (
     smooth_field,
     transmission,
 )
-from dmaskrcnn.images.jobs import Summary, run_jobs
+from dmaskrcnn.images.jobs import Job, Summary, run_jobs
 from dmaskrcnn.images.picture_depth import picture_depth
 from dmaskrcnn.images.picture_files import kept_suffix, save_picture
 from dmaskrcnn.output_folder import OutputFolder, numbered
@@ -104,13 +104,10 @@ class HazeSummary(Summary):
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One image: its place in the data set, its file, the path its pictures get in each folder, and
-    its depth map."""
+class _HazeJob(Job):
+    """An image, its place in the data set and its depth map; its name is that of its pictures."""
 
     index: int
-    source: Path
-    name: Path
     depth: Path | None
 
 
@@ -158,7 +155,7 @@ def haze_images(
     folders = {f"{kind}-{name}" for kind in ("visibility", "transmission") for name in names}
 
     def work(
-        batch: list[tuple[_Job, tuple[Sample, NDArray[np.float32] | None]]],
+        batch: list[tuple[_HazeJob, tuple[Sample, NDArray[np.float32] | None]]],
     ) -> list[Callable[[], dict[str, Any]]]:
         return [
             partial(_write, job, sample, depth, data.classes, haze, output)
@@ -194,7 +191,7 @@ def haze_images(
 
 def _plan(
     inputs: Sequence[Path | str], out: Path, haze: HazeConditions, drop_invalid: bool
-) -> tuple[Dataset, list[_Job]]:
+) -> tuple[Dataset, list[_HazeJob]]:
     """The images, with names that no two share whatever their suffix."""
     if not inputs:
         raise UserError("no images given; name a COCO JSON, a Pascal VOC folder or an image folder")
@@ -215,7 +212,7 @@ def _plan(
             f"{inputs[0]}: no picture in it but those of an earlier run; name the clear ones"
         )
     common = Path(os.path.commonpath([files[i].parent for i in kept]))
-    jobs: list[_Job] = []
+    jobs: list[_HazeJob] = []
     taken: set[str] = set()
 
     def stem(name: Path) -> str:
@@ -226,18 +223,18 @@ def _plan(
         depth = haze.depth.find(name) if haze.depth else None
         unique = next(one for one in numbered(name) if stem(one) not in taken)
         taken.add(stem(unique))
-        jobs.append(_Job(i, data.paths[i], unique.with_suffix(kept_suffix(name)), depth))
+        jobs.append(_HazeJob(data.paths[i], unique.with_suffix(kept_suffix(name)), i, depth))
     return data, jobs
 
 
-def _paths(job: _Job, visibility: str) -> tuple[Path, Path]:
+def _paths(job: _HazeJob, visibility: str) -> tuple[Path, Path]:
     """The picture and the transmission."""
     picture = Path(f"visibility-{visibility}", "images") / job.name
     return picture, Path(f"transmission-{visibility}") / job.name.with_suffix(".png")
 
 
 def _read(
-    data: Dataset, haze: HazeConditions, job: _Job
+    data: Dataset, haze: HazeConditions, job: _HazeJob
 ) -> tuple[Sample, NDArray[np.float32] | None]:
     sample = data.load(job.index)
     size = (sample.image.shape[1], sample.image.shape[2])
@@ -245,7 +242,7 @@ def _read(
 
 
 def _write(
-    job: _Job,
+    job: _HazeJob,
     sample: Sample,
     depth: NDArray[np.float32] | None,
     classes: Sequence[str],

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -22,16 +22,15 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.output_folder import OutputFolder
 
 
-class HasSource(Protocol):
-    """What ``run_jobs`` asks of a job."""
+@dataclass(frozen=True)
+class Job:
+    """One image: its file, and the path that what is made of it should keep."""
 
-    @property
-    def source(self) -> Path:
-        """The image file."""
-        ...
+    source: Path
+    name: Path
 
 
-AnyJob = TypeVar("AnyJob", bound=HasSource)
+AnyJob = TypeVar("AnyJob", bound=Job)
 Input = TypeVar("Input")
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dmaskrcnn.data.image import IMAGE_SUFFIXES, list_images
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.images.jobs import Job
 from dmaskrcnn.output_folder import OutputFolder
 
 JPEG_QUALITY = 95
@@ -18,18 +19,16 @@ JPEG_QUALITY = 95
 KEPT_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
-@dataclass
-class Job:
-    """One image: its file, the path that its picture should keep, and the picture to write."""
+@dataclass(frozen=True)
+class PictureJob(Job):
+    """An image, and the picture to write."""
 
-    source: Path
-    name: Path
     picture: Path
 
 
 def plan(
     inputs: Sequence[Path | str], output: OutputFolder, suffix: Callable[[Path], str]
-) -> list[Job]:
+) -> list[PictureJob]:
     """Claims a picture for each image.
 
     Args:
@@ -43,7 +42,7 @@ def plan(
     files = find_images([Path(path) for path in inputs], output.path)
     names = [name.with_suffix(suffix(name)) for _, name in files]
     pictures = output.claim(names, [file for file, _ in files])
-    return [Job(*file, picture) for file, picture in zip(files, pictures, strict=True)]
+    return [PictureJob(*file, picture) for file, picture in zip(files, pictures, strict=True)]
 
 
 def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:

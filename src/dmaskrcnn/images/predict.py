@@ -30,7 +30,7 @@ from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.images.jobs import Summary, run_jobs
-from dmaskrcnn.images.picture_files import Job, plan
+from dmaskrcnn.images.picture_files import PictureJob, plan
 from dmaskrcnn.output_folder import OutputFolder
 
 INDEX = "detections.json"
@@ -102,14 +102,14 @@ def predict_images(
     output = OutputFolder(Path(out), "predict", INDEX, indent=None)
     jobs = plan(inputs, output, lambda _: ".jpg")
 
-    def work(batch: list[tuple[Job, Tensor]]) -> list[Callable[[], dict[str, Any]]]:
+    def work(batch: list[tuple[PictureJob, Tensor]]) -> list[Callable[[], dict[str, Any]]]:
         found = detector.predict([image for _, image in batch], threshold=threshold)
         return [
             partial(write, *item, detections.to("cpu"))
             for item, detections in zip(batch, found, strict=True)
         ]
 
-    def write(job: Job, image: Tensor, detections: Detections) -> dict[str, Any]:
+    def write(job: PictureJob, image: Tensor, detections: Detections) -> dict[str, Any]:
         drawn = detections.draw(image)
         output.write(job.picture, lambda path: drawn.save(path, **JPEG))
         files = {"file": job.source.as_posix(), "picture": output.name(job.picture)}
