@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import write_text
@@ -100,7 +101,8 @@ def which_weights(run: Path) -> str:
         kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[
             model["weights"]
         ]
-        owner = "the teacher: " if (model["method"], model["weights"]) == ("teacher", "ema") else ""
+        known = find_methods().get(model["method"], MethodSettings)
+        owner = f"{known.average}: " if known.average and model["weights"] == "ema" else ""
         return f"{owner}{kind}, iteration {model['iteration']:,}" + (
             "" if model["finished"] else ", training not finished"
         )
