@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from dmaskrcnn.config.methods import find_methods
+from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
@@ -158,9 +158,9 @@ class Run:
             kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[
                 model["weights"]
             ]
-            settings = find_methods().get(model["method"])
-            owner = settings.average if settings and model["weights"] == "ema" else ""
-            return f"{owner and f'{owner}: '}{kind}, iteration {model['iteration']:,}" + (
+            method = find_methods().get(model["method"], MethodSettings)
+            owner = f"{method.average}: " if method.average and model["weights"] == "ema" else ""
+            return f"{owner}{kind}, iteration {model['iteration']:,}" + (
                 "" if model["finished"] else ", training not finished"
             )
         except (ValueError, KeyError, TypeError):

@@ -5,13 +5,12 @@ import pytest
 import torch
 from run_files import rows
 
-from dmaskrcnn.config.schedule import teacher_phases
 from dmaskrcnn.data import Augmentation, Batch, Sample
 from dmaskrcnn.data.augment import hide_blocks
 from dmaskrcnn.dehazing import Dehazer, dehaze
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.parts.guard import SETTLED
-from dmaskrcnn.methods.teacher import Teacher
+from dmaskrcnn.methods.teacher import Teacher, TeacherSettings
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.loop import train
 from dmaskrcnn.training.state import TrainingState
@@ -58,11 +57,11 @@ def test_student_goes_on_from_the_average_after_the_burn_in(teaching, monkeypatc
 
 
 def test_phases_share_the_schedule():
-    assert sum(p.share for p in teacher_phases(0.3)) == pytest.approx(1)
-    assert [p.name for p in teacher_phases(0.3)] == ["burn-in", "adapt", "fine"]
-    assert [p.target for p in teacher_phases(0.3)] == [False, True, True]
-    assert [p.name for p in teacher_phases(0)] == ["adapt", "fine"]
-    assert not any(p.from_average for p in teacher_phases(0))
+    assert sum(p.share for p in TeacherSettings(burn_in=0.3).phases) == pytest.approx(1)
+    assert [p.name for p in TeacherSettings(burn_in=0.3).phases] == ["burn-in", "adapt", "fine"]
+    assert [p.target for p in TeacherSettings(burn_in=0.3).phases] == [False, True, True]
+    assert [p.name for p in TeacherSettings(burn_in=0.0).phases] == ["adapt", "fine"]
+    assert not any(p.from_average for p in TeacherSettings(burn_in=0.0).phases)
 
 
 def test_burn_in_follows_from_the_start(teaching, tmp_path):

@@ -25,29 +25,8 @@ class Phase:
     """Whether the detector goes on from its averaged weights."""
 
 
-# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers
-# (REFERENCE: arXiv 1807.00202).
-PAPER_PHASES = (
-    Phase("classifier", 5 / 75, trains="classifier"),
-    Phase("adapt", 50 / 75),
-    Phase("fine", 20 / 75, rate=0.1),
-)
+# what every method does but those with phases of their own, in the proportions of the original
 SOURCE_PHASES = (Phase("train", 55 / 75), Phase("fine", 20 / 75, rate=0.1))
-
-
-def teacher_phases(burn_in: float) -> tuple[Phase, ...]:
-    """The source alone for a share of the schedule, then teacher and student, in the proportions of
-    the others' phases."""
-    adapt = tuple(
-        Phase(
-            name,
-            phase.share * (1 - burn_in),
-            phase.rate,
-            from_average=burn_in > 0 and name == "adapt",
-        )
-        for name, phase in zip(("adapt", "fine"), SOURCE_PHASES, strict=True)
-    )
-    return (Phase("burn-in", burn_in, target=False), *adapt) if burn_in else adapt
 
 
 class Schedule:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dmaskrcnn.config.schedule import PAPER_PHASES, Phase
+from dmaskrcnn.config.schedule import Phase
 from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import LN2
@@ -21,6 +21,14 @@ from dmaskrcnn.methods.parts.losses import Losses
 if TYPE_CHECKING:
     from dmaskrcnn.data.sample import Batch
     from dmaskrcnn.detector.detector import Detector
+
+# The original's three phases: 5 k iterations of the domain classifier, 50 k and 20 k of all layers
+# (REFERENCE: arXiv 1807.00202).
+PAPER_PHASES = (
+    Phase("classifier", 5 / 75, trains="classifier"),
+    Phase("adapt", 50 / 75),
+    Phase("fine", 20 / 75, rate=0.1),
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tyro.conf import arg
 
 from dmaskrcnn.config.dehazers import DehazeMethod
 from dmaskrcnn.config.options import TrainOptions
-from dmaskrcnn.config.schedule import Phase, teacher_phases
+from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
 from dmaskrcnn.config.values import check_share
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.base import Method
@@ -87,8 +87,19 @@ class TeacherSettings(AlignmentSettings):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The burn-in, then teacher and student."""
-        return teacher_phases(self.burn_in)
+        """The source alone for a share of the schedule, then teacher and student, in the
+        proportions of the others' phases."""
+        burn_in = self.burn_in
+        adapt = tuple(
+            Phase(
+                name,
+                phase.share * (1 - burn_in),
+                phase.rate,
+                from_average=burn_in > 0 and name == "adapt",
+            )
+            for name, phase in zip(("adapt", "fine"), SOURCE_PHASES, strict=True)
+        )
+        return (Phase("burn-in", burn_in, target=False), *adapt) if burn_in else adapt
 
     def target_view(self, view: Augmentation) -> Augmentation:
         """The student's view is harder than the teacher's, also where the preset is mild."""
