@@ -93,7 +93,7 @@ def gather(
     if comparison and all(
         path.exists() for path in (*comparison.data, *(p for row in rows for p in row.predictions))
     ):
-        test = open_test_set(comparison.data, list(rows[0].scores.objects))
+        test = open_test_set(comparison.data, list(comparison.rows[0].scores.objects))
     return Material(
         groups,
         comparison,
