@@ -44,7 +44,7 @@ LOG_EVERY = 20  # iterations per row of metrics.csv
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a detector and return its run folder (see ``run_folder``). Under torchrun every process
+    """Train a detector and return its run folder (see `Run`). Under torchrun every process
     calls this.
 
     Raises:
