@@ -11,6 +11,7 @@ import yaml
 from dmaskrcnn.compare.groups import group_runs
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.run import Run, open_run
 
 
 @pytest.fixture
@@ -29,7 +30,10 @@ def make(tmp_path: Path):
 
 
 def names(runs: list[Path]) -> dict[str, list[str]]:
-    return {group.name: [run.name for run in group.runs] for group in group_runs(runs)}
+    return {
+        group.name: [run.name for run in group.runs]
+        for group in group_runs(list(map(open_run, runs)))
+    }
 
 
 def test_only_what_differs_in_nothing_but_the_seed(make):
@@ -63,9 +67,9 @@ def test_starts_may_be_seeds_too(make):
     )
     assert names([a, b, c]) == {"grl-0, grl-1": ["grl-0", "grl-1"], "grl-2": ["grl-2"]}
     d, e = make("x-1", seed=0, weights="scratch"), make("x-2", seed=1, weights="imagenet")
-    assert len(group_runs([d, e])) == 2
+    assert len(group_runs([Run(d), Run(e)])) == 2
     f, g = (make(f"y-{i}", seed=i, weights=f"gone-{i}.safetensors") for i in (0, 1))
-    assert len(group_runs([f, g])) == 1
+    assert len(group_runs([Run(f), Run(g)])) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_detectors_without_a_configuration(make, tmp_path: Path):
     assert list(names(runs)) == ["a-x", "b-x", "yolo"]
     (runs[0] / "config.yaml").write_text("a: [1")
     with pytest.raises(UserError, match=r"config\.yaml: not a readable YAML file"):
-        group_runs(runs)
+        names(runs)
 
 
 def test_configurations_of_other_versions(make):

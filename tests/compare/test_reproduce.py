@@ -20,9 +20,7 @@ from dmaskrcnn.compare.comparison import load_comparison
 from dmaskrcnn.compare.reproduce import reproduce
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.output_folder import OutputFolder
-from dmaskrcnn.run import create_run_folder
-from dmaskrcnn.training import loop
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.state import TrainingState
 
@@ -37,20 +35,6 @@ NAMES = (
     "MSCNN + DMask1",
     "MSCNN + DMask2",
 )
-
-
-@pytest.fixture
-def arguments(clear: Path, hazy: Path, tmp_path: Path) -> dict[str, Any]:
-    sets = {"source": [clear], "target": [hazy], "test": [clear]}
-    return {
-        **sets,
-        "budget": TWO,
-        "seeds": (0,),
-        "preset": "demo",
-        "out": tmp_path / "out",
-        "bootstrap": 5,
-        "device": "cpu",
-    }
 
 
 @pytest.fixture
@@ -73,34 +57,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
-@pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of trainings that do not take place but leave behind what a finished one does.
-    Nothing is compared after it."""
-    seen: list[str] = []
-
-    def pretend(config: TrainConfig) -> Path:
-        seen.append(str(config.name))
-        folder = create_run_folder(config)
-        (folder / "model.json").write_text('{"finished": true}')
-        (folder / "last.pt").touch()
-        return folder
-
-    monkeypatch.setattr(room, "train", pretend)
-    monkeypatch.setattr(room, "resume", lambda _: pytest.fail("resumed what is finished"))
-    monkeypatch.setattr(room, "compare_rows", lambda plans, *_, **__: plans)
-    return seen
-
-
 def test_the_whole_table_in_small(
     arguments: dict[str, Any],
     hazy: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    monkeypatch.setattr(
-        "dmaskrcnn.report.write_report", lambda out, *_, **__: (out / "report.html").touch()
-    )
+    monkeypatch.setattr("dmaskrcnn.report.write_report", lambda out, *_, **__: out / "report.html")
     out, arguments["budget"] = arguments["out"], TWO / 2
     flags = [
         word
@@ -122,12 +85,12 @@ def test_the_whole_table_in_small(
         0.6336,
     ]
     assert [row.dehaze for row in rows] == ["none"] * 3 + ["aod-net"] * 2 + ["mscnn"] * 3
-    assert [row.runs[0].name.split("-s0")[0] for row in rows[:3]] == [
+    assert [row.group.runs[0].name.split("-s0")[0] for row in rows[:3]] == [
         "mask-rcnn",
         "dmask1",
         "dmask2",
     ]
-    assert rows[7].runs == rows[4].runs == rows[2].runs
+    assert rows[7].group == rows[4].group == rows[2].group
     for said in (
         "paper, RTTS",
         "Other test images and another training",
@@ -139,7 +102,7 @@ def test_the_whole_table_in_small(
     assert "the paper's network is larger: ResNet-101 FPN" in text
     assert text.splitlines()[-1] == str(out)
 
-    configs = [yaml.safe_load((row.runs[0] / "config.yaml").read_text()) for row in rows[:3]]
+    configs = [row.group.runs[0].config for row in rows[:3]]
     assert [c.pop("method") for c in configs] == ["source", "grl", "grl"]
     assert [c.pop("target") for c in configs] == [[], [str(hazy)], [str(out / "target-mscnn")]]
     for config in configs:
@@ -160,7 +123,7 @@ def test_once_finished_nothing_is_trained_again(arguments: dict[str, Any], prete
     pretended.clear()
     plans: Any = reproduce(**arguments)
     assert pretended == []
-    assert [run.name for run in plans[3].runs] == ["dmask1-s0-1", "dmask1-s4-1"]
+    assert [run.name for run in plans[3].group.runs] == ["dmask1-s0-1", "dmask1-s4-1"]
     assert contents(arguments["out"]) == before
     assert tuple(plan.name for plan in plans) == NAMES
 
@@ -212,7 +175,7 @@ def test_goes_on_within_a_training(
     trained.clear()
     plans: Any = reproduce(**arguments)
     assert trained == [("resume", "dmask1-s0-1"), ("train", "dmask2-s0")]
-    assert plans[1].runs == (folder,)
+    assert plans[1].group.runs == (Run(folder),)
     assert steps == ["mask-rcnn-s0"] * 2 + ["dmask1-s0"] * 2 + ["dmask2-s0"] * 2
 
 
@@ -229,52 +192,11 @@ def test_training_that_left_no_checkpoint_begins_again(
     pretended.clear()
     plans: Any = reproduce(**arguments)
     assert pretended == ["mask-rcnn-s0", "dmask2-s0"]
-    assert [plan.runs[0].name for plan in plans[:3]] == [
+    assert [plan.group.runs[0].name for plan in plans[:3]] == [
         "mask-rcnn-s0-2",
         "dmask1-s0-1",
         "dmask2-s0-2",
     ]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"budget": 0.0}, "--budget must be above 0"),
-        ({"budget": float("nan")}, "--budget must be above 0"),
-        ({"seeds": ()}, "--seeds is empty"),
-        ({"seeds": (1, 1)}, "--seeds 1 1: give at least one, and each once"),
-        ({"seeds": (-1,)}, "--seed must not be negative"),
-        ({"bootstrap": -1}, "--bootstrap must not be negative"),
-        ({"source": [Path("gone")]}, "gone: no such file or folder"),
-        ({"target": [Path("gone")]}, "gone: no such file or folder"),
-        ({"test": [Path("gone")]}, "gone: no such file or folder"),
-        ({"weights": "gone.pth"}, r"gone\.pth: no such weights file"),
-        ({"aod_net_weights": Path("gone.pth")}, r"gone\.pth: no such weights file"),
-        ({"device": "gpu"}, "--device gpu: not available here"),
-    ],
-)
-def test_bad_input_leaves_nothing(
-    arguments: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str
-):
-    with pytest.raises(UserError, match=said):
-        reproduce(**arguments | change)
-    assert not (tmp_path / "out").exists()
-
-
-def test_comparison_keeps_its_table(arguments: dict[str, Any], pretended: list[str]):
-    OutputFolder(arguments["out"], "compare", "comparison.json").end({})
-    with pytest.raises(UserError, match="out: holds a comparison, whose table would be replaced"):
-        reproduce(**arguments)
-    assert pretended == []
-    assert len(contents(arguments["out"])) == 1
-
-
-def test_data_without_labels(arguments: dict[str, Any], hazy: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"--source .*: holds images but no labels"):
-        reproduce(**arguments | {"source": [hazy]})
-    with pytest.raises(UserError, match=r"--data .*: holds images but no labels"):
-        reproduce(**arguments | {"test": [hazy]})
-    assert not (tmp_path / "out").exists()
 
 
 def test_interrupted_command_says_so_in_one_line(

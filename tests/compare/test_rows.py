@@ -1,10 +1,10 @@
-"""`dmaskrcnn compare`: what is computed, what is found again, and what is refused."""
+"""`dmaskrcnn compare`: the rows, and what they are computed from."""
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,86 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from data_files import coco_object, write_coco, write_image
-from disk import contents, full_disk
+from data_files import coco_object, write_coco
+from disk import contents
+from evaluation_cases import save_detector
 from PIL import Image
 
 from dmaskrcnn import Detector, evaluate, open_dataset
 from dmaskrcnn.cli.main import main
-from dmaskrcnn.compare.rows import compare, load_comparison
+from dmaskrcnn.compare.comparison import load_comparison
+from dmaskrcnn.compare.rows import compare, score_runs
 from dmaskrcnn.data import decode_image
 from dmaskrcnn.dehazing import Dehazer
-from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.images.dehazed_set import dehazed_paths
-from dmaskrcnn.run import create_run_folder
+from dmaskrcnn.run import Run
 
-CONFIG = DetectorConfig(
-    backbone="resnet18",
-    fpn_channels=16,
-    box_head_width=16,
-    mask_head_layers=1,
-    image_size=64,
-    max_size=96,
-    max_detections=8,
-)
 ALL = ("none", "dark-channel", "mscnn", "mscnn-released", "aod-net")
-
-
-def save_detector(folder: Path, *classes: str, seed: int = 0) -> Path:
-    """An untrained detector, which finds something everywhere."""
-    torch.manual_seed(seed)
-    Detector(classes or ("person", "car"), CONFIG).save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("runs")
-    return [save_detector(folder / "source-1", seed=0), save_detector(folder / "grl-1", seed=1)]
-
-
-@pytest.fixture
-def own(runs: list[Path], clear: Path, tmp_path: Path) -> tuple[list[Path], Path]:
-    """Copies of runs and test set that a test may change."""
-    copies = [Path(shutil.copytree(run, tmp_path / "runs" / run.name)) for run in runs]
-    return copies, Path(shutil.copytree(clear, tmp_path / "test"))
-
-
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page takes longer than all else, and has tests of its own."""
-    monkeypatch.setattr(
-        "dmaskrcnn.report.write_report",
-        lambda out, *_, **__: (out / "report.html").write_text("dmaskrcnn report"),
-    )
-
-
-@pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Counts the images that were dehazed and those that were looked at by a detector."""
-    counts = {"dehazed": 0, "detected": 0}
-    dehaze, predict = Dehazer.__call__, Detector.predict
-
-    def counted_dehaze(self: Dehazer, images: torch.Tensor) -> Any:
-        counts["dehazed"] += 1
-        return dehaze(self, images)
-
-    def counted_predict(self: Detector, images: Any, threshold: float = 0.5) -> Any:
-        counts["detected"] += len(images)
-        return predict(self, images, threshold)
-
-    monkeypatch.setattr(Dehazer, "__call__", counted_dehaze)
-    monkeypatch.setattr(Detector, "predict", counted_predict)
-    return counts
-
-
-def again(work: dict[str, int], *arguments: Any, **options: Any) -> tuple[int, int]:
-    """Compare, and say how many images were dehazed and detected in."""
-    work.update(dehazed=0, detected=0)
-    compare(*arguments, **options)
-    return work["dehazed"], work["detected"]
 
 
 def test_every_run_with_every_dehazing(
@@ -153,125 +90,29 @@ def test_every_run_with_every_dehazing(
     assert "MSCNN" in (out / "report.html").read_text()
 
 
-@pytest.mark.usefixtures("no_report")
-class TestWhatIsFoundAgain:
-    def test_all_of_it(self, own: tuple[list[Path], Path], tmp_path: Path, work: dict[str, int]):
-        runs, data = own
-        out = tmp_path / "out"
-        options = {"dehaze": ["none", "dark-channel"], "out": out, "bootstrap": 10}
-        assert again(work, runs[:1], [data], **options) == (6, 12)
-        before = contents(out)
-        assert again(work, runs[:1], [data], **options) == (0, 0)
-        assert contents(out) == before
-        assert again(work, runs, [data], **options) == (0, 12)  # another run
-        assert again(
-            work, runs, [data], **options | {"dehaze": ["aod-net", "none"], "bootstrap": 5}
-        ) == (6, 12)
-        assert again(work, runs, [data], **options | {"classes": ["car"]}) == (0, 0)
-
-    def test_not_what_belongs_to_other_inputs(
-        self, own: tuple[list[Path], Path], tmp_path: Path, work: dict[str, int]
-    ):
-        runs, data = own
-        options = {"dehaze": ["none", "dark-channel"], "out": tmp_path / "out", "bootstrap": 0}
-        compare(runs, [data], **options)
-        first = load_comparison(tmp_path / "out").rows[3].predictions[0].read_text()
-        save_detector(runs[1], seed=7)  # trained again
-        assert again(work, runs, [data], **options) == (0, 12)
-        assert load_comparison(tmp_path / "out").rows[3].predictions[0].read_text() != first
-        write_image(sorted((data / "images").iterdir())[2], 64, 96)
-        assert again(work, runs, [data], **options) == (6, 24)
-        dehazed = sorted((tmp_path / "out" / "dehazed" / "dark-channel").glob("*.png"))
-        dehazed[1].unlink()
-        assert again(work, runs, [data], **options) == (1, 0)
-        predictions = tmp_path / "out" / "predictions" / "none" / "grl-1.json"
-        predictions.write_text("[]")
-        assert again(work, runs, [data], **options) == (0, 6)
-        assert predictions.read_text() != "[]"
-
-    def test_test_set_that_became_smaller(self, own: tuple[list[Path], Path], tmp_path: Path):
-        runs, data = own
-        options = {"dehaze": ["dark-channel"], "out": tmp_path / "out", "bootstrap": 0}
-        compare(runs[:1], [data], **options)
-        table = json.loads((data / "annotations.json").read_text())
-        table["images"] = table["images"][:2]
-        table["annotations"] = [a for a in table["annotations"] if a["image_id"] <= 2]
-        (data / "annotations.json").write_text(json.dumps(table))
-        assert compare(runs[:1], [data], **options).rows[0].scores.images == 2
-        assert len(list((tmp_path / "out" / "dehazed" / "dark-channel").glob("*.png"))) == 2
-
-    def test_interruption_keeps_finished_rows(
-        self,
-        runs: list[Path],
-        clear: Path,
-        tmp_path: Path,
-        work: dict[str, int],
-        monkeypatch: pytest.MonkeyPatch,
-    ):
-        options = {"dehaze": ["none", "dark-channel"], "out": tmp_path / "out", "bootstrap": 0}
-        predict, dehaze = Detector.predict, Dehazer.__call__
-
-        def stop(what: str, after: int, function: Callable[..., Any]) -> Callable[..., Any]:
-            def run(*arguments: Any, **keywords: Any) -> Any:
-                if work[what] >= after:
-                    raise KeyboardInterrupt
-                return function(*arguments, **keywords)
-
-            return run
-
-        monkeypatch.setattr(Detector, "predict", stop("detected", 10, predict))  # in the second row
-        with pytest.raises(KeyboardInterrupt):
-            compare(runs, [clear], **options)
-        monkeypatch.setattr(Detector, "predict", predict)
-        monkeypatch.setattr(Dehazer, "__call__", stop("dehazed", 4, dehaze))
-        work.update(dehazed=0, detected=0)
-        with pytest.raises(KeyboardInterrupt):
-            compare(runs, [clear], **options)
-        assert work == {"dehazed": 4, "detected": 6}
-        monkeypatch.setattr(Dehazer, "__call__", dehaze)
-        assert again(work, runs, [clear], **options) == (2, 12)
-
-    def test_full_disk_keeps_the_comparison_before(
-        self, runs: list[Path], clear: Path, tmp_path: Path
-    ):
-        options = {"out": tmp_path / "out", "bootstrap": 0}
-        compare(runs[:1], [clear], **options)
-        before = contents(tmp_path / "out")
-        with (
-            full_disk(2000),
-            pytest.raises(UserError, match=r"(\.png|grl-1\.json|cache\.json): cannot be written"),
-        ):
-            compare(runs, [clear], ["none", "dark-channel"], **options)
-        after = contents(tmp_path / "out")
-        assert {name: after[name] for name in before} == before
-        assert len(compare(runs, [clear], ["none", "dark-channel"], **options).rows) == 4
-
-
-@pytest.mark.usefixtures("no_report")
 def test_seeds_share_a_row(clear: Path, tiny: Callable[..., Any], tmp_path: Path):
     runs = []
     for seed in (0, 1):
-        runs.append(create_run_folder(tiny(method="source", seed=seed)))
-        save_detector(runs[-1], seed=seed)
+        runs.append(Run.create(tiny(method="source", seed=seed)))
+        save_detector(runs[-1].path, seed=seed)
     comparison = compare(
-        list(reversed(runs)),
+        [run.path for run in reversed(runs)],
         [clear],
         ["none", "aod-net"],
         tmp_path / "out",
         bootstrap=20,
         device="cpu",
     )
-    assert [(row.name, row.runs) for row in comparison.rows] == [
+    assert [(row.name, row.group.runs) for row in comparison.rows] == [
         ("source", tuple(runs)),
         ("AOD-Net + source", tuple(runs)),
     ]
-    expected = over_seeds([evaluate(run, clear, bootstrap=20, device="cpu") for run in runs])
+    expected = over_seeds([evaluate(run.path, clear, bootstrap=20, device="cpu") for run in runs])
     assert comparison.rows[0].scores.to_dict() == expected.to_dict()
     assert len(comparison.rows[1].predictions) == 2
     assert "6 images and the 2 seeds" in (tmp_path / "out" / "comparison.md").read_text()
 
 
-@pytest.mark.usefixtures("no_report")
 def test_predictions_of_others(runs: list[Path], tmp_path: Path):
     data = write_coco(tmp_path, [coco_object(1), coco_object(2, category=7)])
     results = tmp_path / "yolo.json"
@@ -294,7 +135,6 @@ def test_predictions_of_others(runs: list[Path], tmp_path: Path):
         compare([results], [data], ["none", "mscnn"], tmp_path / "out")
 
 
-@pytest.mark.usefixtures("no_report")
 def test_odd_pictures(runs: list[Path], tmp_path: Path):
     """One pixel; grey; 16 bits; transparent; and two of the same name."""
     data = write_coco(tmp_path, [coco_object(1)], images=5)
@@ -321,116 +161,25 @@ def test_odd_pictures(runs: list[Path], tmp_path: Path):
             assert (dehazed.mode, dehazed.size) == ("RGB", picture.size)
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must fail as it should, and return its message."""
-
-    def run(*arguments: object, said_before: int = 0) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main(["compare", *map(str, arguments)])
-        said = capsys.readouterr()
-        assert (stop.value.code, said.out, said.err.count("\n")) == (2, "", 1 + said_before), (
-            said.err
-        )
-        return said.err.splitlines()[-1].removeprefix("dmaskrcnn: ")
-
-    return run
+def test_a_plus_in_a_name_is_a_plus(runs: list[Path], clear: Path, tmp_path: Path):
+    """Rows say what they are of in fields: nothing is read out of their names."""
+    odd = runs[1].parent / "grl + haze"
+    if not odd.exists():
+        save_detector(odd, seed=2)
+    compare([odd], [clear], ["none", "mscnn"], tmp_path / "out", bootstrap=0)
+    for row in load_comparison(tmp_path / "out").rows:
+        assert (row.group.name, row.group.runs) == ("grl + haze", (Run(odd),))
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"]
+    assert [(row["name"], row["group"], row["dehaze"]) for row in rows] == [
+        ("grl + haze", "grl + haze", "none"),
+        ("MSCNN + grl + haze", "grl + haze", "mscnn"),
+    ]
 
 
-def test_bad_input(
-    runs: list[Path], clear: Path, hazy: Path, tmp_path: Path, fails: Callable[..., str]
-):
-    out = tmp_path / "out"
-    boats = save_detector(tmp_path / "boats", "boat")
-    damaged = Path(shutil.copytree(runs[0], tmp_path / "damaged"))
-    (damaged / "model.safetensors").write_bytes(b"hello")
-    (tmp_path / "file").touch()
-
-    def run(*arguments: object, data: Path = clear) -> str:
-        return fails("--data", data, "--out", out, "--device", "cpu", "--runs", *arguments)
-
-    assert "holds images but no labels" in run(runs[0], data=hazy)
-    assert "gone: no such file or folder" in run(runs[0], data=tmp_path / "gone")
-    assert "model.json: not found" in run(runs[0], tmp_path / "gone")
-    assert "boats: has no class in common" in run(runs[0], boats)
-    assert "--classes boat" in run(runs[0], "--classes", "boat")
-    assert "damaged/model.safetensors: not a readable weights file" in run(*runs, damaged)
-    assert "--bootstrap must not be negative" in run(runs[0], "--bootstrap", -1)
-    weights = runs[0] / "model.safetensors"
-    assert "weights of mscnn" in run(runs[0], "--dehaze", "mscnn", "--mscnn-weights", weights)
-    assert "gone.pth: no such weights file" in run(
-        runs[0], "--dehaze", "aod-net", "--aod-net-weights", tmp_path / "gone.pth"
-    )
-    assert "invalid choice 'fog'" in run(runs[0], "--dehaze", "fog")
-    assert not out.exists()
-    assert "file: cannot be written" in run(runs[0], "--out", tmp_path / "file")
-
-
-def test_files_of_others_stay(
-    runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]
-):
-    out = tmp_path / "out"
-    for name in (
-        "comparison.csv",
-        "predictions/none/source-1.json",
-        "dehazed/dark-channel/holiday.png",
-    ):
-        (out / name).parent.mkdir(parents=True)
-        (out / name).write_text("mine")
-        method = "dark-channel" if "dehazed" in name else "none"
-        message = fails("--data", clear, "--out", out, "--runs", runs[0], "--dehaze", method)
-        assert "choose another --out" in message
-        assert (out / name).read_text() == "mine"
-        shutil.rmtree(out)
-
-
-def test_reproduction_keeps_its_table(
-    runs: list[Path], clear: Path, tmp_path: Path, fails: Callable[..., str]
-):
-    (tmp_path / "reproduce.json").touch()
-    assert "holds a reproduction" in fails("--data", clear, "--out", tmp_path, "--runs", runs[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["reproduce.json"]
-
-
-def test_truncated_picture(own: tuple[list[Path], Path], tmp_path: Path, fails: Callable[..., str]):
-    runs, data = own
-    picture = sorted((data / "images").iterdir())[3]
-    picture.write_bytes(picture.read_bytes()[:300])
-    arguments = ("--data", data, "--out", tmp_path / "out", "--runs", runs[0], "--dehaze")
-    assert f"{picture.name}: cannot read the picture" in fails(*arguments, "none")
-    # its progress
-    assert f"{picture.name}: cannot read the picture" in fails(*arguments, "aod-net", said_before=3)
-
-
-class TestSaved:
-    @pytest.fixture
-    def out(self, runs: list[Path], clear: Path, tmp_path: Path, no_report: None) -> Path:
-        compare(runs[:1], [clear], out=tmp_path / "out", bootstrap=5)
-        return tmp_path / "out"
-
-    def test_folder_can_be_moved(self, out: Path, clear: Path):
-        moved = out.rename(out.with_name("moved"))
-        row = load_comparison(moved).rows[0]
-        assert row.predictions == (moved / "predictions" / "none" / "source-1.json",)
-        assert row.predictions[0].is_file()
-
-    def test_damage_is_told(self, out: Path, tmp_path: Path):
-        with pytest.raises(UserError, match=r"comparison\.json: not found"):
-            load_comparison(tmp_path / "gone")
-        content = json.loads((out / "comparison.json").read_text())
-        for broken in (
-            "hello",
-            "[]",
-            "{}",
-            json.dumps(content | {"rows": [{}]}),
-            json.dumps(content | {"format": "other"}),
-            json.dumps(content | {"complete": False}),
-        ):
-            (out / "comparison.json").write_text(broken)
-            with pytest.raises(UserError, match="not a readable comparison"):
-                load_comparison(out)
-        (out / "comparison.json").write_text(json.dumps(content))
-        shutil.copy(next(out.rglob("*.json")), out / "comparison.safetensors")
-        with pytest.raises(UserError, match="is of another comparison"):
-            load_comparison(out)
+def test_scores_for_a_report(runs: list[Path], clear: Path, tmp_path: Path):
+    comparison = score_runs(runs, [clear], tmp_path, "cpu")
+    assert [row.name for row in comparison.rows] == ["source-1", "grl-1"]
+    expected = evaluate(runs[1], clear, device="cpu")
+    assert comparison.rows[1].scores.to_dict() == expected.to_dict()
+    assert all(math.isnan(row.seconds_per_image) for row in comparison.rows)
+    assert {Path(name).parts[0] for name in contents(tmp_path)} == {"predictions"}

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from dmaskrcnn.compare.comparison import Comparison, Row
+from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.compare.tables import csv_table, markdown, terminal
 from dmaskrcnn.evaluation.bootstrap import with_interval
 from dmaskrcnn.evaluation.scores import Scores
+from dmaskrcnn.run import Run, open_run
 
 
 def scores(classes: int, shift: float = 0.0) -> Scores:
@@ -35,26 +37,18 @@ def scores(classes: int, shift: float = 0.0) -> Scores:
 
 
 def comparison(classes: int = 3, published: float | None = None) -> Comparison:
+    source, grl, yolo = (
+        RunGroup(name, tuple(map(open_run, paths)))
+        for name, paths in (
+            ("source", ["runs/source-1"]),
+            ("grl | x", ["r/1", "r/2"]),
+            ("yolo", ["yolo.json"]),
+        )
+    )
     rows = (
-        Row(
-            "source",
-            (Path("runs/source-1"),),
-            "none",
-            (Path("a.json"),),
-            scores(classes),
-            0.0817,
-            published,
-        ),
-        Row(
-            "MSCNN (released) + grl | x",
-            (Path("r/1"), Path("r/2")),
-            "mscnn-released",
-            (),
-            scores(classes, 0.1),
-            1.5,
-            published,
-        ),
-        Row("yolo", (Path("yolo.json"),), "none", (Path("yolo.json"),), scores(classes), math.nan),
+        Row(source, "none", (Path("a.json"),), scores(classes), 0.0817, published),
+        Row(grl, "mscnn-released", (), scores(classes, 0.1), 1.5, published),
+        Row(yolo, "none", (Path("yolo.json"),), scores(classes), math.nan),
     )
     return Comparison(rows, (Path("fog/test"),), {}, Path("out"), ("A note.",))
 
@@ -97,10 +91,10 @@ def test_markdown():
     text = markdown(comparison())
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert table[1] == "|---" + "|---:" * 9 + "|"
-    assert "| MSCNN (released) + grl \\| x | 40.0 [" in table[3]
+    assert "| MSCNN as released + grl \\| x | 40.0 [" in table[3]
     assert "| **+10.0 [" in table[7]
     assert (
-        "- source: `runs/source-1`\n- MSCNN (released) + grl \\| x: `r/1`, `r/2`\n- yolo: "
+        "- source: `runs/source-1`\n- MSCNN as released + grl \\| x: `r/1`, `r/2`\n- yolo: "
         "`yolo.json`\n" in text
     )
     assert "- Test set: `fog/test`" in text
@@ -111,7 +105,7 @@ def test_csv():
     by_key = {(row["row"], row["metric"]): row for row in rows}
     first, second = (
         by_key["source", "legacy/mAP"],
-        by_key["MSCNN (released) + grl | x", "legacy/mAP"],
+        by_key["MSCNN as released + grl | x", "legacy/mAP"],
     )
     assert (first["value"], first["difference"], first["published"], first["seeds"]) == (
         "0.3",
@@ -141,9 +135,13 @@ def test_the_weights_scored_are_named(tmp_path: Path):
     said = {"method": "teacher", "weights": "ema", "iteration": 450, "finished": True}
     (tmp_path / "model.json").write_text(json.dumps(said))
     first, second, _ = comparison().rows
+
+    def of(row: Row) -> RunGroup:
+        return replace(row.group, runs=(Run(tmp_path),))
+
     for rows, who in (
-        ((first, replace(second, runs=(tmp_path,))), second.name),
-        ((replace(first, runs=(tmp_path,)),), "all rows"),
+        ((first, replace(second, group=of(second))), second.name),
+        ((replace(first, group=of(first)),), "all rows"),
     ):
         text = terminal(Comparison(tuple(rows), (Path("test"),), {}, Path("out")))
         assert f"Scored of {who}: the teacher: averaged weights (EMA), iteration 450." in " ".join(

@@ -13,7 +13,6 @@ def test_the_whole_main_job_in_small(tmp_path: Path, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert out.strip().splitlines()[-1] == str(folder) == str(tmp_path / "demo-1")
     table = (folder / "results.md").read_text()
-    assert table in out
     for row in (
         "baseline",
         "DMask R-CNN",
@@ -23,6 +22,7 @@ def test_the_whole_main_job_in_small(tmp_path: Path, capsys: pytest.CaptureFixtu
         "hazy mask AP50",
     ):
         assert row in table
+        assert row in out
     with Image.open(folder / "pictures.jpg") as picture:
         assert picture.width > 900
     with Image.open(folder / "curves.png") as picture:

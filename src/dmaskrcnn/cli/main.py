@@ -170,9 +170,13 @@ def _report(verb: Report) -> None:
     import tempfile
 
     from dmaskrcnn.compare.rows import score_runs
-    from dmaskrcnn.report import default_out, write_report
+    from dmaskrcnn.evaluation.labelled import open_shared_test_set
+    from dmaskrcnn.report import check_report, default_out, write_report
 
     out = verb.out or default_out(verb.runs)
+    runs = check_report(verb.runs, scored=bool(verb.data))
+    if verb.data:  # what is wrong with it shows before a folder is made for the page
+        open_shared_test_set(runs, verb.data)
     with tempfile.TemporaryDirectory() as scratch:
 
         def scored() -> Comparison:

@@ -201,16 +201,23 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
         )
     if any(not math.isnan(row.seconds_per_image) for row in comparison.rows):
         lines.append("s/image: dehazing and detection, median over the images, on this machine.")
-    named = [(run.weights_said, row.name) for row in comparison.rows for run in row.group.runs]
-    for which in dict.fromkeys(which for which, _ in named if which):
-        names = list(dict.fromkeys(name for one, name in named if one == which))
-        rows = "all rows" if {which} == {one for one, _ in named} else ", ".join(names)
-        lines.append(f"Scored of {rows}: {which}.")
+    lines += _weights_scored(comparison.rows)
     if len(first.objects) > CLASSES_SHOWN:
         lines.append(
             f"The {CLASSES_SHOWN} most frequent classes are shown; all are in comparison.csv."
         )
     return [*lines, *comparison.notes]
+
+
+def _weights_scored(rows: Sequence[Row]) -> list[str]:
+    """Averaged or last, the teacher's or not: one line for the rows that have this in common."""
+    named = [(run.weights_said, row.name) for row in rows for run in row.group.runs]
+    lines = []
+    for which in dict.fromkeys(which for which, _ in named if which):
+        names = list(dict.fromkeys(name for one, name in named if one == which))
+        whose = "all rows" if {which} == {one for one, _ in named} else ", ".join(names)
+        lines.append(f"Scored of {whose}: {which}.")
+    return lines
 
 
 def _seconds(value: float) -> str:

@@ -32,7 +32,7 @@ from dmaskrcnn.report.pictures import controls, picture_data
 from dmaskrcnn.report.provenance import provenance
 from dmaskrcnn.report.score_figures import MOST_CLASSES, curve_figures, interval_figures
 from dmaskrcnn.report.training_figures import training_figures
-from dmaskrcnn.run import open_run
+from dmaskrcnn.run import Run, open_run
 
 
 def write_report(
@@ -64,18 +64,10 @@ def write_report(
         UserError: a missing run, a folder that is none of a run, ``out`` that cannot be written or
         is a file of somebody else.
     """
-    if not runs and comparison is None:
-        raise UserError("report: give at least one run folder, or the folder of a comparison")
     resolve_device(device)
-    if holds_one := [Path(run) for run in runs if (Path(run) / "comparison.json").is_file()]:
-        if len(runs) > 1 or comparison is not None:
-            raise UserError(
-                f"{holds_one[0]}: a comparison is reported alone, without other runs "
-                "and without --data"
-            )
-        comparison, runs = load_comparison(holds_one[0]), ()
-    opened = [open_run(run) for run in runs]
-    check_runs(opened, scored=comparison is not None)
+    opened = check_report(runs, scored=comparison is not None)
+    if (holds := _comparison_in(opened)) is not None:
+        comparison, opened = load_comparison(holds.path), []
     images = {
         key: open_images(*paths) if paths else None
         for key, paths in (("source", source), ("target", target))
@@ -87,6 +79,32 @@ def write_report(
     comparison = comparison() if callable(comparison) else comparison
     write_text(out, _page(gather(opened, comparison, images["source"], images["target"], device)))
     return out
+
+
+def check_report(runs: Sequence[str | Path], scored: bool) -> list[Run]:
+    """The runs, if a page can be made of them.
+
+    Args:
+        runs: see `write_report`.
+        scored: whether there will be scores of them.
+
+    Raises:
+        UserError: a missing run, a folder that is none of a run, nothing to show.
+    """
+    if not runs and not scored:
+        raise UserError("report: give at least one run folder, or the folder of a comparison")
+    opened = [open_run(run) for run in runs]
+    if (holds := _comparison_in(opened)) is None:
+        check_runs(opened, scored)
+    elif len(runs) > 1 or scored:
+        raise UserError(
+            f"{holds}: a comparison is reported alone, without other runs and without --data"
+        )
+    return opened
+
+
+def _comparison_in(runs: Sequence[Run]) -> Run | None:
+    return next((run for run in runs if (run.path / "comparison.json").is_file()), None)
 
 
 def default_out(runs: Sequence[Path]) -> Path:

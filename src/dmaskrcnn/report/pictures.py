@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -16,6 +16,7 @@ from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import as_picture, instance_colours
+from dmaskrcnn.evaluation.labelled import TestSet
 from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.report.contours import mask_polygons
 from dmaskrcnn.report.feature_figures import spread_out
@@ -42,8 +43,9 @@ def picture_data(material: Material) -> dict[str, Any] | None:
         y1, x2, y2], "m": ["x,y x,y …"]}`` in pixels of the embedded picture.
     """
     data = material.test.data if material.test else material.target or material.source
-    models = [group.model for group in material.groups]
-    if data is None or not len(data) or not (material.test or any(models)):
+    if data is None or not len(data):
+        return None
+    if not material.test and not any(group.model for group in material.groups):
         return None
     indices = spread_out(len(data), PICTURES)
     classes: list[str] = list(data.classes)
@@ -53,32 +55,46 @@ def picture_data(material: Material) -> dict[str, Any] | None:
         for image, index in zip(images, indices, strict=True)
     ]
     sizes = [(p["height"], p["width"]) for p in pictures]
-    rows: list[dict[str, Any]] = []
-    for row, results in (
-        ((row, material.test.results(row.predictions[0])) for row in material.rows)
+    found = (
+        _found_before(material, material.test, indices)
         if material.test
-        else ()
-    ):
-        found = [
-            _objects(results[i], size, data.size(i), classes)
-            for i, size in zip(indices, sizes, strict=True)
-        ]
-        rows.append({"group": material.group_of(row), "dehaze": row.dehaze, "found": found})
-    for number, model in enumerate(() if material.test else models):
-        if model is not None:
-            detector = model.detector(material.device)
-            results = [detector.predict(image, threshold=LOWEST_SCORE) for image in images]
-            shapes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
-            found = [
-                _objects(r, size, shape, classes)
-                for r, size, shape in zip(results, sizes, shapes, strict=True)
-            ]
-            rows.append({"group": number, "dehaze": "none", "found": found})
+        else _found_here(material, images)
+    )
+    shapes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
+    rows = [
+        {
+            "group": group,
+            "dehaze": dehaze,
+            "found": [_objects(*one, classes) for one in zip(results, sizes, shapes, strict=True)],
+        }
+        for group, dehaze, results in found
+    ]
     return {
         "pictures": pictures,
         "rows": rows,
         "groups": [group.name for group in material.groups],
     }
+
+
+def _found_before(
+    material: Material, test: TestSet, indices: Sequence[int]
+) -> Iterator[tuple[int, str, list[Detections]]]:
+    """Of each row, the index of its runs, what the images went through, and the detections of its
+    first seed in these images."""
+    for row in material.rows:
+        results = test.results(row.predictions[0])
+        yield material.group_of(row), row.dehaze, [results[index] for index in indices]
+
+
+def _found_here(
+    material: Material, images: Sequence[Tensor]
+) -> Iterator[tuple[int, str, list[Detections]]]:
+    """The same of detectors that look at the images now."""
+    for number, group in enumerate(material.groups):
+        if group.model is not None:
+            detector = group.model.detector(material.device)
+            results = [detector.predict(image, threshold=LOWEST_SCORE) for image in images]
+            yield number, "none", results
 
 
 def controls(content: dict[str, Any], best: int) -> str:

@@ -43,8 +43,8 @@ LOG_EVERY = 20  # iterations per row of metrics.csv
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a detector and return its run folder (docs/training.md tells what is in it). Under
-    torchrun every process calls this.
+    """Train a detector and return its run folder (see `Run`). Under torchrun every process
+    calls this.
 
     Raises:
         UserError: bad input, divergence or a non-finite loss; what was saved before stays.
