@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+# the keys of `DEHAZERS`, as choices of the command line
+DehazeMethod = Literal["dark-channel", "mscnn", "mscnn-released", "aod-net"]
+# and of those that learn
+DehazeNetwork = Literal["mscnn", "aod-net"]
 
 
 @dataclass(frozen=True)
