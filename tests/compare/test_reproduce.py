@@ -21,6 +21,7 @@ from dmaskrcnn.compare.reproduce import reproduce
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import Run
+from dmaskrcnn.training import loop
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.state import TrainingState
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from disk import contents
 
-from dmaskrcnn.compare.comparison import FORMAT
 from dmaskrcnn.compare.reproduce import reproduce
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.output_folder import OutputFolder
 
 
 @pytest.mark.parametrize(
@@ -40,8 +39,7 @@ def test_bad_input_leaves_nothing(
 
 
 def test_comparison_keeps_its_table(arguments: dict[str, Any], pretended: list[str]):
-    arguments["out"].mkdir()
-    (arguments["out"] / "comparison.json").write_text(json.dumps({"format": FORMAT}))
+    OutputFolder(arguments["out"], "compare", "comparison.json").end({})
     with pytest.raises(UserError, match="out: holds a comparison, whose table would be replaced"):
         reproduce(**arguments)
     assert pretended == []
