@@ -42,7 +42,7 @@ def processes(device: str) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
     """``auto`` is the GPU if there is one. Raises UserError for a device this machine lacks."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -81,7 +81,7 @@ class TestEvaluate:
         assert scores.images == 6
 
     def test_batches_do_not_change_what_is_found(self, run: Path, clear: Path):
-        detector, data = Detector.load(run), open_dataset(clear)
+        detector, data = Detector.load(run, "cpu", "float32"), open_dataset(clear)
         one, four = (list(predictions(detector, data, batch_size)) for batch_size in (1, 4))
         assert len(one) == len(four) == 6
         for a, b in zip(one, four, strict=True):

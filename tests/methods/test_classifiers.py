@@ -86,9 +86,8 @@ def test_paper_classifier_has_the_papers_parameters():
 
     expected = sum(branch(p) + 16 * 16 * 128 * 128 + 128 for p in (4, 3, 2, 1))
     expected += 512 * 512 + 512 + 512 * 128 + 128 + 128 * 2 + 2
-    assert (
-        sum(p.numel() for p in PaperClassifier(levels(256)).parameters()) == expected == 18_042_754
-    )
+    classifier = PaperClassifier(levels(256))
+    assert sum(p.numel() for p in classifier.parameters()) == expected == 18_042_754
 
 
 def test_paper_classifier_ends_at_16x16_on_its_canvas():

@@ -40,6 +40,14 @@ Classes = Annotated[
 Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
 BatchSize = Annotated[int, arg(help="Images per forward pass.")]
 Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
+StartWeights = Annotated[
+    str | None,
+    arg(
+        help="Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local "
+        ".safetensors/.pth file.",
+        help_behavior_hint="(default: the preset's)",
+    ),
+]
 OURS = "(default: the project's own)"
 MSCNNWeights = Annotated[
     Path | None, arg(help="Weights of MSCNN, see `dmaskrcnn dehaze`.", help_behavior_hint=OURS)

@@ -18,6 +18,7 @@ from dmaskrcnn.cli.flags import (
     MSCNNWeights,
     Runs,
     Source,
+    StartWeights,
     Target,
     TestSet,
 )
@@ -153,9 +154,7 @@ class Reproduce:
     """Seeds of the trainings: each trains all three models."""
     preset: Preset = "paper"
     """Architecture and schedule; those other than `paper` are smaller."""
-    weights: Annotated[str | None, arg(help_behavior_hint="(default: the preset's)")] = None
-    """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local
-    .safetensors/.pth file."""
+    weights: StartWeights = None
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
     bootstrap: Bootstrap = 1000

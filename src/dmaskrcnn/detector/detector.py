@@ -251,12 +251,15 @@ class Detector(nn.Module):
             unpickled.
         """
         detector = cls(classes, config)
-        load_start(detector, weights)
+        load_start(detector, classes, config.backbone, weights)
         return detector
 
     @classmethod
     def load(
-        cls, folder: str | Path, device: str = "auto", precision: Precision = "auto"
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
     ) -> Detector:
         """The detector that a training run saved, ready to predict.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,6 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
-
-if TYPE_CHECKING:
-    from dmaskrcnn.detector.detector import Detector
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -94,10 +91,9 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
         ) from error
 
 
-def load_start(detector: Detector, weights: str) -> None:
-    """Load what a training starts from; see ``Detector.create`` for ``weights``. Raises
-    UserError."""
-    backbone = detector.config.backbone
+def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weights: str) -> None:
+    """Load what a training starts from into a detector of these classes on this backbone; see
+    ``Detector.create`` for ``weights``. Raises UserError."""
     if weights == "scratch":
         return
     if weights == "imagenet":
@@ -111,45 +107,47 @@ def load_start(detector: Detector, weights: str) -> None:
             )
         coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
         # index 0 is background; "N/A" rows were never trained
-        load_whole(detector, download(coco), coco.meta["categories"][1:], weights)
+        load_whole(detector, classes, download(coco), coco.meta["categories"][1:], weights)
     else:
-        _load_file(detector, Path(weights))
+        _load_file(detector, classes, Path(weights))
 
 
-def _load_file(detector: Detector, path: Path) -> None:
+def _load_file(detector: nn.Module, classes: Sequence[str], path: Path) -> None:
     if path.is_dir():
         names = read_description(path)[0]
-        load_whole(detector, read_state(path / "model.safetensors"), names, str(path))
+        load_whole(detector, classes, read_state(path / "model.safetensors"), names, str(path))
         return
     state = read_state(path)
     if not any(k.startswith("backbone.") for k in state):
         load_backbone(detector, state, str(path))
         return
     described = path.with_suffix(".json").is_file()
-    names = read_description(path)[0] if described else detector.classes
-    load_whole(detector, state, names, str(path))
+    names = read_description(path)[0] if described else classes
+    load_whole(detector, classes, state, names, str(path))
 
 
-def load_backbone(detector: Detector, state: dict[str, Tensor], name: str) -> None:
+def load_backbone(detector: nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Load a classification network's weights into the backbone, without its head. Raises UserError
     for another network's."""
     state = {k.removeprefix("features."): v for k, v in state.items()}
-    body = detector.backbone.body
+    body = detector.get_submodule("backbone.body")
     wanted = body.state_dict()
     check_and_load(body, {k: v for k, v in state.items() if k in wanted}, name)
 
 
 def load_whole(
-    detector: Detector, state: dict[str, Tensor], names: Sequence[str], weights: str
+    detector: nn.Module,
+    classes: Sequence[str],
+    state: dict[str, Tensor],
+    names: Sequence[str],
+    weights: str,
 ) -> None:
     """Load a whole Mask R-CNN that knows the classes ``names``, copying the predictors' rows by
     class name."""
     current = detector.state_dict()
     known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
     rows = [(0, 0)] + [
-        (i + 1, known[canonical(n)])
-        for i, n in enumerate(detector.classes)
-        if canonical(n) in known
+        (i + 1, known[canonical(n)]) for i, n in enumerate(classes) if canonical(n) in known
     ]
     new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
     merged = dict(state)

@@ -91,8 +91,8 @@ def _run(state: TrainingState, folder: Path) -> None:
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"out of memory at iteration {state.iteration} ({first_line(error)}): raise "
-            "--accumulate, or lower --batch, "
-            "--target-batch or --image-size; the last checkpoint is kept"
+            "--accumulate, or lower --batch, --target-batch or --image-size; the last checkpoint "
+            "is kept"
         ) from error
     if asked:
         if metrics:
@@ -208,16 +208,12 @@ def _told(state: TrainingState, values: dict[str, Tensor], images: list[str]) ->
     finite = bool(stacked.isfinite().all())
     told = dict(zip(values, average(stacked).tolist(), strict=True))
     if broken := ", ".join(name for name, v in told.items() if not math.isfinite(v)):
-        where = (
-            f"; images of this batch: {', '.join(images)}"
-            if not finite
-            else " (in another process)"
-        )
+        here = f"; images of this batch: {', '.join(images)}"
         raise UserError(
-            f"iteration {state.iteration}: {broken} is not finite{where}. Look at these images "
-            "and their boxes with "
-            "`dmaskrcnn inspect`, lower --lr, or use --precision float32; the last checkpoint "
-            "is kept"
+            f"iteration {state.iteration}: {broken} is not finite"
+            f"{' (in another process)' if finite else here}. Look at these images and their boxes "
+            "with `dmaskrcnn inspect`, lower --lr, or use --precision float32; the last "
+            "checkpoint is kept"
         )
     return told
 

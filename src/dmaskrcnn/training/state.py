@@ -91,8 +91,8 @@ class TrainingState:
             return
         count = adapt_norms(self.saved, self.source, self.target, config.adabn, config.seed)
         print(
-            f"adabn: the norms of the backbone moved towards the statistics of {count} target "
-            "images",
+            "adabn: the norms of the backbone moved towards the statistics of "
+            f"{count} target images",
             file=sys.stderr,
         )
         self.adapted_norms = True
@@ -144,8 +144,7 @@ class TrainingState:
         if state.data != self.data:
             raise UserError(
                 f"--resume {folder}: the images or annotations changed since this run began, so "
-                "it cannot be continued "
-                "exactly; start a new run with --weights set to this one"
+                "it cannot be continued exactly; start a new run with --weights set to this one"
             )
         try:
             self.learner.load_state_dict(state.model)
@@ -156,8 +155,7 @@ class TrainingState:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{folder / 'last.pt'}: does not fit the detector and method of its configuration "
-                f"({first_line(error)}); "
-                "start a new run"
+                f"({first_line(error)}); start a new run"
             ) from error
         self.iteration, self.detector_steps = state.iteration, state.detector_steps
         self.restarted, self.adapted_norms = state.restarted, state.adapted_norms

@@ -52,9 +52,8 @@ class DivergenceGuard:
             return
         raise UserError(
             f"adversarial training diverges ({sign}): stopped before detection is destroyed; the "
-            "last checkpoint is from "
-            "before. Start again with a lower --grl-lambda or --lr, with --grl-ramp, or from a "
-            "trained detector (--weights RUN)"
+            "last checkpoint is from before. Start again with a lower --grl-lambda or "
+            "--lr, with --grl-ramp, or from a trained detector (--weights RUN)"
         )
 
 
@@ -80,15 +79,14 @@ class PseudoLabelWatch:
             state["warned"] = True
             return (
                 f"the teacher finds almost nothing in the target images ({count:.2f} "
-                f"pseudo-labels per image, {level:.2f} at "
-                "first): a longer --burn-in, --haze-augment 0.5 or --pseudo-labels of another "
-                "detector would help"
+                f"pseudo-labels per image, {level:.2f} at first): a longer --burn-in, "
+                "--haze-augment 0.5 or --pseudo-labels of another detector would help"
             )
         if count > 5 * level + 1:
             state["warned"] = True
             return (
                 f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the "
-                "teacher believes its own "
-                "mistakes; lower --lr, raise --ema or stop earlier (--iterations)"
+                "teacher believes its own mistakes; lower --lr, raise --ema or stop earlier "
+                "(--iterations)"
             )
         return None
