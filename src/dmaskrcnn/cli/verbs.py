@@ -8,44 +8,22 @@ from typing import Annotated, Literal, Union
 
 from tyro.conf import Positional, arg, subcommand
 
+from dmaskrcnn.cli.flags import (
+    AODNetWeights,
+    BatchSize,
+    Bootstrap,
+    Classes,
+    Device,
+    Images,
+    MSCNNWeights,
+    Runs,
+    Source,
+    StartWeights,
+    Target,
+    TestSet,
+)
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
-
-# The flags that several verbs share, each with its help.
-Images = Positional[
-    Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
-]
-Runs = Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint="(required)")]
-Source = Annotated[
-    tuple[Path, ...],
-    arg(metavar="PATH ...", help="Labelled clear images: COCO JSON files, Pascal VOC folders."),
-]
-Target = Annotated[
-    tuple[Path, ...],
-    arg(
-        metavar="PATH ...",
-        help="Unlabelled hazy images: folders. Annotations beside them are never read.",
-    ),
-]
-TestSet = Annotated[
-    tuple[Path, ...],
-    arg(
-        metavar="PATH ...",
-        help="The labelled test set: a COCO JSON file or a Pascal VOC folder.",
-    ),
-]
-Classes = Annotated[
-    tuple[str, ...],
-    arg(
-        metavar="CLASS ...",
-        help="Classes to score.",
-        help_behavior_hint="(default: those all know)",
-    ),
-]
-Preset = Literal["cpu", "default", "paper", "demo"]
-Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
-BatchSize = Annotated[int, arg(help="Images per forward pass.")]
-Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
-NetworkWeights = Annotated[Path | None, arg(help_behavior_hint="(default: the project's own)")]
+from dmaskrcnn.config.options import Preset
 
 
 @dataclass
@@ -153,10 +131,8 @@ class Compare:
     predictions."""
     classes: Classes = ()
     bootstrap: Bootstrap = 1000
-    mscnn_weights: NetworkWeights = None
-    """Weights of MSCNN, see `dmaskrcnn dehaze`."""
-    aod_net_weights: NetworkWeights = None
-    """Weights of AOD-Net."""
+    mscnn_weights: MSCNNWeights = None
+    aod_net_weights: AODNetWeights = None
     device: Device = "auto"
 
 
@@ -178,16 +154,12 @@ class Reproduce:
     """Seeds of the trainings: each trains all three models."""
     preset: Preset = "paper"
     """Architecture and schedule; those other than `paper` are smaller."""
-    weights: Annotated[str | None, arg(help_behavior_hint="(default: the preset's)")] = None
-    """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local
-    .safetensors/.pth file."""
+    weights: StartWeights = None
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
     bootstrap: Bootstrap = 1000
-    mscnn_weights: NetworkWeights = None
-    """Weights of MSCNN, see `dmaskrcnn dehaze`."""
-    aod_net_weights: NetworkWeights = None
-    """Weights of AOD-Net."""
+    mscnn_weights: MSCNNWeights = None
+    aod_net_weights: AODNetWeights = None
     device: Device = "auto"
 
 

@@ -16,6 +16,7 @@ from dmaskrcnn.detector.config import DetectorConfig
 
 # where tyro's own words about a default would say less
 Paths = Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")]
+Preset = Literal["cpu", "default", "paper", "demo"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TrainOptions:
     nothing."""
     method: str = "grl"
     """The way to train: the name of a file in `dmaskrcnn/methods`."""
-    preset: Literal["cpu", "default", "paper", "demo"] = "default"
+    preset: Preset = "default"
     """Architecture and schedule that fit together; see docs/training.md for the table."""
     classes: Annotated[
         tuple[str, ...],

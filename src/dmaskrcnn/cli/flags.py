@@ -1,0 +1,57 @@
+"""The flags that several verbs share, each with its help. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+Images = Positional[
+    Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
+]
+Runs = Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint="(required)")]
+Source = Annotated[
+    tuple[Path, ...],
+    arg(metavar="PATH ...", help="Labelled clear images: COCO JSON files, Pascal VOC folders."),
+]
+Target = Annotated[
+    tuple[Path, ...],
+    arg(
+        metavar="PATH ...",
+        help="Unlabelled hazy images: folders. Annotations beside them are never read.",
+    ),
+]
+TestSet = Annotated[
+    tuple[Path, ...],
+    arg(
+        metavar="PATH ...",
+        help="The labelled test set: a COCO JSON file or a Pascal VOC folder.",
+    ),
+]
+Classes = Annotated[
+    tuple[str, ...],
+    arg(
+        metavar="CLASS ...",
+        help="Classes to score.",
+        help_behavior_hint="(default: those all know)",
+    ),
+]
+Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
+BatchSize = Annotated[int, arg(help="Images per forward pass.")]
+Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
+StartWeights = Annotated[
+    str | None,
+    arg(
+        help="Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local "
+        ".safetensors/.pth file.",
+        help_behavior_hint="(default: the preset's)",
+    ),
+]
+OURS = "(default: the project's own)"
+MSCNNWeights = Annotated[
+    Path | None, arg(help="Weights of MSCNN, see `dmaskrcnn dehaze`.", help_behavior_hint=OURS)
+]
+AODNetWeights = Annotated[
+    Path | None, arg(help="Weights of AOD-Net, see `dmaskrcnn dehaze`.", help_behavior_hint=OURS)
+]
