@@ -7,6 +7,7 @@ Everything else asks `Run` for what stands in a run folder's ``config.yaml``, ``
 
 from __future__ import annotations
 
+import csv
 import datetime
 import json
 import re
@@ -22,9 +23,8 @@ from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import file_digest, write_text
-from dmaskrcnn.training.log import read_metrics
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
@@ -227,6 +227,25 @@ class ResultsFile(Run):
     def classes(self) -> tuple[str, ...]:
         """None are known before the file is read."""
         return ()
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
+    missing or not such a one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {k: float(v) for k, v in row.items() if k != "phase" and v}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
+            "training run"
+        ) from error
+    if any("iteration" not in row for row in rows):
+        raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
+    return rows
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

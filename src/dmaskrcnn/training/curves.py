@@ -11,7 +11,7 @@ from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.files import atomic_write
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import column
-from dmaskrcnn.training.log import read_metrics
+from dmaskrcnn.run import read_metrics
 
 
 def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:

@@ -1,4 +1,4 @@
-"""``metrics.csv``: named numbers of a training, written row by row and read back."""
+"""``metrics.csv``: named numbers of a training, written row by row (`dmaskrcnn.run` reads them)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,6 @@ from typing import Any
 
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import write_text
-
-
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
-    missing or not such a one."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {k: float(v) for k, v in row.items() if k != "phase" and v}
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
-            "training run"
-        ) from error
-    if any("iteration" not in row for row in rows):
-        raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
-    return rows
 
 
 class Window:
