@@ -183,7 +183,7 @@ class TestPredict:
         )
         assert "empty: no images in this folder" in predict(run, tmp_path / "empty", "--out", out)
         assert "threshold: 2.0 is no score" in predict(run, clear, "--out", out, "--threshold", 2)
-        assert "file: cannot be made" in predict(run, clear, "--out", tmp_path / "file")
+        assert "file is no folder" in predict(run, clear, "--out", tmp_path / "file")
         assert "--device gpu: not available here" in predict(
             run, clear, "--out", out, "--device", "gpu"
         )

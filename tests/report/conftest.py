@@ -9,6 +9,8 @@ from report_cases import write_run
 
 from dmaskrcnn.demo import write_scenes
 
+DOMAIN = {"alignment/domain": 0.7, "domain_accuracy": 0.5}
+
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -33,9 +35,8 @@ def runs(scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> l
             source,
             target,
             seed=1,
-            loss_domain=0.7,
-            domain_accuracy=0.5,
             pseudo_labels=3.0,
+            **DOMAIN,
         ),
-        write_run(folder / "grl-2", source, target, seed=2, loss_domain=0.7, domain_accuracy=0.5),
+        write_run(folder / "grl-2", source, target, seed=2, **DOMAIN),
     ]

@@ -144,7 +144,7 @@ def test_bad_input(
         ((runs[0], "--out", tmp_path / "text.txt" / "page.html"), "text.txt: cannot be written"),
         (
             (runs[0], "--out", tmp_path / "text.txt"),
-            "text.txt: is no report of this program, and is not overwritten",
+            "text.txt: exists and was not written by dmaskrcnn report",
         ),
     ]
     for arguments, said in cases:
