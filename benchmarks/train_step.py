@@ -1,10 +1,9 @@
 """Time a training step of this project against stock torchvision, of the same architecture, weights
 and sampling, in one run.
 
-    uv run python benchmarks/train_step.py                                  # R50-FPN, 512 px, 2
-    images: about 3 minutes uv run python benchmarks/train_step.py --size 128 --batch 1 --steps 2
-    # a tiny run uv run python benchmarks/train_step.py --device cuda --batch 8 --size 800
-    --markdown step.md
+    uv run python benchmarks/train_step.py  # R50-FPN, 512 px, 2 images: about 3 minutes
+    uv run python benchmarks/train_step.py --size 128 --batch 1 --steps 2  # a tiny run
+    uv run python benchmarks/train_step.py --device cuda --batch 8 --size 800 --markdown step.md
 
 Every variant lives in a process of its own, which gives its peak memory; the parent lets them take
 one step each in turn, so that whatever else the machine does hits all alike. Variants:

@@ -165,12 +165,7 @@ def _house(side: int, z0: float, z1: float, street: Street, rng: np.random.Gener
         eaves, top_x = (x[0] - 0.3, x[1] + 0.3), (ridge - 0.2, ridge + 0.2)
         top = block(eaves, (height, height + 2.6), (z0 - 0.2, z1 + 0.2), roof, top_x=top_x)
     else:
-        top = block(
-            (x[0] - 0.2, x[1] + 0.2),
-            (height, height + 0.5),
-            (z0 - 0.1, z1 + 0.1),
-            PARAPET,
-        )
+        top = block((x[0] - 0.2, x[1] + 0.2), (height, height + 0.5), (z0 - 0.1, z1 + 0.1), PARAPET)
     return block(x, (0, height), (z0, z1), wall, material="facade") + top
 
 

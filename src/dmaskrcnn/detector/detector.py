@@ -30,12 +30,7 @@ from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
 from dmaskrcnn.detector.roi_heads import RoIHeads
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
-from dmaskrcnn.detector.weights import (
-    check_and_load,
-    load_start,
-    read_description,
-    read_state,
-)
+from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.distributed import largest, resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
@@ -256,10 +251,7 @@ class Detector(nn.Module):
 
     @classmethod
     def load(
-        cls,
-        folder: str | Path,
-        device: str | torch.device = "auto",
-        precision: Precision = "auto",
+        cls, folder: str | Path, device: str | torch.device = "auto", precision: Precision = "auto"
     ) -> Detector:
         """The detector that a training run saved, ready to predict.
 

@@ -69,11 +69,7 @@ def picture_data(material: Material) -> dict[str, Any] | None:
         }
         for group, dehaze, results in found
     ]
-    return {
-        "pictures": pictures,
-        "rows": rows,
-        "groups": [group.name for group in material.groups],
-    }
+    return {"pictures": pictures, "rows": rows, "groups": [group.name for group in material.groups]}
 
 
 def _found_before(
