@@ -67,8 +67,8 @@ class Detector(nn.Module):
         self.levels = tuple(level for level in maps if level.name != POOLED)
         sizes = tuple((s,) for s in config.anchor_sizes[: len(maps)])
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(maps))
-        # Thresholds of assignment and NMS as in the Faster and Mask R-CNN papers; the same in every
-        # preset.
+        # Thresholds of assignment and NMS as in the Faster R-CNN (section 3) and Mask R-CNN papers
+        # (section 3.1), the same in every preset; bins of a box, 7 x 7, and of a mask, 14 x 14, too.
         self.rpn = RegionProposalNetwork(
             anchors,
             RPNHead(width, anchors.num_anchors_per_location()[0]),
@@ -119,14 +119,10 @@ class Detector(nn.Module):
     def resize(self, image: Tensor) -> Tensor:
         """The image (uint8 ``(3, H, W)``) at the size the network takes: short side ``image_size``,
         unless the long one exceeds ``max_size``."""
-        height, width = target_size(
-            image.shape[-2], image.shape[-1], self.config.image_size, self.config.max_size
-        )
-        return (
-            image
-            if image.shape[-2:] == (height, width)
-            else transforms.resize(image, [height, width], antialias=True)
-        )
+        limits = self.config.image_size, self.config.max_size
+        size = target_size(image.shape[-2], image.shape[-1], *limits)
+        same = tuple(image.shape[-2:]) == size
+        return image if same else transforms.resize(image, list(size), antialias=True)
 
     def normalise(self, images: Sequence[Tensor], size: Sequence[int] | None = None) -> ImageList:
         """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the
@@ -142,9 +138,8 @@ class Detector(nn.Module):
     def features(self, images: ImageList) -> Features:
         """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
-        with torch.autocast(
-            self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
-        ):
+        mixed, device = self.dtype is not None, self.device.type
+        with torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed):
             return self.backbone(images.tensors)
 
     def losses(
@@ -164,9 +159,8 @@ class Detector(nn.Module):
             seeds: of the sampling of anchors and RoIs, one per image.
         """
         proposals, losses = self.rpn(images, features, objects, seeds)
-        return losses | self.roi_heads.losses(
-            features, proposals, images.image_sizes, objects, seeds
-        )
+        sizes = images.image_sizes
+        return losses | self.roi_heads.losses(features, proposals, sizes, objects, seeds)
 
     @overload
     def predict(self, images: Tensor | str | Path, threshold: float = ...) -> Detections: ...
@@ -207,24 +201,15 @@ class Detector(nn.Module):
         ]
 
     def _detections(
-        self,
-        result: dict[str, Tensor],
-        size: tuple[int, int],
-        original: torch.Size,
-        threshold: float,
+        self, result: dict[str, Tensor], size: tuple[int, int], original: torch.Size, least: float
     ) -> Detections:
-        keep = result["scores"] >= threshold
+        keep = result["scores"] >= least
         height, width = original
         scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
         boxes = result["boxes"][keep] * scale
         masks = paste_masks_in_image(result["masks"][keep], boxes, (height, width))[:, 0] >= 0.5
-        return Detections(
-            boxes.cpu(),
-            result["labels"][keep].cpu() - 1,
-            result["scores"][keep].cpu(),
-            masks.cpu(),
-            self.classes,
-        )
+        labels, scores = result["labels"][keep] - 1, result["scores"][keep]
+        return Detections(boxes.cpu(), labels.cpu(), scores.cpu(), masks.cpu(), self.classes)
 
     # --- weights ----------------------------------------------------------------------------------
 
@@ -234,8 +219,7 @@ class Detector(nn.Module):
 
         Args:
             classes: the class names to learn. With the weights of a whole detector, the rows of the
-                classes both know are re-
-            used.
+                classes both know are re-used.
             config: the architecture.
             weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco``
                 (ResNet-50-FPN, through torchvision); a run folder; or a ``.safetensors``/``.pth``
@@ -266,15 +250,10 @@ class Detector(nn.Module):
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise UserError(
-                f"{folder}: no such run folder; give one that holds model.json and "
-                "model.safetensors"
-            )
-        classes, config = read_description(folder)
-        detector = cls(classes, config)
-        check_and_load(
-            detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors")
-        )
+            wanted = "give one that holds model.json and model.safetensors"
+            raise UserError(f"{folder}: no such run folder; {wanted}")
+        detector, weights = cls(*read_description(folder)), folder / "model.safetensors"
+        check_and_load(detector, read_state(weights), str(weights))
         return detector.eval().to(resolve_device(device)).set_precision(precision)
 
     def save(self, folder: str | Path, **notes: Any) -> None:
