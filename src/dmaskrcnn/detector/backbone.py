@@ -26,8 +26,8 @@ MOBILENET_STAGES = {
 
 
 def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
-    """The untrained network below the heads; stages that the configuration does not train are
-    frozen."""
+    """The untrained network below the heads, with the stages frozen that the configuration does not
+    train."""
     norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
     network: Any = models.get_model(config.backbone, weights=None, norm_layer=norm)
     stages = RESNET_STAGES

@@ -62,8 +62,10 @@ class DetectorConfig:
                 f"got {self.anchor_sizes}"
             )
         for name in ("fpn_channels", "image_size"):
-            if (value := getattr(self, name)) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}"
+                )
         if self.image_size > self.max_size:
             raise UserError(
                 f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: "
@@ -76,8 +78,10 @@ class DetectorConfig:
         lists."""
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
-            names = ", ".join(sorted(known))
-            raise UserError(f"detector config: unknown field {unknown[0]!r}; known are {names}")
+            raise UserError(
+                f"detector config: unknown field {unknown[0]!r}; known are "
+                f"{', '.join(sorted(known))}"
+            )
         return cls(**with_tuples(values))
 
 

@@ -67,8 +67,8 @@ class Detector(nn.Module):
         self.levels = tuple(level for level in maps if level.name != POOLED)
         sizes = tuple((s,) for s in config.anchor_sizes[: len(maps)])
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(maps))
-        # Thresholds of assignment and NMS as in the Faster R-CNN (section 3) and Mask R-CNN papers
-        # (section 3.1), the same in every preset; bins of a box, 7 x 7, and of a mask, 14 x 14, too.
+        # Thresholds of assignment and NMS, bins of boxes and masks: as in the papers (Faster R-CNN,
+        # section 3; Mask R-CNN, section 3.1), the same in every preset.
         self.rpn = RegionProposalNetwork(
             anchors,
             RPNHead(width, anchors.num_anchors_per_location()[0]),
@@ -201,15 +201,24 @@ class Detector(nn.Module):
         ]
 
     def _detections(
-        self, result: dict[str, Tensor], size: tuple[int, int], original: torch.Size, least: float
+        self,
+        result: dict[str, Tensor],
+        size: tuple[int, int],
+        original: torch.Size,
+        threshold: float,
     ) -> Detections:
-        keep = result["scores"] >= least
+        keep = result["scores"] >= threshold
         height, width = original
         scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
         boxes = result["boxes"][keep] * scale
         masks = paste_masks_in_image(result["masks"][keep], boxes, (height, width))[:, 0] >= 0.5
-        labels, scores = result["labels"][keep] - 1, result["scores"][keep]
-        return Detections(boxes.cpu(), labels.cpu(), scores.cpu(), masks.cpu(), self.classes)
+        return Detections(
+            boxes.cpu(),
+            result["labels"][keep].cpu() - 1,
+            result["scores"][keep].cpu(),
+            masks.cpu(),
+            self.classes,
+        )
 
     # --- weights ----------------------------------------------------------------------------------
 
@@ -219,7 +228,8 @@ class Detector(nn.Module):
 
         Args:
             classes: the class names to learn. With the weights of a whole detector, the rows of the
-                classes both know are re-used.
+                classes both know are re-
+            used.
             config: the architecture.
             weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco``
                 (ResNet-50-FPN, through torchvision); a run folder; or a ``.safetensors``/``.pth``
@@ -250,10 +260,15 @@ class Detector(nn.Module):
         """
         folder = Path(folder)
         if not folder.is_dir():
-            wanted = "give one that holds model.json and model.safetensors"
-            raise UserError(f"{folder}: no such run folder; {wanted}")
-        detector, weights = cls(*read_description(folder)), folder / "model.safetensors"
-        check_and_load(detector, read_state(weights), str(weights))
+            raise UserError(
+                f"{folder}: no such run folder; give one that holds model.json and "
+                "model.safetensors"
+            )
+        classes, config = read_description(folder)
+        detector = cls(classes, config)
+        check_and_load(
+            detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors")
+        )
         return detector.eval().to(resolve_device(device)).set_precision(precision)
 
     def save(self, folder: str | Path, **notes: Any) -> None:

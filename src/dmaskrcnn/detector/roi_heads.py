@@ -87,8 +87,8 @@ class RoIHeads(roi_heads.RoIHeads):
             unknown = (labels == 0) & inside_crowd(boxes, objects.boxes[objects.crowd])
             labels = labels.masked_fill(unknown, -1)
         sampler = self.fg_bg_sampler
-        # The RPN's sampler used the seed itself: another stream for the RoIs. Any constant would do;
-        # this one is the multiplier of drand48.
+        # The RPN's sampler used the seed itself: another stream for the RoIs. Any constant would
+        # do; this one is the multiplier of drand48.
         generator = torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
         limits = sampler.batch_size_per_image, sampler.positive_fraction
         keep = torch.cat(sample_balanced(labels, *limits, generator))

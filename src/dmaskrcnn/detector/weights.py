@@ -34,16 +34,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "coco, imagenet or scratch"
         )
     try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
     # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
     except Exception as error:
-        reason = "holds more than tensors and is not unpickled"
-        raise UserError(f"{path}: {reason}; save its state dict as .safetensors") from error
+        raise UserError(
+            f"{path}: holds more than tensors and is not unpickled; save its state "
+            "dict as .safetensors"
+        ) from error
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if isinstance(state, dict) and any(str(k).startswith("detector.") for k in state):
@@ -98,8 +101,10 @@ def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weigh
         load_backbone(detector, download(available.DEFAULT), weights)
     elif weights == "coco":
         if backbone != "resnet50":
-            reason = f"torchvision has them for --backbone resnet50, not {backbone}"
-            raise UserError(f"--weights coco: {reason}; use imagenet")
+            raise UserError(
+                "--weights coco: torchvision has them for --backbone resnet50, not "
+                f"{backbone}; use imagenet"
+            )
         coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
         # index 0 is background; "N/A" rows were never trained
         load_whole(detector, classes, download(coco), coco.meta["categories"][1:], weights)
@@ -141,9 +146,10 @@ def load_whole(
     class name."""
     current = detector.state_dict()
     known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
-    wanted = [canonical(name) for name in classes]
-    rows = [(0, 0)] + [(i, known[name]) for i, name in enumerate(wanted, 1) if name in known]
-    new, old = (torch.tensor(r) for r in zip(*rows, strict=True))  # row 0: background
+    rows = [(0, 0)] + [
+        (i + 1, known[canonical(n)]) for i, n in enumerate(classes) if canonical(n) in known
+    ]
+    new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
     merged = dict(state)
     for key, per_class in (
         ("roi_heads.box_predictor.cls_score", 1),
@@ -166,18 +172,26 @@ def load_whole(
 def check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
     """``load_state_dict`` whose UserError names the first tensor that is missing, extra or of
     another shape."""
-    wanted, apart = module.state_dict(), f"{name}: does not fit the architecture"
+    wanted = module.state_dict()
     # Counters of BatchNorm: frozen ones have none, and nothing reads them.
     state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, value)
         elif key not in state:
-            raise UserError(f"{apart}: {key} is missing; check --backbone and --preset")
+            raise UserError(
+                f"{name}: does not fit the architecture: {key} is missing; check "
+                "--backbone and --preset"
+            )
         elif state[key].shape != value.shape:
-            shapes = f"{tuple(state[key].shape)} instead of {tuple(value.shape)}"
-            check = "check --backbone, --fpn-channels and --preset"
-            raise UserError(f"{apart}: {key} is {shapes}; {check}")
+            raise UserError(
+                f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} "
+                f"instead of {tuple(value.shape)}; "
+                "check --backbone, --fpn-channels and --preset"
+            )
     if extra := sorted(set(state) - set(wanted)):
-        raise UserError(f"{apart}: {extra[0]} is not part of it; check --backbone and --preset")
+        raise UserError(
+            f"{name}: does not fit the architecture: {extra[0]} is not part of it; "
+            "check --backbone and --preset"
+        )
     module.load_state_dict(state)

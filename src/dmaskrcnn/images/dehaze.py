@@ -7,9 +7,9 @@ Names and subfolders are kept. ``dehazed.json`` beside the pictures says how the
 
     {"format": "dmaskrcnn dehaze 1", "complete": true,
      "method": "mscnn", "weights": "mscnn.safetensors",
-     "images": [{"file": "folder/a/x.png",  the input as it was named
-                 "picture": "a/x.png",      relative to this file
-                 "maps": "a/x-maps.png"}],  with --maps
+     "images": [{"file": "folder/a/x.png",                         the input as it was named
+                 "picture": "a/x.png",                             relative to this file
+                 "maps": "a/x-maps.png"}],                         with --maps
      "skipped": [{"file": "folder/bad.jpg", "reason": "…"}],
      "files": ["a/x.png", "a/x-maps.png"], "earlier": []}
 """

@@ -111,16 +111,23 @@ def remarks(rows: Sequence[Row]) -> str:
     objects = ", ".join(
         f"{escape(name)} {count:,}" for name, count in scores.objects.items() if count
     )
-    total = f"{sum(scores.objects.values()):,} objects ({objects})"
-    text = [f"{scores.images:,} test images with {total}. Values in %."]
+    text = [
+        f"{scores.images:,} test images with {sum(scores.objects.values()):,} objects "
+        f"({objects}). Values in %."
+    ]
     if scores.bootstrap:
         seeds = max(len(row.group.runs) for row in rows) > 1
-        drawn = f"{scores.bootstrap:,} resamples of the {'images and seeds' if seeds else 'images'}"
-        paired = "; Δ: paired difference to the first row" * (len(rows) > 1)
-        text.append(f"[ ]: 95 % intervals from {drawn}{paired}.")
-        one = f"One training{' each' * (len(rows) > 1)}"
-        alone = f"{one}: what another seed would change is not in them."
-        text.append("Values are means over the seeds." if seeds else alone)
+        what = "images and seeds" if seeds else "images"
+        paired = "; Δ: paired difference to the first row" if len(rows) > 1 else ""
+        text.append(
+            f"[ ]: 95 % intervals from {scores.bootstrap:,} resamples of the {what}{paired}."
+        )
+        one = (
+            "One training"
+            + " each" * (len(rows) > 1)
+            + ": what another seed would change is not in them."
+        )
+        text.append("Values are means over the seeds." if seeds else one)
     if len(rows) > 2:
         text.append(
             f"The best of {len(rows) - 1} rows was picked on these images, which flatters it."
