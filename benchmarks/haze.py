@@ -1,10 +1,9 @@
 """Haze on rendered scenes: how true the estimated depth is, what the augmentation costs, and a
 contact sheet.
 
-    uv run python benchmarks/haze.py                                  # half a minute
-    uv run python benchmarks/haze.py --scenes 4 --rounds 3            # a tiny run
-    uv run python benchmarks/haze.py --sheet docs/images/haze.jpg     # and the picture of
-    docs/haze.md
+    uv run python benchmarks/haze.py                               # half a minute
+    uv run python benchmarks/haze.py --scenes 4 --rounds 3         # a tiny run
+    uv run python benchmarks/haze.py --sheet docs/images/haze.jpg  # and the picture of docs/haze.md
 
 The true depth of the scenes stands beside the one estimated from their annotations, with the true
 focal length unknown: errors are given up to one factor per picture.

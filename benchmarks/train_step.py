@@ -1,10 +1,9 @@
 """Time a training step of this project against stock torchvision, of the same architecture, weights
 and sampling, in one run.
 
-    uv run python benchmarks/train_step.py                                  # R50-FPN, 512 px, 2
-    images: about 3 minutes uv run python benchmarks/train_step.py --size 128 --batch 1 --steps 2
-    # a tiny run uv run python benchmarks/train_step.py --device cuda --batch 8 --size 800
-    --markdown step.md
+    uv run python benchmarks/train_step.py  # R50-FPN, 512 px, 2 images: about 3 minutes
+    uv run python benchmarks/train_step.py --size 128 --batch 1 --steps 2  # a tiny run
+    uv run python benchmarks/train_step.py --device cuda --batch 8 --size 800 --markdown step.md
 
 Every variant lives in a process of its own, which gives its peak memory; the parent lets them take
 one step each in turn, so that whatever else the machine does hits all alike. Variants:
@@ -27,7 +26,6 @@ processor seconds with OMP_NUM_THREADS=1: waiting does not count there.
 import argparse
 import copy
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -36,6 +34,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from dmaskrcnn.evaluation.text import Table
 
 VARIANTS = ("torchvision", "source", "source-float32", "floor", "grl", "teacher")
 # Ratio of seconds per step and what it says.
@@ -55,16 +55,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, default=512, help="side of the square images in pixels")
-    parser.add_argument(
-        "--batch", type=int, default=2, help="source images per step, and as many target images"
-    )
-    parser.add_argument(
-        "--steps", type=int, default=5, help="timed steps of each variant, after two to warm up"
-    )
+    per_step = "source images per step, and as many target images"
+    parser.add_argument("--batch", type=int, default=2, help=per_step)
+    timed = "timed steps of each variant, after two to warm up"
+    parser.add_argument("--steps", type=int, default=5, help=timed)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="which to run"
-    )
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     parser.add_argument("--json", type=Path, help="also write all measurements to this file")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
@@ -88,15 +84,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds of every timed step per variant (of the clock, and of all cores), peak memory in
     bytes, and what it ran on."""
     shared = [f"--size={args.size}", f"--batch={args.batch}", f"--device={args.device}"]
-    workers = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, f"--worker={name}", *shared],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in args.variants
-    }
+    command = [sys.executable, __file__, *shared]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = {n: subprocess.Popen([*command, f"--worker={n}"], **pipes) for n in args.variants}
 
     def ask(name: str, question: str) -> Any:
         worker = workers[name]
@@ -104,15 +94,15 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         assert worker.stdout is not None
         worker.stdin.write(question + "\n")
         worker.stdin.flush()
-        answer = worker.stdout.readline()
-        if not answer:
+        if not (answer := worker.stdout.readline()):
             raise SystemExit(f"{name}: the worker ended; its error is above")
         return json.loads(answer)
 
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in workers}
     try:
-        machine = [ask(name, "machine") for name in workers][-1]  # waits until all are built
+        for name in workers:  # waits until all are built
+            ask(name, "memory")
         for step in range(-2, args.steps):
             for name in workers:
                 wall, processor = ask(name, "step")
@@ -125,46 +115,45 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for worker in workers.values():
             worker.kill()
             worker.wait()
-    shape = {"machine": machine, "size": args.size, "batch": args.batch}
+    shape = {"machine": describe(args.device), "size": args.size, "batch": args.batch}
     return {**shape, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_memory": memory}
 
 
 def tables(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     seconds, cpu_seconds, batch = results["seconds"], results["cpu_seconds"], results["batch"]
-    lines = [
-        f"Mask R-CNN R50-FPN, {results['size']} px, {batch} source images per step; "
-        f"{results['machine']}",
-        "",
-        "| variant | s/step (median) | min to max | source images/s | processor s/step (median) | "
-        "peak memory, GiB |",
-        "|---|---|---|---|---|---|",
-    ]
+    columns = ("s/step (median)", "min to max", "source images/s", "processor s/step (median)")
+    steps = [["variant", *columns, "peak memory, GiB"]]
     for name, times in seconds.items():
-        median = statistics.median(times)
-        lines.append(
-            f"| {name} | {median:.3f} | {min(times):.3f} to {max(times):.3f} | "
-            f"{batch / median:.2f} "
-            f"| {statistics.median(cpu_seconds[name]):.3f} | "
-            f"{results['peak_memory'][name] / 2**30:.2f} |"
-        )
-    lines += [
-        "",
-        "| ratio, step by step | median | min to max | of processor seconds |",
-        "|---|---|---|---|",
-    ]
+        median, spread = statistics.median(times), f"{min(times):.3f} to {max(times):.3f}"
+        processor, memory = statistics.median(cpu_seconds[name]), results["peak_memory"][name]
+        speed = f"{batch / median:.2f}"
+        cells = [name, f"{median:.3f}", spread, speed, f"{processor:.3f}", f"{memory / 2**30:.2f}"]
+        steps.append(cells)
+    ratios = [["ratio, step by step", "median", "min to max", "of processor seconds"]]
     for above, below, meaning in RATIOS:
         if above in seconds and below in seconds:
             wall, processor = (
                 [a / b for a, b in zip(s[above], s[below], strict=True)]
                 for s in (seconds, cpu_seconds)
             )
+            middle, of_processor = statistics.median(wall), statistics.median(processor)
             spread = f"{min(wall):.2f} to {max(wall):.2f}"
-            lines.append(
-                f"| {meaning} | {statistics.median(wall):.2f} | {spread} | "
-                f"{statistics.median(processor):.2f} |"
-            )
-    return "\n".join(lines)
+            ratios.append([meaning, f"{middle:.2f}", spread, f"{of_processor:.2f}"])
+    what = f"Mask R-CNN R50-FPN, {results['size']} px, {batch} source images per step"
+    tables = (Table(steps).markdown(), Table(ratios).markdown())
+    return "\n\n".join((f"{what}; {results['machine']}", *tables))
+
+
+def describe(device: str) -> str:
+    """Device, threads and versions in a line; in the parent, whose memory nobody measures."""
+    import torch
+    import torchvision
+
+    from dmaskrcnn.report.provenance import hardware
+
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    return f"{hardware(device)}, {torch.get_num_threads()} threads, {versions}"
 
 
 # --- the workers ----------------------------------------------------------------------------------
@@ -184,11 +173,7 @@ def work(args: argparse.Namespace) -> None:
             torch.cuda.synchronize(device)
         return time.perf_counter() - start, time.process_time() - processor
 
-    answers: dict[str, Callable[[], Any]] = {
-        "step": timed_step,
-        "memory": lambda: peak_memory(device),
-        "machine": lambda: describe(device),
-    }
+    answers = {"step": timed_step, "memory": lambda: peak_memory(device)}
     for line in sys.stdin:
         print(json.dumps(answers[line.strip()]()), flush=True)
 
@@ -261,10 +246,9 @@ def stock_model(size: int) -> Any:
 
     torch.manual_seed(0)
     network = resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
+    # as small as in a trained network: at 1 the residual blocks double the variance 16 times
     for name, scale in network.named_buffers():
         if name.endswith("bn3.weight"):
-            # as small as in a trained network: at 1 the residual blocks double the variance 16
-            # times
             scale.fill_(0.2)
     backbone = _resnet_fpn_extractor(network, trainable_layers=3)
     return MaskRCNN(backbone, len(CLASSES) + 1, min_size=size, max_size=size).train()
@@ -287,13 +271,8 @@ def synthetic_sample(size: int, seed: int) -> Any:
     labels = torch.randint(len(CLASSES), (OBJECTS,), generator=generator)
     yes, no = torch.ones(OBJECTS, dtype=torch.bool), torch.zeros(OBJECTS, dtype=torch.bool)
     image = torch.randint(256, (3, size, size), dtype=torch.uint8, generator=generator)
-    return Sample(
-        image,
-        Path(f"{seed}.png"),
-        seed,
-        Annotations(boxes, labels, masks, yes, no, no.clone()),
-        seed,
-    )
+    objects = Annotations(boxes, labels, masks, yes, no, no.clone())
+    return Sample(image, Path(f"{seed}.png"), seed, objects, seed)
 
 
 def peak_memory(device: Any) -> int:
@@ -306,27 +285,6 @@ def peak_memory(device: Any) -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
-
-
-def describe(device: Any) -> str:
-    """Device, threads and versions in a line."""
-    import torch
-    import torchvision
-
-    name = platform.processor() or platform.machine()
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    elif (cpu := Path("/proc/cpuinfo")).exists():
-        models = [
-            line.split(":")[1].strip()
-            for line in cpu.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0] if models else name
-    return (
-        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"torchvision {torchvision.__version__}"
-    )
 
 
 if __name__ == "__main__":

@@ -49,40 +49,29 @@ class Detections:
     def __post_init__(self) -> None:
         n = len(self.boxes)
         expected = {
-            "boxes": (n, 4),
-            "labels": (n,),
-            "scores": (n,),
-            "masks": (n, *self.masks.shape[1:]),
+            "boxes": (torch.float32, (n, 4)),
+            "labels": (torch.int64, (n,)),
+            "scores": (torch.float32, (n,)),
+            "masks": (torch.bool, (n, *self.masks.shape[1:])),
         }
-        dtypes = {
-            "boxes": torch.float32,
-            "labels": torch.int64,
-            "scores": torch.float32,
-            "masks": torch.bool,
-        }
-        for name, shape in expected.items():
+        for name, (dtype, shape) in expected.items():
             value: Tensor = getattr(self, name)
-            if tuple(value.shape) != shape or value.dtype != dtypes[name]:
-                raise ValueError(
-                    f"{name}: expected {dtypes[name]} {shape}, got {value.dtype} "
-                    f"{tuple(value.shape)}"
-                )
+            if tuple(value.shape) != shape or value.dtype != dtype:
+                given = f"{value.dtype} {tuple(value.shape)}"
+                raise ValueError(f"{name}: expected {dtype} {shape}, got {given}")
         if self.masks.ndim != 3:
             raise ValueError(f"masks: expected (N, H, W), got {tuple(self.masks.shape)}")
         self.classes = tuple(self.classes)
         if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
-            raise ValueError(
-                f"labels: expected indices into the {len(self.classes)} classes, got "
-                f"{sorted(set(self.labels.tolist()))}"
-            )
+            given = sorted(set(self.labels.tolist()))
+            wanted = f"indices into the {len(self.classes)} classes"
+            raise ValueError(f"labels: expected {wanted}, got {given}")
 
     @classmethod
     def empty(cls, height: int, width: int, classes: tuple[str, ...]) -> Detections:
         """Nothing found in an image of ``height`` × ``width`` pixels."""
-        labels, masks = (
-            torch.zeros(0, dtype=torch.int64),
-            torch.zeros(0, height, width, dtype=torch.bool),
-        )
+        labels = torch.zeros(0, dtype=torch.int64)
+        masks = torch.zeros(0, height, width, dtype=torch.bool)
         return cls(torch.zeros(0, 4), labels, torch.zeros(0), masks, classes)
 
     def __len__(self) -> int:
@@ -93,15 +82,17 @@ class Detections:
             if not -len(self) <= keep < len(self):  # IndexError also ends `for one in detections`
                 raise IndexError(f"object {keep} of {len(self)}")
             keep = slice(keep, keep + 1 or None)
-        return Detections(
-            self.boxes[keep], self.labels[keep], self.scores[keep], self.masks[keep], self.classes
-        )
+        boxes, labels, scores, masks = (value[keep] for value in self._tensors)
+        return Detections(boxes, labels, scores, masks, self.classes)
 
     def __repr__(self) -> str:
         found = ", ".join(f"{count} {name}" for name, count in Counter(self.names).most_common())
-        return (
-            f"Detections({len(self)} in {self.width}×{self.height}{': ' if found else ''}{found})"
-        )
+        where = f"{len(self)} in {self.width}×{self.height}"
+        return f"Detections({where}{': ' if found else ''}{found})"
+
+    @property
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.boxes, self.labels, self.scores, self.masks
 
     @property
     def height(self) -> int:
@@ -124,9 +115,7 @@ class Detections:
 
     def to(self, device: torch.device | str) -> Detections:
         """The same detections with all tensors on ``device``."""
-        boxes, labels, scores, masks = (
-            t.to(device) for t in (self.boxes, self.labels, self.scores, self.masks)
-        )
+        boxes, labels, scores, masks = (value.to(device) for value in self._tensors)
         return Detections(boxes, labels, scores, masks, self.classes)
 
     def draw(self, image: ImageLike) -> Image.Image:
@@ -145,10 +134,8 @@ class Detections:
         # here: evaluation and training need no drawing library
         from dmaskrcnn.draw import draw_objects
 
-        captions = [
-            (f"{name} {score:.2f}", name)
-            for name, score in zip(self.names, self.scores.tolist(), strict=True)
-        ]
+        of_each = zip(self.names, self.scores.tolist(), strict=True)
+        captions = [(f"{name} {score:.2f}", name) for name, score in of_each]
         return draw_objects(image, self.boxes, self.labels, self.masks, captions)
 
     def to_coco(self, image_id: int | str, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -165,26 +152,16 @@ class Detections:
         Raises:
             UserError: if a detected class has no category id.
         """
-        missing = sorted(set(self.names) - set(category_ids))
-        if missing:
-            known = ", ".join(category_ids)
-            raise UserError(
-                f"category_ids: no id for the class {', '.join(missing)} (known: {known}); select "
-                "the classes both share"
-            )
+        if missing := sorted(set(self.names) - set(category_ids)):
+            reason = f"no id for the class {', '.join(missing)} (known: {', '.join(category_ids)})"
+            raise UserError(f"category_ids: {reason}; select the classes both share")
         boxes = self.boxes.detach().cpu().double()  # x + width is then x2 to the last bit
         xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
+        keys = ("image_id", "category_id", "bbox", "score", "segmentation")
+        of_each = zip(self.names, xywh, self.scores.tolist(), self._rle(), strict=True)
         return [
-            {
-                "image_id": image_id,
-                "category_id": category_ids[name],
-                "bbox": box,
-                "score": score,
-                "segmentation": mask,
-            }
-            for name, box, score, mask in zip(
-                self.names, xywh, self.scores.tolist(), self._rle(), strict=True
-            )
+            dict(zip(keys, (image_id, category_ids[name], *others), strict=True))
+            for name, *others in of_each
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,11 +173,10 @@ class Detections:
             compressed COCO RLE.
         """
         boxes = [[round(value, 3) for value in box] for box in self.boxes.tolist()]
+        of_each = zip(self.names, self.scores.tolist(), boxes, self._rle(), strict=True)
         found = [
             {"class": name, "score": round(score, 6), "box": box, "mask": mask}
-            for name, score, box, mask in zip(
-                self.names, self.scores.tolist(), boxes, self._rle(), strict=True
-            )
+            for name, score, box, mask in of_each
         ]
         return {"width": self.width, "height": self.height, "detections": found}
 
@@ -214,9 +190,8 @@ class Detections:
         try:
             supervision = importlib.import_module("supervision")
         except ModuleNotFoundError as error:
-            raise UserError(
-                "to_supervision() needs the package supervision: pip install supervision"
-            ) from error
+            needed = "needs the package supervision: pip install supervision"
+            raise UserError(f"to_supervision() {needed}") from error
         on_cpu = self.to("cpu")
         return supervision.Detections(
             xyxy=on_cpu.boxes.detach().numpy(),

@@ -34,7 +34,7 @@ PALETTE: tuple[Colour, ...] = (
 # Towards white (> 0) or black (< 0): the k-th instance of a class, and the classes beyond the
 # palette, differ in lightness.
 SHADES = (0.0, 0.36, -0.2, 0.18)
-MASK_OPACITY = 0.4
+MASK_OPACITY = 0.4  # the object stays recognisable, its contour opaque
 
 
 class Truth(Protocol):
@@ -60,9 +60,8 @@ def draw_truth(image: ImageLike, objects: Truth, classes: Sequence[str]) -> Imag
         An RGB picture of the same size; the input is left as it is.
     """
     captions = []
-    for label, crowd, difficult in zip(
-        objects.labels, objects.crowd, objects.difficult, strict=True
-    ):
+    of_each = zip(objects.labels, objects.crowd, objects.difficult, strict=True)
+    for label, crowd, difficult in of_each:
         name = classes[int(label)]
         flags = " (crowd)" * bool(crowd) + " (difficult)" * bool(difficult)
         captions.append((name + flags, name))
@@ -96,10 +95,8 @@ def draw_objects(
     picture = as_picture(image)
     width, height = picture.size
     if tuple(masks.shape[1:]) != (height, width):
-        raise ValueError(
-            f"image: {height}×{width}, but the masks are "
-            f"{'×'.join(map(str, masks.shape[1:]))} (height × width)"
-        )
+        theirs = "×".join(map(str, masks.shape[1:]))
+        raise ValueError(f"image: {height}×{width}, but the masks are {theirs} (height × width)")
     if not len(boxes):
         return picture
     colours = instance_colours(labels)
@@ -107,12 +104,11 @@ def draw_objects(
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in corners]
     order = sorted(range(len(corners)), key=lambda index: -areas[index])
     size = math.sqrt(width * height)
+    contour = max(1, round(size / 420))
 
     canvas = np.array(picture)
     for index in order:
-        paint_mask(
-            canvas, masks[index].cpu().numpy(), colours[index], contour=max(1, round(size / 420))
-        )
+        paint_mask(canvas, masks[index].cpu().numpy(), colours[index], contour)
     painted = Image.fromarray(canvas)
     pen = ImageDraw.Draw(painted)
     for index in order:
@@ -167,9 +163,8 @@ def instance_colours(labels: Tensor) -> list[Colour]:
         instance = seen[label] = seen.get(label, -1) + 1
         shade = SHADES[(instance + label // len(PALETTE)) % len(SHADES)]
         end, part = (255, shade) if shade > 0 else (0, -shade)
-        red, green, blue = (
-            round(value + (end - value) * part) for value in PALETTE[label % len(PALETTE)]
-        )
+        hue = PALETTE[label % len(PALETTE)]
+        red, green, blue = (round(value + (end - value) * part) for value in hue)
         colours.append((red, green, blue))
     return colours
 
@@ -180,14 +175,11 @@ def pixel_corners(boxes: Tensor, height: int, width: int) -> list[tuple[int, int
 
     Args:
         boxes: float ``(N, 4)``, xyxy; values outside the image and NaN are tolerated.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height, width: of the image, in pixels.
     """
-    rounded = torch.nan_to_num(
-        boxes.detach().cpu().float(), nan=0.0, posinf=1e6, neginf=-1e6
-    ).round()
+    finite = torch.nan_to_num(boxes.detach().cpu().float(), nan=0.0, posinf=1e6, neginf=-1e6)
     corners = []
-    for x1, y1, x2, y2 in rounded.to(torch.int64).tolist():
+    for x1, y1, x2, y2 in finite.round().to(torch.int64).tolist():
         left, top = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
         corners.append((left, top, max(left, min(x2, width) - 1), max(top, min(y2, height) - 1)))
     return corners
@@ -234,7 +226,7 @@ def contact_sheet(
     title: str = "",
     cell_width: int = 480,
 ) -> Image.Image:
-    """A grid of pictures, for comparing them side by side.
+    """A grid of pictures on white, for comparing them side by side.
 
     Args:
         pictures: row by row; at least one. Each is scaled to the width of its column, keeping its
@@ -243,40 +235,26 @@ def contact_sheet(
         captions: above the pictures: one per column (over the first row), or one per picture, or
             none.
         title: above everything.
-        cell_width: the width of a column in pixels.
-
-    Returns:
-        An RGB picture on white.
+        cell_width: of a column, in pixels.
 
     Raises:
         ValueError: for no pictures, no columns, or another number of captions.
     """
     if not pictures or columns < 1:
-        raise ValueError(
-            "pictures: expected at least one, in at least one column, got "
-            f"{len(pictures)} in {columns}"
-        )
+        given = f"{len(pictures)} in {columns}"
+        raise ValueError(f"pictures: expected at least one, in at least one column, got {given}")
     if captions and len(captions) not in (columns, len(pictures)):
-        raise ValueError(
-            f"captions: expected one per column ({columns}) or per picture "
-            f"({len(pictures)}), got {len(captions)}"
-        )
+        wanted = f"one per column ({columns}) or per picture ({len(pictures)})"
+        raise ValueError(f"captions: expected {wanted}, got {len(captions)}")
     gap = max(4, cell_width // 60)
     letters, large = Lettering(max(12, cell_width // 26)), Lettering(max(14, cell_width // 20))
     line, title_line = letters.height, large.height + gap if title else 0
     headings = [*captions, *[""] * len(pictures)][: len(pictures)]
-    rows = []
-    for start in range(0, len(pictures), columns):
-        row = []
-        for image in pictures[start : start + columns]:
-            picture = as_picture(image)
-            height = max(1, round(picture.height * cell_width / picture.width))
-            row.append(picture.resize((cell_width, height), Image.Resampling.LANCZOS))
-        rows.append((row, headings[start : start + columns]))
+    cells = [_cell(image, cell_width) for image in pictures]
+    parts = [slice(start, start + columns) for start in range(0, len(cells), columns)]
+    rows = [(cells[part], headings[part]) for part in parts]
+    heights = [max(cell.height for cell in row) + line * any(names) for row, names in rows]
     count = min(columns, len(pictures))
-    heights = [
-        max(picture.height for picture in row) + (line if any(names) else 0) for row, names in rows
-    ]
     size = count * (cell_width + gap) + gap, title_line + sum(heights) + (len(rows) + 1) * gap
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
@@ -288,6 +266,12 @@ def contact_sheet(
         for column, (picture, name) in enumerate(zip(row, names, strict=True)):
             x = gap + column * (cell_width + gap)
             letters.write(pen, (x, y), name, cell_width, grey=40)
-            sheet.paste(picture, (x, y + (line if any(names) else 0)))
+            sheet.paste(picture, (x, y + line * any(names)))
         y += height + gap
     return sheet
+
+
+def _cell(image: ImageLike, width: int) -> Image.Image:
+    picture = as_picture(image)
+    height = max(1, round(picture.height * width / picture.width))
+    return picture.resize((width, height), Image.Resampling.LANCZOS)

@@ -86,43 +86,36 @@ def place_tags(
             image is taken.
         colours: of the tags.
         letters: of the text.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height, width: of the image, in pixels.
 
     Returns:
-        The tags in the order of the boxes, without those that do not fit, as in an image of a few
-        pixels.
+        The tags in the order of the boxes, without those too wide for an image of a few pixels.
     """
     placed: list[Tag] = []
+    h = letters.height
     for (left, top, right, bottom), texts, colour in zip(corners, captions, colours, strict=True):
-        for text in texts:
-            w, h = letters.width(text), letters.height
-            if w <= width and h <= height:
-                break
-        else:
+        text = next((t for t in texts if letters.width(t) <= width and h <= height), None)
+        if text is None:
             continue
+        w = letters.width(text)
         below, end = bottom + 1, right + 1 - w
         # above, inside, below, beside; then further away
         places = [(left, top - h), (left, top), (end, top - h), (left, below), (end, below)]
         places += [(left, below - h), (right + 1, top), (left - w, top)]
-        places += [(left, top - 2 * h), (left, below + h), (left, top - 3 * h)]
-        places += [(left, below + 2 * h)]
-        best, least = None, math.inf
-        for x, y in places:
-            x, y = min(max(x, 0), width - w), min(max(y, 0), height - h)
-            tag = Tag(x, y, x + w, y + h, text, colour)
-            covered = sum(_overlap(tag, other) for other in placed)
-            if covered < least:
-                best, least = tag, covered
-            if not covered:
-                break
-        assert best is not None
-        placed.append(best)
+        places += [
+            (left, top - 2 * h),
+            (left, below + h),
+            (left, top - 3 * h),
+            (left, below + 2 * h),
+        ]
+        inside = [(min(max(x, 0), width - w), min(max(y, 0), height - h)) for x, y in places]
+        tags = [Tag(x, y, x + w, y + h, text, colour) for x, y in inside]
+        # The first place that is free, or else the one that hides the least.
+        placed.append(min(tags, key=lambda tag: sum(_overlap(tag, other) for other in placed)))
     return placed
 
 
 def _overlap(a: Tag, b: Tag) -> int:
-    """The common area of two tags, in pixels."""
-    return max(0, min(a.right, b.right) - max(a.left, b.left)) * max(
-        0, min(a.bottom, b.bottom) - max(a.top, b.top)
-    )
+    width = min(a.right, b.right) - max(a.left, b.left)
+    height = min(a.bottom, b.bottom) - max(a.top, b.top)
+    return max(0, width) * max(0, height)

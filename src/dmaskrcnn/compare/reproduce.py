@@ -1,7 +1,7 @@
 """`dmaskrcnn reproduce`: the paper's table from nothing, on any data, as one command.
 
-    dmaskrcnn reproduce --source clear/ --target hazy/ --test test/ --preset cpu --budget 0.01
-    --seeds 0 1
+    dmaskrcnn reproduce --source clear/ --target hazy/ --test test/ --preset cpu \\
+        --budget 0.01 --seeds 0 1
 
 Three trainings per seed, of equal length from the same start: Mask R-CNN on the clear images
 (``source``), DMask1 (``grl`` with the hazy images as they are) and DMask2 (``grl`` with the hazy

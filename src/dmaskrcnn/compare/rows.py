@@ -1,8 +1,8 @@
 """`dmaskrcnn compare`: every run with every way to dehaze the test images before, with the
 project's metrics and intervals.
 
-    dmaskrcnn compare --runs runs/source-1 runs/grl-1 --dehaze none aod-net mscnn dark-channel
-    --data test/
+    dmaskrcnn compare --runs runs/source-1 runs/grl-1 --data test/ \\
+        --dehaze none aod-net mscnn dark-channel
 
 What is expensive is kept in the output folder and found again: dehazed pictures in
 ``dehazed/<method>/``, predictions in ``predictions/<method>/<run>.json`` with a note beside them of

@@ -179,34 +179,40 @@ def _blocks(comparison: Comparison, differences: bool) -> list[str]:
 
 
 def _explanations(comparison: Comparison, mark: str) -> list[str]:
-    first = comparison.rows[0].scores
-    classes = sum(count > 0 for count in first.objects.values())
-    seeds = {len(row.group.runs) for row in comparison.rows}
-    drawn = f"{first.images} images"
-    if seeds != {1}:
-        drawn += f" and {f'the {next(iter(seeds))} seeds' if len(seeds) == 1 else 'the seeds'}"
-    noun = "class" if classes == 1 else "classes"
+    rows = comparison.rows
+    objects = rows[0].scores.objects
+    classes = sum(count > 0 for count in objects.values())
     lines = [
-        f"In percent. VOC AP50, COCO box and mask AP: means over {classes} {noun} with "
-        "objects (in brackets, how many)."
+        f"In percent. VOC AP50, COCO box and mask AP: means over {classes} "
+        f"{'class' if classes == 1 else 'classes'} with objects (in brackets, how many).",
+        *_resampling(rows, mark),
     ]
-    if first.bootstrap:
-        said = f"[95 % interval] from {first.bootstrap:,} resamples of {drawn}."
-        if len(comparison.rows) > 1:
-            said += f" Differences are paired; {mark}: 0 lies outside the interval."
-        lines.append(said)
-    if seeds == {1}:
-        lines.append(
-            "One training run per row: the intervals do not contain what another seed would change."
-        )
-    if any(not math.isnan(row.seconds_per_image) for row in comparison.rows):
+    if any(not math.isnan(row.seconds_per_image) for row in rows):
         lines.append("s/image: dehazing and detection, median over the images, on this machine.")
-    lines += _weights_scored(comparison.rows)
-    if len(first.objects) > CLASSES_SHOWN:
+    lines += _weights_scored(rows)
+    if len(objects) > CLASSES_SHOWN:
         lines.append(
             f"The {CLASSES_SHOWN} most frequent classes are shown; all are in comparison.csv."
         )
     return [*lines, *comparison.notes]
+
+
+def _resampling(rows: Sequence[Row], mark: str) -> list[str]:
+    """What the intervals contain, and what they do not."""
+    scores, seeds = rows[0].scores, {len(row.group.runs) for row in rows}
+    lines = []
+    if scores.bootstrap:
+        drawn = f"{scores.images} images"
+        if seeds != {1}:
+            drawn += " and the seeds" if len(seeds) > 1 else f" and the {max(seeds)} seeds"
+        lines.append(f"[95 % interval] from {scores.bootstrap:,} resamples of {drawn}.")
+        if len(rows) > 1:
+            lines[0] += f" Differences are paired; {mark}: 0 lies outside the interval."
+    if seeds == {1}:
+        lines.append(
+            "One training run per row: the intervals do not contain what another seed would change."
+        )
+    return lines
 
 
 def _weights_scored(rows: Sequence[Row]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,34 +65,29 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     folder = create_numbered_folder(out, "demo")
     _say("1/4 rendering street scenes")
     scenes = folder / "scenes"
-    clear = write_scenes(scenes / "clear", size.clear, seed=4 * seed + 1, progress=True)
-    hazy = write_scenes(
-        scenes / "hazy",
-        size.hazy,
-        seed=4 * seed + 2,
-        visibility=VISIBILITY,
-        labelled=False,
-        progress=True,
-    )
+    write = partial(write_scenes, progress=True)
+    fog = partial(write, visibility=VISIBILITY)
+    # Streets of their own for each set and each seed; those of the two test sets are the same.
+    clear = write(scenes / "clear", size.clear, seed=4 * seed + 1)
+    hazy = fog(scenes / "hazy", size.hazy, seed=4 * seed + 2, labelled=False)
     tests = {
-        "clear": write_scenes(scenes / "test-clear", size.test, seed=4 * seed + 3, progress=True),
-        "hazy": write_scenes(
-            scenes / "test-hazy", size.test, seed=4 * seed + 3, visibility=VISIBILITY, progress=True
-        ),
+        "clear": write(scenes / "test-clear", size.test, seed=4 * seed + 3),
+        "hazy": fog(scenes / "test-hazy", size.test, seed=4 * seed + 3),
     }
 
-    common = {"source": (clear,), "out": folder, "seed": seed}
+    common: dict[str, Any] = {"source": (clear,), "out": folder, "seed": seed}
     _say("2/4 learning the clear scenes from scratch")
-    start = train(_config(method="source", name="start", iterations=size.start, **common))
+    config = partial(TrainConfig.from_preset, "demo")
+    start = train(config(method="source", name="start", iterations=size.start, **common))
     _say(
         "3/4 from there: the baseline (clear scenes only), DMask R-CNN and the mean teacher "
         "(unlabelled hazy scenes, too)"
     )
     common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
     runs = {
-        "baseline": train(_config(method="source", name="baseline", **common)),
-        "DMask R-CNN": train(_config(method="grl", name="dmask", target=(hazy,), **common)),
-        "mean teacher": train(_config(target=(hazy,), **ADAPT, **common)),
+        "baseline": train(config(method="source", name="baseline", **common)),
+        "DMask R-CNN": train(config(method="grl", name="dmask", target=(hazy,), **common)),
+        "mean teacher": train(config(target=(hazy,), **ADAPT, **common)),
     }
 
     _say("4/4 scoring all on the same streets, clear and hazy")
@@ -112,10 +108,6 @@ def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
     return folder
 
 
-def _config(**values: Any) -> TrainConfig:
-    return TrainConfig.from_preset("demo", **values)
-
-
 def _table(scores: dict[tuple[str, str], Scores]) -> Table:
     """A row per run, and one per difference to the first."""
     columns = [(air, metric) for air in ("clear", "hazy") for metric in METRICS]
@@ -124,13 +116,10 @@ def _table(scores: dict[tuple[str, str], Scores]) -> Table:
     for name in (first, *others):
         rows.append([name, *(interval(scores[name, air][metric]) for air, metric in columns)])
     for name in others:
-        gains = {
-            air: paired_difference(scores[first, air], scores[name, air])
-            for air in ("clear", "hazy")
-        }
-        rows.append(
-            [f"{name} − {first}", *(interval(gains[air][metric]) for air, metric in columns)]
-        )
+        pairs = {air: (scores[first, air], scores[name, air]) for air in ("clear", "hazy")}
+        gains = {air: paired_difference(*pair) for air, pair in pairs.items()}
+        cells = (interval(gains[air][metric]) for air, metric in columns)
+        rows.append([f"{name} − {first}", *cells])
     return Table(rows)
 
 
@@ -144,25 +133,17 @@ def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> 
         pictures.append(draw_truth(street.image, street.objects, clear.classes))
         for detector in detectors.values():
             found = detector.predict(hazy.load(index).image, threshold=0.5)
-            pictures.append(
-                _enlarge(found, haze.image.shape[1], haze.image.shape[2]).draw(haze.image)
-            )
-    sheet = contact_sheet(
-        pictures,
-        1 + len(detectors),
-        ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)],
-    )
+            pictures.append(_enlarge(found, *haze.image.shape[1:]).draw(haze.image))
+    heads = ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
+    sheet = contact_sheet(pictures, len(heads), heads)
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
 
 
 def _enlarge(found: Detections, height: int, width: int) -> Detections:
     """The same detections in the pixels of the same image at another size."""
     scale = torch.tensor([width / found.width, height / found.height] * 2)
-    return replace(
-        found,
-        boxes=found.boxes * scale,
-        masks=resize(found.masks, [height, width], InterpolationMode.NEAREST),
-    )
+    masks = resize(found.masks, [height, width], InterpolationMode.NEAREST)
+    return replace(found, boxes=found.boxes * scale, masks=masks)
 
 
 def _say(text: str) -> None:

@@ -62,11 +62,9 @@ class Camera:
 
     def project(self, points: Array) -> Array:
         """World ``(n, 3)`` in front of the camera to pixels ``(n, 2)``, x and y."""
-        relative = points - np.asarray(self.eye)
-        scale = self.focal / relative[:, 2]
-        return np.stack(
-            [self.width / 2 + relative[:, 0] * scale, self.horizon - relative[:, 1] * scale], axis=1
-        )
+        x, y, z = (points - np.asarray(self.eye)).T
+        scale = self.focal / z
+        return np.stack([self.width / 2 + x * scale, self.horizon - y * scale], axis=1)
 
     def rays(self) -> tuple[Array, Array]:
         """Slopes ``X/Z (1, w)`` and ``Y/Z (h, 1)`` of the lines of sight through the sub-pixels."""
@@ -130,16 +128,15 @@ class Canvas:
         two_sided = np.array([f.two_sided for f in faces])
         lit = normals @ np.asarray(light.direction)
         lit = np.maximum(np.where(two_sided, np.abs(lit), lit), 0)
-        shade = (light.sky * (0.85 + 0.15 * normals[:, 1]))[:, None] + light.sun * lit[
-            :, None
-        ] * np.asarray(light.tint)
+        # More of the sky is over a roof than beside a wall.
+        sky = light.sky * (0.85 + 0.15 * normals[:, 1])
+        shade = sky[:, None] + light.sun * lit[:, None] * np.asarray(light.tint)
         shade[[f.material == "glow" for f in faces]] = 1
         colours = np.array([f.colour for f in faces]) * shade
 
         whole = np.minimum.reduceat(relative[:, 2], starts) > NEAR
-        pixels = camera.project(
-            np.concatenate([points[:, :2], np.maximum(points[:, 2:], NEAR)], axis=1)
-        )
+        ahead = np.concatenate([points[:, :2], np.maximum(points[:, 2:], NEAR)], axis=1)
+        pixels = camera.project(ahead)
         low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
         in_frame = (high > 0).all(1) & (low < (camera.width, camera.height)).all(1)
         shown = ((distances > 1e-3) | (two_sided & (distances < -1e-3))) & (in_frame | ~whole)

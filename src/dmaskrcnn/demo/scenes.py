@@ -4,7 +4,8 @@ with their depth."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,7 @@ from dmaskrcnn.haze import add_haze, extinction, random_airlight
 def rendered_pictures(count: int, seed: int, progress: bool = True) -> Iterator[Clear]:
     """Clear street scenes with their true depth, to train a dehazer on (0.2 s each); no street is
     one of ``write_scenes``."""
-    hidden = None if progress else True  # None: hidden where stderr is no terminal
-    for index in tqdm(range(count), desc="rendering", unit="scene", disable=hidden, leave=False):
+    for index in _bar(count, "rendering", "scene", progress):
         scene = render_scene(seed * 1_000_000 + 500_000 + index, *SIZE)
         yield Clear(scene.image, scene.depth)
 
@@ -66,31 +66,22 @@ def write_scenes(
     try:
         pictures.mkdir(parents=True, exist_ok=True)
         if any(pictures.iterdir()) or (folder / "annotations.json").exists():
-            raise UserError(
-                f"{folder}: already holds files; name a new folder for the rendered scenes"
-            )
+            remedy = "name a new folder for the rendered scenes"
+            raise UserError(f"{folder}: already holds files; {remedy}")
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot hold the rendered scenes ({error.strerror}); choose another folder"
-        ) from error
+        reason = f"cannot hold the rendered scenes ({error.strerror})"
+        raise UserError(f"{folder}: {reason}; choose another folder") from error
     images, annotations = [], []
-    hidden = None if progress else True  # None: hidden where stderr is no terminal
-    for index in tqdm(
-        range(count), desc=f"rendering {folder.name}", unit="image", disable=hidden, leave=False
-    ):
+    for index in _bar(count, f"rendering {folder.name}", "image", progress):
         scene = render_scene(seed * 1_000_000 + index, *size)
-        picture = (
-            scene.image if visibility is None else _through_haze(scene, visibility, seed, index)
-        )
+        clear = visibility is None
+        pixels = scene.image if clear else _through_haze(scene, visibility, seed, index)
         name = f"{index:06d}.png"
-        atomic_write(
-            pictures / name, lambda path, p=picture: Image.fromarray(p).save(path, compress_level=1)
-        )
+        # level 1: rendering is what takes the time
+        atomic_write(pictures / name, partial(Image.fromarray(pixels).save, compress_level=1))
         images.append({"id": index + 1, "file_name": name, "height": size[0], "width": size[1]})
-        for box, label, mask in zip(
-            scene.boxes.tolist(), scene.labels.tolist(), scene.masks, strict=True
-        ):
-            x0, y0, x1, y1 = box
+        objects = zip(scene.boxes.tolist(), scene.labels.tolist(), scene.masks, strict=True)
+        for (x0, y0, x1, y1), label, mask in objects:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -109,6 +100,11 @@ def write_scenes(
     return folder
 
 
+def _bar(count: int, title: str, unit: str, progress: bool) -> Iterable[int]:
+    hidden = None if progress else True  # None: hidden where stderr is no terminal
+    return tqdm(range(count), title, unit=unit, disable=hidden, leave=False)
+
+
 def _through_haze(
     scene: Scene, visibility: tuple[float, float], seed: int, index: int
 ) -> NDArray[np.uint8]:
@@ -116,13 +112,6 @@ def _through_haze(
     noise of a foggy photograph."""
     rng = np.random.default_rng([seed, index, 1])
     metres = float(np.exp(rng.uniform(*np.log(visibility))))
-    return add_haze(
-        scene.image,
-        scene.depth,
-        extinction(metres),
-        random_airlight(rng),
-        inhomogeneity=0.25,
-        blur=0.003 * scene.image.shape[1],
-        noise=0.015,
-        rng=rng,
-    )
+    blur, haze = 0.003 * scene.image.shape[1], (extinction(metres), random_airlight(rng))
+    looks = {"inhomogeneity": 0.25, "blur": blur, "noise": 0.015}
+    return add_haze(scene.image, scene.depth, *haze, **looks, rng=rng)

@@ -50,15 +50,12 @@ def shade(
     """
     camera, s = canvas.camera, SUPERSAMPLING
     numbers = np.asarray(canvas.numbers)
-    planes, colours = (
-        np.array(canvas.planes, dtype=np.float32),
-        np.array(canvas.colours, dtype=np.float32),
-    )
+    planes = np.array(canvas.planes, dtype=np.float32)
+    colours = np.array(canvas.colours, dtype=np.float32)
     materials = np.array(canvas.materials, dtype=np.uint8)[numbers]
     u, v = camera.rays()
-    inverse = (
-        planes[:, 0].take(numbers) * u + planes[:, 1].take(numbers) * v + planes[:, 2].take(numbers)
-    )
+    a, b, c = (planes[:, i].take(numbers) for i in range(3))
+    inverse = a * u + b * v + c
     z = 1 / np.maximum(inverse, 1 / SKY_DEPTH)
 
     y = camera.eye[1] + z * v
@@ -69,16 +66,15 @@ def shade(
     light = np.where(materials == _GROUND, _enlarge(on_ground, s), light)
     light = np.where(materials == _LEAF, _enlarge(1 + 0.10 * grain, s), light)
 
-    light *= _windows(numbers, materials, planes, u, y, z, camera.eye[0])
+    x = camera.eye[0] + z * u
+    light *= _windows(numbers, materials == _FACADE, planes, x, y, z)
     # Air between: distant houses and hills fade towards the horizon's colour; the sky has it
     # already.
     above = materials == 0
     t = np.where(above, np.float32(1), transmission(z, extinction(visibility)))
     light *= t
-    image = np.stack(
-        [_average(channel.take(numbers) * light, s) for channel in np.ascontiguousarray(colours.T)],
-        axis=2,
-    )
+    channels = np.ascontiguousarray(colours.T)
+    image = np.stack([_average(one.take(numbers) * light, s) for one in channels], axis=2)
     image += (1 - _average(t, s))[..., None] * np.array(sky.horizon, dtype=np.float32)
     image += _average(above.astype(np.float32), s)[..., None] * _sky_colours(canvas, sky, rng)
 
@@ -100,37 +96,26 @@ def _average(picture: Array, by: int) -> Array:
 
 
 def _windows(
-    numbers: np.ndarray,
-    materials: np.ndarray,
-    planes: Array,
-    u: Array,
-    y: Array,
-    z: Array,
-    eye_x: float,
+    numbers: np.ndarray, facade: np.ndarray, planes: Array, x: Array, y: Array, z: Array
 ) -> Array:
     """Factors for the light that draw rows of windows on the facades; they blur into the wall with
     distance, as they should."""
     factors = np.ones(numbers.size, dtype=np.float32)
-    here = np.flatnonzero(materials == _FACADE)
-    number, height, depth = numbers.ravel().take(here), y.ravel().take(here), z.ravel().take(here)
+    here = np.flatnonzero(facade)  # few of all sub-pixels
+    number = numbers.ravel().take(here)
+    across, height, depth = (field.ravel().take(here) for field in (x, y, z))
     facing_road = (np.abs(planes[:, 0]) > np.abs(planes[:, 2])).take(number)
-    along = np.where(facing_road, depth, eye_x + depth * u[0].take(here % numbers.shape[1]))
+    along = np.where(facing_road, depth, across)
     # Houses differ in the spacing of their windows, told apart by the number of the wall.
     pitch = (2.2 + 0.5 * (np.arange(len(planes), dtype=np.float32) % 3)).take(number)
     # Distances from the middle of the nearest window, in windows.
-    across, up = (
-        np.abs((along / pitch) % 1 - 0.5),
-        np.abs(((height - 0.3) / np.float32(3.1)) % 1 - 0.56),
-    )
+    beside = np.abs((along / pitch) % 1 - 0.5)
+    up = np.abs(((height - 0.3) / np.float32(3.1)) % 1 - 0.56)  # storeys are 3.1 m high
     above_ground = height > 0.4
-    glass = (across < 0.23) & (up < 0.24) & above_ground
-    frame = (across < 0.28) & (up < 0.30) & above_ground
-    strength = np.minimum(30 / depth, 1)
-    tone = (
-        1
-        + np.where(glass, np.float32(-0.54), np.where(frame, np.float32(0.12), np.float32(0)))
-        * strength
-    )
+    glass = (beside < 0.23) & (up < 0.24) & above_ground
+    frame = (beside < 0.28) & (up < 0.30) & above_ground
+    frames = np.where(frame, np.float32(0.12), np.float32(0))
+    tone = 1 + np.where(glass, np.float32(-0.54), frames) * np.minimum(30 / depth, 1)
     tone *= 0.8 + 0.2 * np.minimum(height / 3, 1)
     factors[here] = tone
     return factors.reshape(numbers.shape)
@@ -140,14 +125,10 @@ def _sky_colours(canvas: Canvas, sky: Sky, rng: np.random.Generator) -> Array:
     """The sky at every pixel ``(H, W, 3)``: a gradient from the horizon up, and clouds that lie
     flatter towards it."""
     camera = canvas.camera
-    v = np.clip(
-        (camera.horizon - np.arange(camera.height, dtype=np.float32) - 0.5) / camera.focal, 0, None
-    )[:, None]
+    rows = np.arange(camera.height, dtype=np.float32)
+    v = np.clip((camera.horizon - rows - 0.5) / camera.focal, 0, None)[:, None]
     up = np.clip(v / 0.4, 0, 1) ** 0.8
-    horizon, zenith = (
-        np.array(sky.horizon, dtype=np.float32),
-        np.array(sky.zenith, dtype=np.float32),
-    )
+    horizon, zenith = (np.array(c, dtype=np.float32) for c in (sky.horizon, sky.zenith))
     colours = horizon * (1 - up[..., None]) + zenith * up[..., None]
     field = smooth_field(rng, 64, 64, cells=9) + 0.6 * smooth_field(rng, 64, 64, cells=22)
     # Seen on a level ceiling: the row on the cloud map goes with 1/slope.

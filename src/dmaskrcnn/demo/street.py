@@ -14,7 +14,7 @@ from dmaskrcnn.demo.raster import BACKGROUND, SUPERSAMPLING, Array, Camera, Canv
 from dmaskrcnn.demo.shading import Sky, shade
 from dmaskrcnn.demo.things import Thing, place_things
 
-MIN_PIXELS = 24
+MIN_PIXELS = 24  # of an annotated object
 MIN_VISIBLE = 0.25  # share of an object that neither another object nor the border may hide
 
 
@@ -59,11 +59,9 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
     rng = np.random.default_rng(seed)
     street = Street.random(rng)
     focal = width * rng.uniform(0.92, 1.15)
-    eye = (
-        float(rng.choice([1.7, 0.3, -1.0]) + rng.normal(0, 0.4)),
-        float(rng.uniform(1.7, 2.6)),
-        0.0,
-    )
+    # on the right lane, near the middle or on the left one; as high as a person to a van's roof
+    eye_x = float(rng.choice([1.7, 0.3, -1.0]) + rng.normal(0, 0.4))
+    eye = (eye_x, float(rng.uniform(1.7, 2.6)), 0.0)
     camera = Camera(height, width, focal, height * rng.uniform(0.36, 0.46), eye)
     light, sky = _weather(rng)
     backdrop = ground(street, rng) + skyline(street, rng)
@@ -78,20 +76,16 @@ def render_scene(seed: int, height: int = 160, width: int = 224) -> Scene:
         picture, depth, owners = shade(
             canvas, sky, street.visibility, shown, np.random.default_rng(texture_seed)
         )
-        visible = np.array([(owners == i).sum() for i in range(len(things))])
-        kept = [
-            t
-            for i, t in enumerate(things)
-            if visible[i] >= MIN_PIXELS and visible[i] >= MIN_VISIBLE * areas[i]
-        ]
+        visible = [int((owners == i).sum()) for i in range(len(things))]
+        least = [max(MIN_PIXELS, MIN_VISIBLE * area) for area in areas]
+        kept = [t for t, seen, few in zip(things, visible, least, strict=True) if seen >= few]
         if len(kept) == len(things):
             break
         # what is hardly seen leaves the street, so that nothing visible is without annotation
         things = kept
 
-    picture += 0.008 * np.random.default_rng(texture_seed + 1).standard_normal(
-        picture.shape, dtype=np.float32
-    )
+    noise = np.random.default_rng(texture_seed + 1)  # of the sensor
+    picture += 0.008 * noise.standard_normal(picture.shape, dtype=np.float32)
     masks = owners == np.arange(len(things))[:, None, None]
     return Scene(
         image=(picture.clip(0, 1) * 255 + 0.5).astype(np.uint8),
@@ -151,9 +145,8 @@ def _draw(
         first = len(canvas.planes)
         canvas.draw(things[i].faces(camera.eye), max(i - first_object, BACKGROUND))
         if i >= first_object:
-            areas[i - first_object] = (
-                float((np.asarray(canvas.numbers) >= first).sum()) / SUPERSAMPLING**2
-            )
+            drawn = float((np.asarray(canvas.numbers) >= first).sum())
+            areas[i - first_object] = drawn / SUPERSAMPLING**2
     return canvas, areas
 
 
@@ -191,9 +184,8 @@ def _shadows(camera: Camera, light: Light, things: list[Thing]) -> Array:
     lx, ly, lz = light.direction
 
     def fill(outline: Array, value: int) -> None:
-        points = np.stack(
-            [outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], 1.0)], axis=1
-        )
+        x, z = outline.T
+        points = np.stack([x, np.zeros(len(x)), np.maximum(z, 1.0)], axis=1)
         pen.polygon(camera.project(points).ravel().tolist(), fill=value)
 
     cast = int(255 * light.sun / (light.sun + light.sky))

@@ -14,7 +14,7 @@ from dmaskrcnn.demo.vehicles import bus, car, motorcycle
 
 BUILDERS = {"person": person, "car": car, "bus": bus, "motorcycle": motorcycle}
 CLASSES = tuple(BUILDERS)
-CLASS_SHARES = (0.36, 0.28, 0.16, 0.20)
+CLASS_SHARES = (0.36, 0.28, 0.16, 0.20)  # of the tries: large ones find room less often
 # Nearest and farthest place of each class [m]: beyond it, the class would be lower than about 16 px
 # in a picture 224 px wide.
 RANGES = {"person": (6.0, 19.0), "car": (7.5, 24.0), "bus": (13.0, 38.0), "motorcycle": (5.5, 14.0)}
@@ -59,11 +59,8 @@ class Thing:
         )
         parts = [[next(moved) for _ in part] for part in self.model.parts]
         if not self.model.in_order:
-            parts.sort(
-                key=lambda part: (
-                    -float(np.linalg.norm(np.mean([f.points.mean(0) for f in part], axis=0) - eye))
-                )
-            )
+            middles = {id(p): np.mean([f.points.mean(0) for f in p], axis=0) for p in parts}
+            parts.sort(key=lambda part: -float(np.linalg.norm(middles[id(part)] - eye)))
         return [f for part in parts for f in part]
 
 
@@ -93,26 +90,23 @@ def place_things(street: Street, camera: Camera, rng: np.random.Generator) -> li
 def _stand(
     name: str, z: float, street: Street, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """A place [m] and a heading [rad] that make sense for this class on this street (traffic keeps
-    to the right)."""
+    """X, Z [m] and a heading [rad] that make sense for this class on this street (traffic keeps to
+    the right)."""
     half, wobble = street.half_width, float(rng.normal(0, 0.05))
     side = float(rng.choice([-1, 1]))
+    heading = (0.0 if side > 0 else np.pi) + wobble
     if name == "person":
         if rng.random() < 0.5:
             return side * (half + rng.uniform(0.5, 2.2)), z, 0.0
         return float(rng.uniform(-half, half)), z, 0.0
     if street.crossing and name != "motorcycle" and rng.random() < 0.5:
-        return (
-            float(rng.uniform(-9, 9)),
-            street.crossing + (-1.75 if side > 0 else 1.75),
-            side * np.pi / 2 + wobble,
-        )
+        lane = street.crossing + (-1.75 if side > 0 else 1.75)
+        return float(rng.uniform(-9, 9)), lane, side * np.pi / 2 + wobble
     if name == "motorcycle" and rng.random() < 0.75:
         return float(rng.uniform(-half, half)), z, float(rng.uniform(0, 2 * np.pi))
     if name == "car" and rng.random() < 0.35:
-        return side * (half - 1.05), z, (0.0 if side > 0 else np.pi) + wobble
-    lane = 1.75 + float(rng.normal(0, 0.12))
-    return side * lane, z, (0.0 if side > 0 else np.pi) + wobble
+        return side * (half - 1.05), z, heading  # parked at the kerb
+    return side * (1.75 + float(rng.normal(0, 0.12))), z, heading
 
 
 def _frame(thing: Thing, camera: Camera) -> Array | None:
@@ -121,20 +115,15 @@ def _frame(thing: Thing, camera: Camera) -> Array | None:
     feet = thing.corners()
     if feet[:, 1].min() < 3.5:
         return None
-    top = thing.model.size[1]
-    points = np.array([(x, y, z) for x, z in feet for y in (0.0, top)])
+    points = np.array([(x, y, z) for x, z in feet for y in (0.0, thing.model.size[1])])
     pixels = camera.project(points)
     box = np.concatenate([pixels.min(0), pixels.max(0)])
     cut = np.concatenate([box[:2].clip(0), np.minimum(box[2:], (camera.width, camera.height))])
     (w, h), (full_w, full_h) = cut[2:] - cut[:2], box[2:] - box[:2]
     # Sixteen pixels high and seven wide at a width of 224, and not so large that it is all one
     # sees.
-    fits = (
-        0.03 * camera.width < w < 0.72 * camera.width
-        and h > 0.07 * camera.width
-        and full_h < 1.1 * camera.height
-    )
-    return cut if fits and w * h > 0.5 * full_w * full_h else None
+    fits = 0.03 * camera.width < w < 0.72 * camera.width and h > 0.07 * camera.width
+    return cut if fits and full_h < 1.1 * camera.height and w * h > 0.5 * full_w * full_h else None
 
 
 def _has_room(thing: Thing, frame: Array, others: list[Thing], frames: list[Array]) -> bool:
@@ -142,9 +131,8 @@ def _has_room(thing: Thing, frame: Array, others: list[Thing], frames: list[Arra
     for other, theirs in zip(others, frames, strict=True):
         feet = other.corners()
         gap = np.maximum(corners.min(0) - feet.max(0), feet.min(0) - corners.max(0)).max()
-        overlap = np.prod(
-            np.clip(np.minimum(frame[2:], theirs[2:]) - np.maximum(frame[:2], theirs[:2]), 0, None)
-        )
+        common = np.minimum(frame[2:], theirs[2:]) - np.maximum(frame[:2], theirs[:2])
+        overlap = np.prod(np.clip(common, 0, None))
         smaller = min(np.prod(frame[2:] - frame[:2]), np.prod(theirs[2:] - theirs[:2]))
         if gap < 0.35 or overlap > 0.55 * smaller:
             return False

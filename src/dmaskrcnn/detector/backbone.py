@@ -43,14 +43,9 @@ def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
         if name in frozen:
             child.requires_grad_(False)
     levels: dict[str, str] = dict(zip(stages, LEVELS, strict=True))
+    body = IntermediateLayerGetter(network, levels)
     with torch.no_grad():  # one tiny pass tells the channels of any network
-        channels = [
-            f.shape[1]
-            for f in IntermediateLayerGetter(network, levels)
-            .eval()(torch.zeros(1, 3, 32, 32))
-            .values()
-        ]
+        channels = [f.shape[1] for f in body.eval()(torch.zeros(1, 3, 32, 32)).values()]
     network.train()
-    return fold_frozen_batchnorm(
-        BackboneWithFPN(network, levels, channels, config.fpn_channels, LastLevelMaxPool())
-    )
+    width, pool = config.fpn_channels, LastLevelMaxPool()
+    return fold_frozen_batchnorm(BackboneWithFPN(network, levels, channels, width, pool))

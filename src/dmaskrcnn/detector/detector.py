@@ -30,12 +30,7 @@ from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
 from dmaskrcnn.detector.roi_heads import RoIHeads
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
-from dmaskrcnn.detector.weights import (
-    check_and_load,
-    load_start,
-    read_description,
-    read_state,
-)
+from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.distributed import largest, resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
@@ -72,8 +67,8 @@ class Detector(nn.Module):
         self.levels = tuple(level for level in maps if level.name != POOLED)
         sizes = tuple((s,) for s in config.anchor_sizes[: len(maps)])
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(maps))
-        # Thresholds of assignment and NMS as in the Faster and Mask R-CNN papers; the same in every
-        # preset.
+        # Thresholds of assignment and NMS, bins of boxes and masks: as in the papers (Faster R-CNN,
+        # section 3; Mask R-CNN, section 3.1), the same in every preset.
         self.rpn = RegionProposalNetwork(
             anchors,
             RPNHead(width, anchors.num_anchors_per_location()[0]),
@@ -124,14 +119,10 @@ class Detector(nn.Module):
     def resize(self, image: Tensor) -> Tensor:
         """The image (uint8 ``(3, H, W)``) at the size the network takes: short side ``image_size``,
         unless the long one exceeds ``max_size``."""
-        height, width = target_size(
-            image.shape[-2], image.shape[-1], self.config.image_size, self.config.max_size
-        )
-        return (
-            image
-            if image.shape[-2:] == (height, width)
-            else transforms.resize(image, [height, width], antialias=True)
-        )
+        limits = self.config.image_size, self.config.max_size
+        size = target_size(image.shape[-2], image.shape[-1], *limits)
+        same = tuple(image.shape[-2:]) == size
+        return image if same else transforms.resize(image, list(size), antialias=True)
 
     def normalise(self, images: Sequence[Tensor], size: Sequence[int] | None = None) -> ImageList:
         """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the
@@ -147,9 +138,8 @@ class Detector(nn.Module):
     def features(self, images: ImageList) -> Features:
         """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
-        with torch.autocast(
-            self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
-        ):
+        mixed, device = self.dtype is not None, self.device.type
+        with torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed):
             return self.backbone(images.tensors)
 
     def losses(
@@ -169,9 +159,8 @@ class Detector(nn.Module):
             seeds: of the sampling of anchors and RoIs, one per image.
         """
         proposals, losses = self.rpn(images, features, objects, seeds)
-        return losses | self.roi_heads.losses(
-            features, proposals, images.image_sizes, objects, seeds
-        )
+        sizes = images.image_sizes
+        return losses | self.roi_heads.losses(features, proposals, sizes, objects, seeds)
 
     @overload
     def predict(self, images: Tensor | str | Path, threshold: float = ...) -> Detections: ...
@@ -256,10 +245,7 @@ class Detector(nn.Module):
 
     @classmethod
     def load(
-        cls,
-        folder: str | Path,
-        device: str | torch.device = "auto",
-        precision: Precision = "auto",
+        cls, folder: str | Path, device: str | torch.device = "auto", precision: Precision = "auto"
     ) -> Detector:
         """The detector that a training run saved, ready to predict.
 

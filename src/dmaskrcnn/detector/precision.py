@@ -13,7 +13,7 @@ Precision = Literal["auto", "bf16", "float32"]
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16 natively; elsewhere it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
     if device.type == "cpu":
         # private, so possibly absent
         checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -24,10 +24,9 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def run_network(module: nn.Module, *inputs: Any, dtype: torch.dtype | None) -> Any:
     """``module(*inputs)`` under autocast to ``dtype`` (None: as it is), its outputs float32
     whatever their nesting."""
-    device = next(module.parameters()).device.type
     if dtype is None:
         return module(*inputs)
-    with torch.autocast(device, dtype=dtype):
+    with torch.autocast(next(module.parameters()).device.type, dtype=dtype):
         return _float32(module(*inputs))
 
 

@@ -16,9 +16,8 @@ from torchvision.models.detection.image_list import ImageList
 
 Features = dict[str, Tensor]  # the maps of a batch by name of the level, each (N, C, h, w)
 
-POOLED = (
-    "pool"  # torchvision's P6: every second position of P5 again, for the RPN's largest anchors
-)
+# torchvision's P6: every second position of P5 again, for the RPN's largest anchors
+POOLED = "pool"
 PROBE = 128  # side in pixels of the image that measures a backbone: P7 is one position of it
 
 

@@ -29,8 +29,7 @@ def _bilinear_taps(
     """Pixels, and their weights, that the bins of each RoI read along one axis.
 
     Args:
-        start: (K,) first edge of the RoI in feature pixels.
-        length: (K,) extent of the RoI in feature pixels.
+        start, length: (K,) first edge and extent of the RoI in feature pixels.
         size: (K,) int64, number of pixels of the axis.
         bins: number of output bins P.
         ratio: sampling points per bin.
@@ -56,34 +55,25 @@ def _bilinear_taps(
 
 
 def _sampling_matrix(
-    rois: Tensor,
-    scale: Tensor,
-    height: Tensor,
-    width: Tensor,
-    first_row: Tensor,
-    output_size: tuple[int, int],
-    ratio: int,
+    rois: Tensor, height: Tensor, width: Tensor, first_row: Tensor, bins: Sequence[int], ratio: int
 ) -> tuple[Tensor, Tensor]:
     """The matrix ``S`` of RoIAlign (``aligned=False``), He et al. 2017, section 3, as torchvision
     samples it.
 
     Args:
-        rois: (K, 4) xyxy in image pixels.
-        scale: (K,) feature pixels per image pixel at the level of each RoI.
-        height: (K,) int64, height of that level.
-        width: (K,) int64, width of that level.
-        first_row: (K,) int64, row of ``F`` that holds pixel (0, 0) of the RoI's image at that
-            level.
-        output_size: bins (vertical, horizontal).
+        rois: (K, 4) xyxy in feature pixels of the level of each RoI.
+        height, width: (K,) int64, of that level.
+        first_row: (K,) int64, row of ``F`` that holds pixel (0, 0) of the RoI's image there.
+        bins: of the output, vertical and horizontal.
         ratio: sampling points per bin and axis.
 
     Returns:
         Columns, int64, and weights, both (K * bins, 4 * ratio**2): row i of ``S`` has
         ``weights[i]`` at ``columns[i]``.
     """
-    left, top, right, bottom = (rois * scale[:, None]).unbind(1)
-    y, weight_y = _bilinear_taps(top, (bottom - top).clamp(min=1), height, output_size[0], ratio)
-    x, weight_x = _bilinear_taps(left, (right - left).clamp(min=1), width, output_size[1], ratio)
+    left, top, right, bottom = rois.unbind(1)
+    y, weight_y = _bilinear_taps(top, (bottom - top).clamp(min=1), height, bins[0], ratio)
+    x, weight_x = _bilinear_taps(left, (right - left).clamp(min=1), width, bins[1], ratio)
     row = first_row[:, None, None] + y * width[:, None, None]
     taps = 4 * ratio * ratio
     columns = row[:, :, None, :, None] + x[:, None, :, None, :]
@@ -183,15 +173,10 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
             widths = torch.tensor([f.shape[3] for f in features])
             areas = heights * widths
             level_start = (areas * len(boxes)).cumsum(0) - areas * len(boxes)
-            columns, weights = _sampling_matrix(
-                rois,
-                rois.new_tensor(self.scales)[level],
-                heights[level],
-                widths[level],
-                level_start[level] + image * areas[level],
-                (self.output_size[0], self.output_size[1]),
-                self.sampling_ratio,
-            )
+            first_row = level_start[level] + image * areas[level]
+            scaled = rois * rois.new_tensor(self.scales)[level][:, None]
+            of_rois = scaled, heights[level], widths[level], first_row
+            columns, weights = _sampling_matrix(*of_rois, self.output_size, self.sampling_ratio)
         pooled = _SparseProduct.apply(columns, weights, *features)
         return pooled.view(len(rois), *self.output_size, features[0].shape[1]).permute(0, 3, 1, 2)
 

@@ -38,22 +38,18 @@ class RoIHeads(roi_heads.RoIHeads):
         labels = torch.cat([label for _, label, _ in chosen])
         logits, deltas = self.box_outputs(features, rois, sizes)
 
-        device = logits.device
         positive = torch.where(labels > 0)[0]
         truth = [
-            o.boxes[index]
-            for o, (_, label, index) in zip(objects, chosen, strict=True)
-            for index in [index[label > 0]]
+            o.boxes[index[label > 0]] for o, (_, label, index) in zip(objects, chosen, strict=True)
         ]
         regression = self.box_coder.encode(truth, [boxes[label > 0] for boxes, label, _ in chosen])
         predicted = deltas.view(len(labels), logits.shape[1], 4)[positive, labels[positive]]
-        count = normaliser(len(labels), device)
+        # beta as in torchvision, with which the tests compare every loss
+        box_loss = F.smooth_l1_loss(predicted, torch.cat(regression), reduction="sum", beta=1 / 9)
+        count = normaliser(len(labels), logits.device)
         return {
             "classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
-            "box_reg": F.smooth_l1_loss(
-                predicted, torch.cat(regression), beta=1 / 9, reduction="sum"
-            )
-            / count,
+            "box_reg": box_loss / count,
             "mask": self._mask_loss(features, chosen, objects, sizes),
         }
 
@@ -88,17 +84,14 @@ class RoIHeads(roi_heads.RoIHeads):
         else:
             index = labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         if objects.crowd.any():
-            labels = labels.masked_fill(
-                (labels == 0) & inside_crowd(boxes, objects.boxes[objects.crowd]), -1
-            )
+            unknown = (labels == 0) & inside_crowd(boxes, objects.boxes[objects.crowd])
+            labels = labels.masked_fill(unknown, -1)
         sampler = self.fg_bg_sampler
-        # The RPN's sampler used the seed itself: another stream for the RoIs.
+        # The RPN's sampler used the seed itself: another stream for the RoIs. Any constant would
+        # do; this one is the multiplier of drand48.
         generator = torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
-        keep = torch.cat(
-            sample_balanced(
-                labels, sampler.batch_size_per_image, sampler.positive_fraction, generator
-            )
-        )
+        limits = sampler.batch_size_per_image, sampler.positive_fraction
+        keep = torch.cat(sample_balanced(labels, *limits, generator))
         return boxes[keep], labels[keep], index[keep]
 
     def box_outputs(
@@ -106,19 +99,15 @@ class RoIHeads(roi_heads.RoIHeads):
     ) -> tuple[Tensor, Tensor]:
         """Class logits ``(R, C + 1)`` and deltas ``(R, 4 (C + 1))`` of all RoIs, float32; the
         images' RoIs in turn."""
-        pooled = self.box_roi_pool(features, rois, sizes)
-        return run_network(
-            nn.Sequential(self.box_head, self.box_predictor), pooled, dtype=self.dtype
-        )
+        network = nn.Sequential(self.box_head, self.box_predictor)
+        return run_network(network, self.box_roi_pool(features, rois, sizes), dtype=self.dtype)
 
     def mask_outputs(
         self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]
     ) -> Tensor:
         """Mask logits ``(R, C + 1, 28, 28)`` of all RoIs, float32."""
-        pooled = self.mask_roi_pool(features, rois, sizes)
-        return run_network(
-            nn.Sequential(self.mask_head, self.mask_predictor), pooled, dtype=self.dtype
-        )
+        network = nn.Sequential(self.mask_head, self.mask_predictor)
+        return run_network(network, self.mask_roi_pool(features, rois, sizes), dtype=self.dtype)
 
     def _mask_loss(
         self,
@@ -134,10 +123,8 @@ class RoIHeads(roi_heads.RoIHeads):
             rois.append(boxes[keep])
             labels.append(label[keep])
             if len(keep):
-                masks = found.masks.to(torch.float32)
-                targets.append(
-                    roi_heads.project_masks_on_boxes(masks, boxes[keep], index[keep], 28)
-                )
+                true = found.masks.float(), boxes[keep], index[keep]
+                targets.append(roi_heads.project_masks_on_boxes(*true, 28))
         count = normaliser(sum(map(len, rois)), rois[0].device)
         logits = self.mask_outputs(features, rois, sizes)
         if not targets:
@@ -145,6 +132,5 @@ class RoIHeads(roi_heads.RoIHeads):
             return logits.sum() * 0
         label = torch.cat(labels)
         logits = logits[torch.arange(len(label), device=label.device), label]
-        return F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum") / (
-            count * logits[0].numel()
-        )
+        loss = F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum")
+        return loss / (count * logits[0].numel())

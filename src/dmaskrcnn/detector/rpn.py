@@ -72,39 +72,32 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         anchors = self.anchor_generator(images, maps)
         per_level = [o[0].numel() for o in objectness]
         objectness, deltas = rpn.concat_box_prediction_layers(objectness, deltas)
-        return AnchorOutputs(
-            objectness.view(len(anchors), -1), deltas.view(len(anchors), -1, 4), anchors, per_level
-        )
+        count = len(anchors)
+        deltas = deltas.view(count, -1, 4)
+        return AnchorOutputs(objectness.view(count, -1), deltas, anchors, per_level)
 
     @torch.no_grad()
     def propose(self, outputs: AnchorOutputs, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """The best boxes of each image: float32 ``(n, 4)``, xyxy, clipped to the image;
         detached."""
-        objectness, deltas, anchors = (
-            outputs.objectness.detach(),
-            outputs.deltas.detach(),
-            outputs.anchors,
-        )
+        objectness, deltas = outputs.objectness.detach(), outputs.deltas.detach()
         # The best of each level are picked first and only those decoded: the same proposals for a
         # small part of the work.
         best = self._get_top_n_idx(objectness, outputs.per_level)
         per_level = torch.tensor(outputs.per_level)
-        levels = torch.repeat_interleave(torch.arange(len(per_level)), per_level).to(
-            objectness.device
-        )
+        levels = torch.repeat_interleave(torch.arange(len(per_level)), per_level)
+        levels = levels.to(objectness.device)
         proposals = []
         for image, size in enumerate(sizes):
             index = best[image]
-            boxes = self.box_coder.decode(deltas[image][index], [anchors[image][index]])[:, 0]
+            anchors = outputs.anchors[image][index]
+            boxes = self.box_coder.decode(deltas[image][index], [anchors])[:, 0]
             boxes = clip_boxes_to_image(boxes, size)
             keep = remove_small_boxes(boxes, self.min_size)
-            boxes, scores, level = (
-                boxes[keep],
-                objectness[image][index][keep].sigmoid(),
-                levels[index][keep],
-            )
-            keep = batched_nms(boxes, scores, level, self.nms_thresh)[: self.post_nms_top_n()]
-            proposals.append(boxes[keep])
+            boxes, index = boxes[keep], index[keep]
+            scores = objectness[image][index].sigmoid()
+            keep = batched_nms(boxes, scores, levels[index], self.nms_thresh)
+            proposals.append(boxes[keep[: self.post_nms_top_n()]])
         return proposals
 
     def _losses(
@@ -120,12 +113,9 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
                 objectness[image][chosen], labels[chosen], reduction="sum"
             )
             if len(positive):
-                regression = self.box_coder.encode_single(
-                    matched[positive], anchors[image][positive]
-                )
-                box_sum = box_sum + F.smooth_l1_loss(
-                    deltas[image][positive], regression, beta=1 / 9, reduction="sum"
-                )
+                wanted = self.box_coder.encode_single(matched[positive], anchors[image][positive])
+                said = deltas[image][positive]
+                box_sum = box_sum + F.smooth_l1_loss(said, wanted, reduction="sum", beta=1 / 9)
         count = normaliser(sampled, objectness.device)
         return {"objectness": objectness_sum / count, "rpn_box_reg": box_sum / count}
 
@@ -140,14 +130,9 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
             ignored) and the matched box.
         """
         truth, crowd = found.boxes[~found.crowd], found.boxes[found.crowd]
-        labels, matched = (
-            v[0] for v in self.assign_targets_to_anchors([anchors], [{"boxes": truth}])
-        )
+        (labels,), (matched,) = self.assign_targets_to_anchors([anchors], [{"boxes": truth}])
         if len(crowd):
             labels[(labels == 0) & inside_crowd(anchors, crowd)] = -1
         generator = torch.Generator().manual_seed(seed)
-        sampler = self.fg_bg_sampler
-        positive, negative = sample_balanced(
-            labels, sampler.batch_size_per_image, sampler.positive_fraction, generator
-        )
-        return positive, negative, labels, matched
+        limits = self.fg_bg_sampler.batch_size_per_image, self.fg_bg_sampler.positive_fraction
+        return *sample_balanced(labels, *limits, generator), labels, matched

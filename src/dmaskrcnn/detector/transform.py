@@ -23,10 +23,8 @@ def image_tensor(image: Tensor | str | Path) -> Tensor:
     if isinstance(image, (str, Path)):
         return decode_image(Path(image))
     if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3 or 0 in image.shape:
-        raise UserError(
-            f"image: expected a uint8 tensor (3, H, W), got {image.dtype} "
-            f"{tuple(image.shape)}; convert it first"
-        )
+        given = f"{image.dtype} {tuple(image.shape)}"
+        raise UserError(f"image: expected a uint8 tensor (3, H, W), got {given}; convert it first")
     return image
 
 
@@ -40,13 +38,10 @@ def normalised_batch(
 ) -> ImageList:
     """uint8 images ``(3, H, W)`` → one float32 batch ``(N, 3, *size)``, padded below and right with
     zeros, which are the mean colour."""
-    height, width = size
     mean, std = (
         torch.tensor(v, device=device).view(3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD)
     )
-    batch = torch.zeros(len(images), 3, height, width, device=device).to(
-        memory_format=torch.channels_last
-    )
+    batch = torch.zeros(len(images), 3, *size, device=device).to(memory_format=torch.channels_last)
     for row, image in zip(batch, images, strict=True):
         row[:, : image.shape[1], : image.shape[2]] = (image.to(device).float() - mean) / std
     return ImageList(batch, [(i.shape[1], i.shape[2]) for i in images])

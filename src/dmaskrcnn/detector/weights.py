@@ -173,6 +173,7 @@ def check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> No
     """``load_state_dict`` whose UserError names the first tensor that is missing, extra or of
     another shape."""
     wanted = module.state_dict()
+    # Counters of BatchNorm: frozen ones have none, and nothing reads them.
     state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):

@@ -1,8 +1,8 @@
 """How good detections are: Pascal VOC AP50, COCO AP for boxes and masks, and the authors' metric,
 with 95 % intervals.
 
-    scores = score(dataset, detections)              # matching once, then 1,000 resamples of the
-    images print(scores.table())
+    scores = score(dataset, detections)  # matching once, then 1,000 resamples of the images
+    print(scores.table())
     paired_difference(score(data, before), score(data, after))["voc/AP50"]
 
 Classes meet by name (aliases included). What each family of numbers counts:

@@ -5,9 +5,9 @@ finds again.
 `dmaskrcnn.output_folder`), what they were made from::
 
     {"format": "dmaskrcnn dehaze 1", "complete": true,
-     "key": "…",                            digest of method, weights, device and hazy pictures
-     "seconds": {"street.png": 0.081},      per picture that is done, the time that dehazing took,
-     "files": ["street.png"], "earlier": []}                                        without files
+     "key": "…",                         digest of method, weights, device and hazy pictures
+     "seconds": {"street.png": 0.081},   of each picture that is done, without reading and writing
+     "files": ["street.png"], "earlier": []}
 
 Pictures are PNG, so that a detector sees exactly what the dehazer gave.
 """

@@ -46,6 +46,8 @@ from dmaskrcnn.images.picture_depth import picture_depth
 from dmaskrcnn.images.picture_files import kept_suffix, save_picture
 from dmaskrcnn.output_folder import OutputFolder, numbered
 
+Read = tuple[Sample, NDArray[np.float32] | None]  # a picture, and its depth where there are maps
+
 
 @dataclass(frozen=True)
 class HazeConditions:
@@ -78,10 +80,8 @@ class HazeConditions:
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"--visibility {twice[0]} is given twice")
         if self.airlight is not None and not all(0 <= channel <= 1 for channel in self.airlight):
-            raise UserError(
-                "--airlight must be three numbers in [0, 1], got "
-                f"{' '.join(map('{:g}'.format, self.airlight))}"
-            )
+            given = " ".join(map("{:g}".format, self.airlight))
+            raise UserError(f"--airlight must be three numbers in [0, 1], got {given}")
         if not 0 <= self.inhomogeneity <= 2:
             raise UserError(f"--inhomogeneity must be in [0, 2], got {self.inhomogeneity:g}")
         if self.focal is not None and not 0 < self.focal < np.inf:
@@ -142,25 +142,13 @@ def haze_images(
     labels = output.claim(labels, must_stay, rename=False)
     pictures = [path for job in jobs for name in names for path in _paths(job, name)]
     output.claim(pictures, must_stay, rename=False)
-    options = {
-        "visibilities": list(haze.visibilities),
-        "depth": "estimated"
-        if haze.depth is None
-        else "disparity"
-        if haze.depth.focal_baseline
-        else "maps",
-        "inhomogeneity": haze.inhomogeneity,
-        "seed": haze.seed,
-    }
+    maps = haze.depth and ("disparity" if haze.depth.focal_baseline else "maps")
+    options = {"visibilities": list(haze.visibilities), "depth": maps or "estimated"}
+    options |= {"inhomogeneity": haze.inhomogeneity, "seed": haze.seed}
     folders = {f"{kind}-{name}" for kind in ("visibility", "transmission") for name in names}
 
-    def work(
-        batch: list[tuple[_HazeJob, tuple[Sample, NDArray[np.float32] | None]]],
-    ) -> list[Callable[[], dict[str, Any]]]:
-        return [
-            partial(_write, job, sample, depth, data.classes, haze, output)
-            for job, (sample, depth) in batch
-        ]
+    def work(batch: list[tuple[_HazeJob, Read]]) -> list[Callable[[], dict[str, Any]]]:
+        return [partial(_write, job, *read, data.classes, haze, output) for job, read in batch]
 
     def annotate(done: list[dict[str, Any]]) -> None:
         number = {job.name.as_posix(): job.index for job in jobs}
@@ -180,13 +168,9 @@ def haze_images(
         last=annotate,
         progress=progress,
     )
-    return HazeSummary(
-        output.path,
-        len(outcome.done),
-        outcome.skipped,
-        outcome.seconds,
-        {value: output.path / f"visibility-{value:g}" for value in haze.visibilities},
-    )
+    sets = {value: output.path / f"visibility-{value:g}" for value in haze.visibilities}
+    done, skipped, seconds = len(outcome.done), outcome.skipped, outcome.seconds
+    return HazeSummary(output.path, done, skipped, seconds, sets)
 
 
 def _plan(
@@ -197,20 +181,15 @@ def _plan(
         raise UserError("no images given; name a COCO JSON, a Pascal VOC folder or an image folder")
     for path in map(Path, inputs):
         if path.is_dir() and path.resolve() == out.resolve():
-            raise UserError(
-                f"{out}: is the output folder and an input folder; choose another --out"
-            )
+            reason = "is the output folder and an input folder"
+            raise UserError(f"{out}: {reason}; choose another --out")
     data = open_dataset(*inputs, drop_invalid=drop_invalid)
     files = [Path(os.path.abspath(path)) for path in data.paths]
-    kept = [
-        i
-        for i, file in enumerate(files)
-        if data.labelled or out.resolve() not in file.resolve().parents
-    ]
+    ours = [out.resolve() in file.resolve().parents for file in files]
+    kept = [i for i in range(len(files)) if data.labelled or not ours[i]]
     if not kept:
-        raise UserError(
-            f"{inputs[0]}: no picture in it but those of an earlier run; name the clear ones"
-        )
+        reason = "no picture in it but those of an earlier run"
+        raise UserError(f"{inputs[0]}: {reason}; name the clear ones")
     common = Path(os.path.commonpath([files[i].parent for i in kept]))
     jobs: list[_HazeJob] = []
     taken: set[str] = set()
@@ -233,9 +212,7 @@ def _paths(job: _HazeJob, visibility: str) -> tuple[Path, Path]:
     return picture, Path(f"transmission-{visibility}") / job.name.with_suffix(".png")
 
 
-def _read(
-    data: Dataset, haze: HazeConditions, job: _HazeJob
-) -> tuple[Sample, NDArray[np.float32] | None]:
+def _read(data: Dataset, haze: HazeConditions, job: _HazeJob) -> Read:
     sample = data.load(job.index)
     size = (sample.image.shape[1], sample.image.shape[2])
     return sample, haze.depth.read(job.depth, size) if haze.depth and job.depth else None
@@ -266,9 +243,7 @@ def _write(
         hazy = Image.fromarray(scatter(image, t, airlight))
         output.write(picture, partial(save_picture, hazy, job.source))
         pixels = Image.fromarray((65535 * t + 0.5).astype(np.uint16))
+        # 16 bits: distant pixels in thick haze differ by less than 1/255
         output.write(map_of_t, partial(pixels.save, compress_level=1))
-    return {
-        "file": job.source.as_posix(),
-        "picture": job.name.as_posix(),
-        "airlight": [round(float(c), 4) for c in airlight],
-    }
+    colour = [round(float(channel), 4) for channel in airlight]
+    return {"file": job.source.as_posix(), "picture": job.name.as_posix(), "airlight": colour}

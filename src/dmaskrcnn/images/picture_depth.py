@@ -13,7 +13,9 @@ from dmaskrcnn.data.sample import Sample
 from dmaskrcnn.haze.depth import EDGE, FAR, WINDOW, estimate_layout, reduced_objects, scene_depth
 from dmaskrcnn.haze.filters import fast_guided_filter
 
-REDUCED = 160  # px of the longer side of the picture in which depth is estimated
+# px of the longer side of the picture in which depth is estimated; the guided filter brings it back
+# to full size along the edges
+REDUCED = 160
 
 
 def picture_depth(
@@ -40,21 +42,14 @@ def picture_depth(
         small.numpy(), boxes, heights, rng, (focal or longer) / step
     )
     boxed = np.array([mask is None for mask in masks], dtype=bool)
-    depth = scene_depth(
-        boxes[boxed],
-        depths[boxed],
-        [None] * int(boxed.sum()),
-        ground,
-        (small.shape[-2], small.shape[-1]),
-        background,
-    )
+    size, no_masks = (small.shape[-2], small.shape[-1]), [None] * int(boxed.sum())
+    depth = scene_depth(boxes[boxed], depths[boxed], no_masks, ground, size, background)
     guides = image.mean(0).div_(255), small.mean(0).div_(255)
     inverse = fast_guided_filter(*guides, torch.from_numpy(1 / depth), WINDOW, EDGE)
     # masks come last, in full size: the filter would draw a rim of clear air around them
     if sample.objects is not None:
         for i in np.flatnonzero(~boxed):
-            cover = F.avg_pool2d(
-                sample.objects.masks[i][None].float(), 3, 1, 1, count_include_pad=False
-            )[0]
+            mask = sample.objects.masks[i][None].float()
+            cover = F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)[0]
             inverse = torch.maximum(inverse, inverse + cover * (1 / float(depths[i]) - inverse))
     return (1 / inverse.clamp_(min=1 / FAR)).numpy()

@@ -10,10 +10,12 @@
                  "picture": "a/x.jpg",      the drawn picture, relative to this file
                  "width": 640, "height": 480,
                  "detections": [{"class": "car", "score": 0.93,
-                                 "box": [x1, y1, x2, y2],                         pixels
+                                 "box": [x1, y1, x2, y2],
                                  "mask": {"size": [height, width], "counts": "…"}}]}],
-     "skipped": [{"file": "folder/bad.jpg", "reason": "…"}],          ↑ COCO's compressed RLE
+     "skipped": [{"file": "folder/bad.jpg", "reason": "…"}],
      "files": ["a/x.jpg"], "earlier": []}
+
+Boxes are in pixels, masks COCO's compressed RLE.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@ apart the domains are."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 IMAGES = 60  # per domain: enough for the distance, a minute on a CPU with a small network
-LEAST_IMAGES = 10
+LEAST_IMAGES = 10  # per domain: two in each fold
 FOLDS = 5
 
 Array = NDArray[np.float64]
@@ -31,11 +30,7 @@ Array = NDArray[np.float64]
 
 def spread_out(count: int, most: int) -> list[int]:
     """At most ``most`` of the indices 0 … count − 1, evenly spread."""
-    return (
-        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
-        if count
-        else []
-    )
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
 @torch.inference_mode()
@@ -46,13 +41,7 @@ def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -
     Image by image, so that none is padded to the size of another: cameras differ between domains.
     """
     rows = []
-    for index in tqdm(
-        indices,
-        desc="features",
-        unit="image",
-        leave=False,
-        disable=None if sys.stderr.isatty() else True,
-    ):
+    for index in tqdm(indices, "features", unit="image", leave=False, disable=None):
         batch = detector.normalise([detector.resize(data.load(index).image)])
         maps = detector.features(batch)
         size = batch.image_sizes[0]
@@ -78,41 +67,30 @@ def feature_figures(material: Material) -> list[str]:
     domains or without a model."""
     source, target = material.source, material.target
     models = [(group.name, group.model) for group in material.groups if group.model is not None]
-    if (
-        not models
-        or source is None
-        or target is None
-        or min(len(source), len(target)) < LEAST_IMAGES
-    ):
+    if not models or min(len(data or ()) for data in (source, target)) < LEAST_IMAGES:
         return []
-    chosen = [spread_out(len(data), IMAGES) for data in (source, target)]
+    assert source is not None
+    assert target is not None
+    first, second = (spread_out(len(data), IMAGES) for data in (source, target))
     figures, distances = [], []
     for name, run in models:
         detector = run.detector(material.device)
-        clear, hazy = (
-            pooled_features(detector, d, indices)
-            for d, indices in zip((source, target), chosen, strict=True)
-        )
-        if not (np.isfinite(clear).all() and np.isfinite(hazy).all()):
-            continue
-        distances.append((name, proxy_a_distance(clear, hazy, folds=FOLDS)))
-        figures.append(_scatter(name, clear, hazy, distances[-1][1]))
-    return [_sentence(distances, [len(indices) for indices in chosen]), *figures] if figures else []
+        clear = pooled_features(detector, source, first)
+        hazy = pooled_features(detector, target, second)
+        if np.isfinite(clear).all() and np.isfinite(hazy).all():  # training may have diverged
+            distances.append((name, proxy_a_distance(clear, hazy, folds=FOLDS)))
+            figures.append(_scatter(name, clear, hazy, distances[-1][1]))
+    return [_sentence(distances, len(first), len(second)), *figures] if figures else []
 
 
-def _sentence(distances: list[tuple[str, DomainDistance]], counts: list[int]) -> str:
-    first, *others = distances
-    text = f"{escape(first[0])} {first[1].value:.2f} ± {first[1].spread:.2f}"
-    for name, distance in others:
-        text += f"; {escape(name)} {distance.value:.2f} ± {distance.spread:.2f}"
+def _sentence(distances: list[tuple[str, DomainDistance]], clear: int, hazy: int) -> str:
+    text = "; ".join(f"{escape(name)} {d.value:.2f} ± {d.spread:.2f}" for name, d in distances)
     return (
-        f"<p>Distance between the domains: <b>{text}</b>. {counts[0]} clear source images and "
-        f"{counts[1]} hazy target images; "
-        "proxy A-distance of the pooled features P2–P5 (Ben-David et al. 2007): 2 (1 − 2 e), e "
-        "the held-out error of a linear "
-        f"classifier; ± standard deviation over the folds ({FOLDS}, repeated). 0: the domains "
-        "cannot be told apart; 2: always. "
-        "A smaller distance is what alignment aims at; it does not by itself mean better "
+        f"<p>Distance between the domains: <b>{text}</b>. {clear} clear source images and "
+        f"{hazy} hazy target images; proxy A-distance of the pooled features P2–P5 (Ben-David et "
+        "al. 2007): 2 (1 − 2 e), e the held-out error of a linear classifier; ± standard deviation "
+        f"over the folds ({FOLDS}, repeated). 0: the domains cannot be told apart; 2: always. A "
+        "smaller distance is what alignment aims at; it does not by itself mean better "
         "detection.</p>"
     )
 
@@ -121,11 +99,9 @@ def _scatter(name: str, clear: Array, hazy: Array, distance: DomainDistance) -> 
     points, shares = principal_components(np.concatenate([clear, hazy]))
 
     def draw(axes: Axes) -> None:
-        for part, colour, marker in (
-            (points[: len(clear)], CLEAR, "o"),
-            (points[len(clear) :], HAZY, "^"),
-        ):
-            axes.plot(*part.T, marker, color=colour, markersize=5, alpha=0.75, markeredgewidth=0)
+        dots = {"markersize": 5, "alpha": 0.75, "markeredgewidth": 0}
+        axes.plot(*points[: len(clear)].T, "o", color=CLEAR, **dots)
+        axes.plot(*points[len(clear) :].T, "^", color=HAZY, **dots)
         axes.set_xlabel(f"first component, {100 * shares[0]:.0f} % of the variance")
         axes.set_ylabel(f"second, {100 * shares[1]:.0f} %")
         axes.tick_params(labelbottom=False, labelleft=False, length=0)

@@ -21,15 +21,8 @@ SERIES = 8  # colours that the page's CSS defines
 # Placeholders that become CSS variables: matplotlib writes colours as it gets them.
 INK, FAINT, GRID = "#010101", "#020202", "#030303"
 CLEAR, HAZY, PAPER = "#040404", "#050505", "#060606"
-_VARIABLES = {
-    INK: "ink",
-    FAINT: "faint",
-    GRID: "grid",
-    CLEAR: "clear",
-    HAZY: "hazy",
-    PAPER: "paper",
-    "#000000": "ink",
-}
+_VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", CLEAR: "clear", HAZY: "hazy"}
+_VARIABLES |= {PAPER: "paper", "#000000": "ink"}  # black: matplotlib's default
 
 DASHES = {
     "none": "-",
@@ -39,27 +32,18 @@ DASHES = {
     "aod-net": "-.",
 }
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "dmaskrcnn",
+    "svg.fonttype": "none",  # text stays text, in the page's font and for its search
+    "svg.hashsalt": "dmaskrcnn",  # the ids, else random: the same figures make the same page
     "text.parse_math": False,  # a name may hold dollar signs
     "font.size": 9,
     "font.family": "sans-serif",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "figure.constrained_layout.use": True,
-    "grid.color": GRID,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
     "lines.linewidth": 1.5,
+    "grid.color": GRID,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), FAINT),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow", "figure.constrained_layout.use"), True),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
 }
 
 
@@ -90,9 +74,8 @@ def render(draw: Callable[[Axes], object], caption: str, height: float = 2.5) ->
         warnings.filterwarnings("ignore", "Glyph")
         figure = Figure(figsize=(WIDTH, height))
         draw(figure.subplots())
-        figure.savefig(
-            text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        )
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=nothing)
     label = escape(unescape(re.sub("<[^>]*>", "", caption)))
     return f"<figure><figcaption>{caption}</figcaption>{_for_page(text.getvalue(), label)}</figure>"
 
@@ -109,10 +92,8 @@ def legend(entries: Sequence[tuple[str, str, str, object]]) -> str:
         array = arrays.get(style, "5 1 1 1") if isinstance(style, str) else "5 1 1 1 1 1"
         stroke = f'stroke="{_css(colour)}" stroke-dasharray="{array}"'
         line = f'<svg viewBox="0 0 26 8" aria-hidden="true"><path d="M0 4H26" {stroke}/></svg>'
-        buttons.append(
-            '<button type="button" aria-pressed="true" '
-            f'data-key="series-{series}">{line}{escape(name)}</button>'
-        )
+        key = f'aria-pressed="true" data-key="series-{series}"'
+        buttons.append(f'<button type="button" {key}>{line}{escape(name)}</button>')
     return f'<div class="legend">{"".join(buttons)}</div>'
 
 
@@ -121,6 +102,7 @@ def _for_page(svg: str, label: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style).*?</\1>", "", svg, flags=re.S)
     svg = re.sub(r' id="(series-[^"]*)"', r' data-series="\1"', svg)
+    # Every figure calls its clip path "p1…", its first group "figure_1": ids are one per page.
     prefix = f"f{zlib.crc32(svg.encode()):08x}-"
     svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}", svg)
     svg = re.sub(r"#[0-9a-f]{6}\b", lambda match: _css(match[0]), svg)
@@ -128,11 +110,8 @@ def _for_page(svg: str, label: str) -> str:
     head, rest = svg.split(">", 1)
     box = re.search(r'viewBox="[^"]*"', head)
     assert box is not None
-    svg = (
-        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img" '
-        f'aria-label="{label}">{rest}'
-    )
-    return re.sub(r"\n\s*", "\n", svg).strip()
+    names = f'xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img" aria-label="{label}"'
+    return re.sub(r"\n\s*", "\n", f"<svg {names}>{rest}").strip()
 
 
 def _css(colour: str) -> str:

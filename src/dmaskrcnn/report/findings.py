@@ -27,42 +27,32 @@ def leading_metric(rows: Sequence[Row]) -> tuple[str, str]:
     if any(row.published is not None for row in rows):
         return "legacy/mAP", "authors’ metric"
     objects = {name: count for name, count in rows[0].scores.objects.items() if count}
-    if (
-        len(objects) == 1
-        or min(objects.values(), default=0) >= RARE
-        or max(objects.values(), default=0) < RARE
-    ):
-        return "voc/AP50", f"mean AP50 of {len(objects)} classes" if len(
-            objects
-        ) > 1 else f"AP50 of {next(iter(objects))}"
-    name = max(objects, key=objects.__getitem__, default="")
-    return (f"voc/AP50/{name}", f"AP50 of {name}") if name else ("voc/AP50", "AP50")
+    if not objects:
+        return "voc/AP50", "AP50"
+    name = max(objects, key=objects.__getitem__)
+    if len(objects) == 1:
+        return "voc/AP50", f"AP50 of {name}"
+    if objects[name] >= RARE > min(objects.values()):
+        return f"voc/AP50/{name}", f"AP50 of {name}"
+    return "voc/AP50", f"mean AP50 of {len(objects)} classes"
 
 
 def metric_columns(rows: Sequence[Row]) -> dict[str, str]:
     """The metrics of the table by name, the leading one first."""
     key, name = leading_metric(rows)
-    columns = {
-        key: name,
-        "voc/AP50": "mean AP50",
-        "mask/AP50": "mean mask AP50",
-        "box/AP": "COCO box AP",
-    }
-    columns |= {"mask/AP": "COCO mask AP", "legacy/mAP": "authors’ metric"} | {key: name}
-    return {
-        k: v
-        for k, v in columns.items()
-        if k in rows[0].scores.metrics and not math.isnan(rows[0].scores[k].value)
-    }
+    columns = {key: name, "voc/AP50": "mean AP50", "mask/AP50": "mean mask AP50"}
+    columns |= {"box/AP": "COCO box AP", "mask/AP": "COCO mask AP", "legacy/mAP": "authors’ metric"}
+    columns[key] = name  # first, and by its own name
+    known = {k for k, metric in rows[0].scores.metrics.items() if not math.isnan(metric.value)}
+    return {k: v for k, v in columns.items() if k in known}
 
 
 def best_row(rows: Sequence[Row]) -> int:
     """The index of the row, besides the first, with the highest value of the leading metric; 0
     where there is no other."""
     key = leading_metric(rows)[0]
-    return max(
-        range(1, len(rows)), key=lambda i: np.nan_to_num(rows[i].scores[key].value), default=0
-    )
+    values = [float(np.nan_to_num(row.scores[key].value)) for row in rows]
+    return max(range(1, len(rows)), key=values.__getitem__, default=0)
 
 
 def headline(material: Material) -> str:
@@ -105,20 +95,14 @@ def _training_in_a_sentence(material: Material) -> str:
     if not trained:
         return "Nothing was scored and nothing was logged."
     rows = next(curve for group in trained for curve in group.curves if curve)
-    minutes = rows[-1].get("seconds", math.nan) / 60
-    time = (
-        ""
-        if math.isnan(minutes)
-        else f" in {minutes:.0f} minutes"
-        if minutes >= 2
-        else f" in {60 * minutes:.0f} seconds"
-    )
+    length = f"{rows[-1]['iteration']:,.0f} iterations"
+    if not math.isnan(seconds := rows[-1].get("seconds", math.nan)):
+        length += (
+            f" in {seconds / 60:.0f} minutes" if seconds >= 120 else f" in {seconds:.0f} seconds"
+        )
     others = f", and {len(material.groups) - 1} more" if len(material.groups) > 1 else ""
-    length = f"{rows[-1]['iteration']:,.0f} iterations{time}"
-    return (
-        f"{trained[0].name} trained for {length}{others}; not scored, for want of a "
-        "labelled test set."
-    )
+    said = f"{trained[0].name} trained for {length}{others}"
+    return f"{said}; not scored, for want of a labelled test set."
 
 
 def remarks(rows: Sequence[Row]) -> str:
@@ -157,8 +141,7 @@ def remarks(rows: Sequence[Row]) -> str:
     if any(row.published is not None for row in rows):
         text.append(
             "<b>Published</b> figures are the paper’s: other images (RTTS), other weights, one "
-            "run, no interval. "
-            "They are not comparable with the other columns."
+            "run, no interval. They are not comparable with the other columns."
         )
     return " ".join(text)
 
@@ -170,24 +153,21 @@ def table(comparison: Comparison) -> Table:
     published = any(row.published is not None for row in rows)
     seeds = any(len(row.group.runs) > 1 for row in rows)
     timed = any(not math.isnan(row.seconds_per_image) for row in rows)
-    heads = [
-        *columns.values(),
-        *["s / image"] * timed,
-        *["published: RTTS, other data"] * published,
-    ]
-    lines = []
+    heads = ["", *columns.values(), *["s / image"] * timed]
+    lines = [[*heads, *["published: RTTS, other data"] * published]]
     for row, gain in zip(rows, comparison.differences(), strict=True):
-        cells = [_name(row) if seeds else row.name]
+        count = len(row.group.runs)
+        said = Html(f"{escape(row.name)} <small>{count} seed{'s' * (count > 1)}</small>")
+        cells = [said if seeds else row.name]
         cells += [_cell(row.scores[key], gain.get(key)) for key in columns]
         if timed:
             seconds = row.seconds_per_image
             cells.append("–" if math.isnan(seconds) else f"{seconds:.{3 if seconds < 1 else 2}f}")
         if published:
-            cells.append(
-                "–" if row.published is None else Html(f"<i>{100 * row.published:.2f}</i>")
-            )
+            value = row.published
+            cells.append("–" if value is None else Html(f"<i>{100 * value:.2f}</i>"))
         lines.append(cells)
-    return Table([["", *heads], *lines])
+    return Table(lines)
 
 
 def class_table(comparison: Comparison) -> Table:
@@ -195,16 +175,10 @@ def class_table(comparison: Comparison) -> Table:
     rows = comparison.rows
     objects = {name: count for name, count in rows[0].scores.objects.items() if count}
     keys = [f"voc/AP50/{name}" for name in objects]
-    lines = [
-        [row.name, *(_cell(row.scores[key], gain.get(key)) for key in keys)]
-        for row, gain in zip(rows, comparison.differences(), strict=True)
-    ]
-    return Table([["", *(f"{name} ({count:,})" for name, count in objects.items())], *lines])
-
-
-def _name(row: Row) -> Html:
-    seeds = len(row.group.runs)
-    return Html(f"{escape(row.name)} <small>{seeds} seed{'s' * (seeds > 1)}</small>")
+    lines = [["", *(f"{name} ({count:,})" for name, count in objects.items())]]
+    for row, gain in zip(rows, comparison.differences(), strict=True):
+        lines.append([row.name, *(_cell(row.scores[key], gain.get(key)) for key in keys)])
+    return Table(lines)
 
 
 def _cell(metric: Metric, gain: Difference | None) -> str:

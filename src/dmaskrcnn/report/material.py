@@ -51,21 +51,17 @@ def check_runs(runs: Sequence[Run], scored: bool) -> None:
     without a test set."""
     for run in runs:
         if not run.path.exists():
-            raise UserError(
-                f"{run}: no such run folder; give a training run, a comparison or a "
-                "COCO results JSON"
-            )
+            known = "a training run, a comparison or a COCO results JSON"
+            raise UserError(f"{run}: no such run folder; give {known}")
         # nothing was trained, then nothing is logged
         if run.path.is_dir() and not run.is_logged and not run.has_description:
-            raise UserError(
-                f"{run}: holds no metrics.csv; give the folder of a training run or of a comparison"
-            )
+            wanted = "give the folder of a training run or of a comparison"
+            raise UserError(f"{run}: holds no metrics.csv; {wanted}")
         if run.path.is_file() and not run.is_results:
             raise UserError(f"{run}: is neither a run folder nor a COCO results JSON")
         if run.path.is_file() and not scored:
-            raise UserError(
-                f"{run}: is a results JSON, which shows nothing without its test set; give --data"
-            )
+            reason = "is a results JSON, which shows nothing without its test set"
+            raise UserError(f"{run}: {reason}; give --data")
         _ = run.metrics  # a damaged file shows now
 
 
@@ -90,18 +86,13 @@ def gather(
     groups += group_runs([run for run in runs if run.path.resolve() not in known])
     trained = [run for group in groups for run in group.runs if not run.is_results]
     test = None
-    if comparison and all(
-        path.exists() for path in (*comparison.data, *(p for row in rows for p in row.predictions))
-    ):
-        test = open_test_set(comparison.data, list(comparison.rows[0].scores.objects))
-    return Material(
-        groups,
-        comparison,
-        test,
-        _still_there(trained, "source") if source is None else source,
-        _still_there(trained, "target") if target is None else target,
-        device,
-    )
+    if comparison:
+        files = [*comparison.data, *(path for row in rows for path in row.predictions)]
+        if all(path.exists() for path in files):
+            test = open_test_set(comparison.data, list(comparison.rows[0].scores.objects))
+    source = _still_there(trained, "source") if source is None else source
+    target = _still_there(trained, "target") if target is None else target
+    return Material(groups, comparison, test, source, target, device)
 
 
 def _still_there(runs: Sequence[Run], key: str) -> Dataset | None:

@@ -15,7 +15,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -68,16 +67,13 @@ def write_report(
     opened = check_report(runs, scored=comparison is not None)
     if (holds := _comparison_in(opened)) is not None:
         comparison, opened = load_comparison(holds.path), []
-    images = {
-        key: open_images(*paths) if paths else None
-        for key, paths in (("source", source), ("target", target))
-    }
+    clear, hazy = (open_images(*paths) if paths else None for paths in (source, target))
     out = Path(out)
     out = out / "report.html" if out.is_dir() else out
     check_marked(out, "report")
     check_writable(out.parent)
     comparison = comparison() if callable(comparison) else comparison
-    write_text(out, _page(gather(opened, comparison, images["source"], images["target"], device)))
+    write_text(out, _page(gather(opened, comparison, clear, hazy, device)))
     return out
 
 
@@ -112,34 +108,20 @@ def default_out(runs: Sequence[Path]) -> Path:
     return runs[0] / "report.html" if len(runs) == 1 and runs[0].is_dir() else Path("report.html")
 
 
-@dataclass
-class Section:
-    """A part of the page: where it has no content it is left out.
-
-    Attributes:
-        key: its anchor.
-        title: its heading and its link in the navigation.
-        content: HTML.
-    """
-
-    key: str
-    title: str
-    content: str
-
-
 def _page(material: Material) -> str:
     pictures = picture_data(material)
     sections = [
-        Section("scores", "Scores", _scores(material)),
-        Section("intervals", "Intervals", _grid(interval_figures(material))),
-        Section("curves", "Precision and recall", _precision_recall(material)),
-        Section("training", "Training", _grid(training_figures(material))),
-        Section("features", "Features", _features(material)),
-        Section("pictures", "Pictures", _pictures(material, pictures)),
-        Section("provenance", "What was run", provenance(material)),
+        ("scores", "Scores", _scores(material)),
+        ("intervals", "Intervals", _grid(interval_figures(material))),
+        ("curves", "Precision and recall", _precision_recall(material)),
+        ("training", "Training", _grid(training_figures(material))),
+        ("features", "Features", _features(material)),
+        ("pictures", "Pictures", _pictures(material, pictures)),
+        ("provenance", "What was run", provenance(material)),
     ]
-    sections = [section for section in sections if section.content]
+    shown = [section for section in sections if section[2]]  # those that have something to say
     template = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
+    # The page runs the script of this digest and no other: none from a name in somebody's data set.
     script = template.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     names = [group.name for group in material.groups]
@@ -150,11 +132,9 @@ def _page(material: Material) -> str:
         "title": escape(" · ".join(names[:3]) + (" …" if len(names) > 3 else "")),
         "date": datetime.date.today().isoformat(),
         "headline": escape(headline(material)).replace(" %", "&nbsp;%"),
-        "navigation": "".join(
-            f'<a href="#{section.key}">{section.title}</a>' for section in sections
-        ),
+        "navigation": "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in shown),
         "sections": "".join(
-            f'<section id="{s.key}"><h2>{s.title}</h2>{s.content}</section>' for s in sections
+            f'<section id="{key}"><h2>{title}</h2>{html}</section>' for key, title, html in shown
         ),
         # "<" ends no script element if there is none in it.
         "data": json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c"),
@@ -168,26 +148,19 @@ def _grid(parts: Sequence[str]) -> str:
     if not parts:
         return ""
     above = "".join(part for part in parts if not part.startswith("<figure"))
-    return (
-        above
-        + '<div class="figures">'
-        + "".join(part for part in parts if part.startswith("<figure"))
-        + "</div>"
-    )
+    figures = "".join(part for part in parts if part.startswith("<figure"))
+    return f'{above}<div class="figures">{figures}</div>'
 
 
 def _scores(material: Material) -> str:
     comparison = material.comparison
     if comparison is None:
         return ""
-    classes = sum(count > 0 for count in comparison.rows[0].scores.objects.values())
-    per_class = (
-        "<details><summary>AP50 per class</summary>"
-        + _scroll(class_table(comparison).html("scores"))
-        + "</details>"
-    )
+    scores = _scroll(table(comparison).html("scores"))
+    if sum(count > 0 for count in comparison.rows[0].scores.objects.values()) > 1:
+        classes = _scroll(class_table(comparison).html("scores"))
+        scores += f"<details><summary>AP50 per class</summary>{classes}</details>"
     notes = "".join(f"<p>{escape(note)}</p>" for note in comparison.notes)
-    scores = _scroll(table(comparison).html("scores")) + per_class * (classes > 1)
     return f"{scores}<p>{remarks(comparison.rows)}</p>{notes}"
 
 
@@ -200,19 +173,16 @@ def _precision_recall(material: Material) -> str:
     if not figures:
         return ""
     classes = sum(count > 0 for count in material.rows[0].scores.objects.values())
-    left_out = (
-        f" The {MOST_CLASSES} most frequent of {classes} classes." if classes > MOST_CLASSES else ""
-    )
-    note = (
+    left_out = f" The {MOST_CLASSES} most frequent of {classes} classes." * (classes > MOST_CLASSES)
+    return (
         "<p>Boxes at IoU 0.5, all-point interpolation: the area under a curve is the AP50 of the "
-        "table."
-        f"{left_out} Click a name to hide its curve.</p>"
+        f"table.{left_out} Click a name to hide its curve.</p>{_grid(figures)}"
     )
-    return note + _grid(figures)
 
 
 def _features(material: Material) -> str:
-    figures = feature_figures(material)
+    if not (figures := feature_figures(material)):
+        return ""
     key = (
         '<p class="key"><span class="clear">●</span> clear source images <span '
         'class="hazy">▲</span> hazy target images</p>'
@@ -221,7 +191,7 @@ def _features(material: Material) -> str:
         "<p>Each dot is an image; principal components of both domains together, for each "
         "model on its own.</p>"
     )
-    return _grid([figures[0], key, *figures[1:], note]) if figures else ""
+    return _grid([figures[0], key, *figures[1:], note])
 
 
 def _pictures(material: Material, content: dict | None) -> str:
@@ -229,18 +199,13 @@ def _pictures(material: Material, content: dict | None) -> str:
         return ""
     best = material.group_of(material.rows[best_row(material.rows)]) if material.rows else 1
     where = "test set" if material.test else "target" if material.target is not None else "source"
-    seeds = (
-        " Of several seeds, the first."
-        if any(len(group.runs) > 1 for group in material.groups)
-        else ""
-    )
+    several = any(len(group.runs) > 1 for group in material.groups)
+    seeds = " Of several seeds, the first." * several
     dashed = " Dashed: true objects." if material.test else ""
-    note = (
+    return (
         f"<p>Images at even steps through the {where}, chosen by nothing else.{seeds}{dashed} "
         "Click a picture to enlarge it.</p>"
-    )
-    return (
-        f'{note}<div class="controls">{controls(content, best)}</div>'
+        f'<div class="controls">{controls(content, best)}</div>'
         '<div class="legend" id="classes"></div><div id="grid"></div>'
         "<noscript>The pictures need JavaScript; it runs in this page alone and fetches "
         "nothing.</noscript>"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -16,7 +17,6 @@ from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import as_picture, instance_colours
-from dmaskrcnn.evaluation.labelled import TestSet
 from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.report.contours import mask_polygons
 from dmaskrcnn.report.feature_figures import spread_out
@@ -24,9 +24,26 @@ from dmaskrcnn.report.material import Material
 
 PICTURES = 6
 LONG_SIDE = 512  # pixels of an embedded picture
-JPEG_QUALITY = 78
-LOWEST_SCORE = 0.05
+JPEG_QUALITY = 78  # a fog photograph of DAWN takes 16 kB of the page (median of 13); at 90, 26 kB
+LOWEST_SCORE = 0.05  # what detectors return at all (`DetectorConfig.min_score`)
 MOST_OBJECTS = 60  # per picture and row, the most certain ones
+
+
+class Frame(NamedTuple):
+    """Of an embedded picture: its size, and its pixels per pixel of the image."""
+
+    height: int
+    width: int
+    x: float
+    y: float
+
+    @classmethod
+    def of(cls, image: Tensor) -> Frame:
+        """For an image ``(3, H, W)``; never enlarged."""
+        height, width = int(image.shape[1]), int(image.shape[2])
+        scale = min(1.0, LONG_SIDE / max(height, width))
+        rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+        return cls(rows, columns, columns / width, rows / height)
 
 
 def picture_data(material: Material) -> dict[str, Any] | None:
@@ -37,64 +54,56 @@ def picture_data(material: Material) -> dict[str, Any] | None:
     source images, on which the detectors run here.
 
     Returns:
-        ``{"pictures": [{"name", "width", "height", "images": {dehaze: data URI}, "truth": [object]
-        or null}], "rows": [{"group": index, "dehaze", "found": [[object] per picture]}],
-        "groups": [name]}``, where an object is ``{"n": name, "s": score, "c": colour, "b": [x1,
-        y1, x2, y2], "m": ["x,y x,y …"]}`` in pixels of the embedded picture.
+        In pixels of the embedded pictures::
+
+            {"pictures": [{"name", "width", "height", "images": {dehaze: data URI},
+                           "truth": [object] or null}],
+             "rows": [{"group": index, "dehaze", "found": [[object] per picture]}],
+             "groups": [name]}
+
+        where an object is
+        ``{"n": name, "s": score, "c": colour, "b": [x1, y1, x2, y2], "m": ["x,y x,y …"]}``.
     """
-    data = material.test.data if material.test else material.target or material.source
-    if data is None or not len(data):
-        return None
-    if not material.test and not any(group.model for group in material.groups):
+    test = material.test
+    data = test.data if test else material.target or material.source
+    if not data or not (test or any(group.model for group in material.groups)):
         return None
     indices = spread_out(len(data), PICTURES)
-    classes: list[str] = list(data.classes)
     images = [data.load(index).image for index in indices]
-    pictures = [
-        _picture(image, data, index, material, classes)
-        for image, index in zip(images, indices, strict=True)
-    ]
-    sizes = [(p["height"], p["width"]) for p in pictures]
-    found = (
-        _found_before(material, material.test, indices)
-        if material.test
-        else _found_here(material, images)
-    )
-    shapes = [(int(image.shape[1]), int(image.shape[2])) for image in images]
-    rows = [
-        {
-            "group": group,
-            "dehaze": dehaze,
-            "found": [_objects(*one, classes) for one in zip(results, sizes, shapes, strict=True)],
-        }
-        for group, dehaze, results in found
-    ]
+    frames = [Frame.of(image) for image in images]
+    dehazed = material.comparison.images if test and material.comparison else {}
+    classes = list(data.classes)  # first, so that a class has one colour in all rows
     return {
-        "pictures": pictures,
-        "rows": rows,
+        "pictures": [
+            _picture(data, index, image, frame, dehazed, classes)
+            for index, image, frame in zip(indices, images, frames, strict=True)
+        ],
+        "rows": [
+            {
+                "group": group,
+                "dehaze": dehaze,
+                "found": [_found(*one, classes) for one in zip(results, frames, strict=True)],
+            }
+            for group, dehaze, results in _results(material, indices, images)
+        ],
         "groups": [group.name for group in material.groups],
     }
 
 
-def _found_before(
-    material: Material, test: TestSet, indices: Sequence[int]
+def _results(
+    material: Material, indices: Sequence[int], images: Sequence[Tensor]
 ) -> Iterator[tuple[int, str, list[Detections]]]:
-    """Of each row, the index of its runs, what the images went through, and the detections of its
-    first seed in these images."""
-    for row in material.rows:
-        results = test.results(row.predictions[0])
-        yield material.group_of(row), row.dehaze, [results[index] for index in indices]
-
-
-def _found_here(
-    material: Material, images: Sequence[Tensor]
-) -> Iterator[tuple[int, str, list[Detections]]]:
-    """The same of detectors that look at the images now."""
+    """Of each row the index of its runs, what the images went through, and the detections in them:
+    those of its first seed that were scored, or else of a detector that looks at them now."""
+    if material.test:
+        for row in material.rows:
+            results = material.test.results(row.predictions[0])
+            yield material.group_of(row), row.dehaze, [results[index] for index in indices]
+        return
     for number, group in enumerate(material.groups):
         if group.model is not None:
             detector = group.model.detector(material.device)
-            results = [detector.predict(image, threshold=LOWEST_SCORE) for image in images]
-            yield number, "none", results
+            yield number, "none", [detector.predict(image, LOWEST_SCORE) for image in images]
 
 
 def controls(content: dict[str, Any], best: int) -> str:
@@ -104,24 +113,16 @@ def controls(content: dict[str, Any], best: int) -> str:
         content: from `picture_data`.
         best: the group of runs to show beside the first.
     """
-    groups = list(dict.fromkeys(row["group"] for row in content["rows"]))
     names = {"none": "none"} | {key: name.label for key, name in DEHAZERS.items()}
     hazes = [d for d in names if all(d in p["images"] for p in content["pictures"])]
+    groups = {row["group"]: content["groups"][row["group"]] for row in content["rows"]}
+    first, *others = groups
     parts = []
     if len(hazes) > 1:
-        options = "".join(f'<option value="{d}">{names[d]}</option>' for d in hazes)
-        parts.append(f'<label>dehazing <select id="dehaze">{options}</select></label>')
-    second = best if best in groups else groups[-1]
-    for side, word, chosen in (("left", "compare", groups[0]), ("right", "with", second))[
-        : len(groups)
-    ]:
-        options = "".join(
-            "<option "
-            f'value="{g}"{" selected" * (g == chosen)}>{escape(content["groups"][g])}</option>'
-            for g in groups
-        )
-        alone = " hidden" if len(groups) == 1 else ""
-        parts.append(f'<label{alone}>{word} <select id="{side}">{options}</select></label>')
+        parts.append(_select("dehazing", "dehaze", {d: names[d] for d in hazes}))
+    parts.append(_select("compare", "left", groups, first))
+    if others:
+        parts.append(_select("with", "right", groups, best if best in groups else others[-1]))
     parts.append(
         '<label>score at least <output id="score">0.50</output> '
         f'<input id="threshold" type="range" min="{LOWEST_SCORE}" max="0.95" step="0.05" '
@@ -132,86 +133,73 @@ def controls(content: dict[str, Any], best: int) -> str:
     return "".join(parts)
 
 
-def _picture(
-    image: Tensor, data: Dataset, index: int, material: Material, classes: list[str]
-) -> dict[str, Any]:
-    height, width = int(image.shape[1]), int(image.shape[2])
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    images = {"none": _jpeg(image, size)}
-    for dehaze, folder in (
-        material.comparison.images if material.comparison and material.test else {}
-    ).items():
-        if (file := dehazed_paths(data, folder)[index]).is_file():
-            images[dehaze] = _jpeg(decode_image(file), size)
-    truth = (
-        _truth(data.annotations(index), size, (height, width), classes) if data.labelled else None
+def _select(word: str, key: str, options: Mapping[Any, str], chosen: object = None) -> str:
+    """Hidden where there is nothing to choose: the script still reads its value."""
+    choices = "".join(
+        f'<option value="{value}"{" selected" * (value == chosen)}>{escape(name)}</option>'
+        for value, name in options.items()
     )
-    return {
-        "name": data.paths[index].name,
-        "width": size[1],
-        "height": size[0],
-        "images": images,
-        "truth": truth,
+    hidden = " hidden" * (len(options) == 1)
+    return f'<label{hidden}>{word} <select id="{key}">{choices}</select></label>'
+
+
+def _picture(
+    data: Dataset,
+    index: int,
+    image: Tensor,
+    frame: Frame,
+    dehazed: Mapping[str, Path],
+    classes: list[str],
+) -> dict[str, Any]:
+    files = {dehaze: dehazed_paths(data, folder)[index] for dehaze, folder in dehazed.items()}
+    images = {"none": _jpeg(image, frame)} | {
+        dehaze: _jpeg(decode_image(file), frame) for dehaze, file in files.items() if file.is_file()
     }
+    truth = _truth(data.annotations(index), frame, classes) if data.labelled else None
+    size = {"width": frame.width, "height": frame.height}
+    return {"name": data.paths[index].name, **size, "images": images, "truth": truth}
 
 
-def _jpeg(image: Tensor, size: tuple[int, int]) -> str:
-    height, width = size
-    picture = as_picture(image).resize((width, height), Image.Resampling.LANCZOS)
+def _jpeg(image: Tensor, frame: Frame) -> str:
+    picture = as_picture(image).resize((frame.width, frame.height), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def _objects(
-    found: Detections, size: tuple[int, int], shape: tuple[int, int], classes: list[str]
-) -> list[dict[str, Any]]:
-    """The detections of one picture, in pixels of the embedded one."""
+def _found(found: Detections, frame: Frame, classes: list[str]) -> list[dict[str, Any]]:
     found = found.above(LOWEST_SCORE)[:MOST_OBJECTS]
-    entries = _entries(found.boxes, found.masks, found.names, size, shape, classes)
+    entries = _entries(found.boxes, found.masks, found.names, frame, classes)
     for entry, score in zip(entries, found.scores.tolist(), strict=True):
         entry["s"] = round(score, 3)
     return entries
 
 
-def _truth(
-    objects: Annotations, size: tuple[int, int], shape: tuple[int, int], classes: list[str]
-) -> list[dict[str, Any]]:
+def _truth(objects: Annotations, frame: Frame, classes: list[str]) -> list[dict[str, Any]]:
     names = [classes[label] for label in objects.labels.tolist()]
-    entries = _entries(objects.boxes, objects.masks, names, size, shape, classes)
-    for entry, crowd, difficult in zip(
-        entries, objects.crowd.tolist(), objects.difficult.tolist(), strict=True
-    ):
+    entries = _entries(objects.boxes, objects.masks, names, frame, classes)
+    flags = zip(objects.crowd.tolist(), objects.difficult.tolist(), strict=True)
+    for entry, (crowd, difficult) in zip(entries, flags, strict=True):
         entry["n"] += " (crowd)" * crowd + " (difficult)" * difficult
     return entries
 
 
 def _entries(
-    boxes: Tensor,
-    masks: Tensor,
-    names: Sequence[str],
-    size: tuple[int, int],
-    shape: tuple[int, int],
-    classes: list[str],
+    boxes: Tensor, masks: Tensor, names: Sequence[str], frame: Frame, classes: list[str]
 ) -> list[dict[str, Any]]:
-    """Name, colour (as in every drawn picture), box and outline of each object. Unknown classes
-    join ``classes``."""
-    for name in map(canonical, names):
-        if name not in classes:
-            classes.append(name)
-    colours = instance_colours(
-        torch.tensor([classes.index(canonical(name)) for name in names], dtype=torch.int64)
-    )
-    factors = size[1] / shape[1], size[0] / shape[0]
+    """Name, colour (as in every drawn picture), box and outline of each object. Classes that only
+    this detector knows join ``classes``."""
+    known = [canonical(name) for name in names]
+    classes += [name for name in dict.fromkeys(known) if name not in classes]
+    colours = instance_colours(torch.tensor(list(map(classes.index, known)), dtype=torch.int64))
     entries = []
     for name, colour, box, mask in zip(names, colours, boxes.tolist(), masks, strict=True):
-        polygons = mask_polygons(mask.cpu(), *size) if mask.numel() else []
+        polygons = mask_polygons(mask.cpu(), frame.height, frame.width) if mask.numel() else []
         entries.append(
             {
                 "n": name,
                 "c": "#" + bytes(colour).hex(),
-                "b": [round(value * factors[k % 2], 1) for k, value in enumerate(box)],
+                "b": [round(value * (frame.x, frame.y)[k % 2], 1) for k, value in enumerate(box)],
                 "m": [" ".join(f"{x:.1f},{y:.1f}" for x, y in polygon) for polygon in polygons],
             }
         )

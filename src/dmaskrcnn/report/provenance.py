@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 from contextlib import suppress
 from functools import cache
 from html import escape
@@ -33,33 +34,26 @@ def provenance(material: Material) -> str:
     return "".join(parts)
 
 
-def _hardware(device: str = "auto") -> str:
-    """The processor, or the GPU where one is used."""
+def hardware(device: str = "auto") -> str:
+    """The processor and how many of its cores may be used, or the GPU where one is used."""
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-            name,
-        )
-    except OSError:  # not Linux
-        pass
+    name = platform.processor() or platform.machine()  # on Linux often no more than "x86_64"
+    with suppress(OSError):  # not Linux
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if model := re.search(r"^model name\s*:\s*(.*?)\s*$", text, re.M):
+            name = model[1]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {cores} cores"
 
 
 def _circumstances(material: Material) -> dict[str, str]:
     facts = {
-        "this page was made on": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+        "this page was made on": f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+        "with": f"dmaskrcnn {__version__}, torch {torch.__version__}, torchvision "
+        f"{torchvision.__version__}, Python {platform.python_version()}",
+        "hardware": hardware(material.device),
     }
-    facts["with"] = (
-        f"dmaskrcnn {__version__}, torch {torch.__version__}, torchvision "
-        f"{torchvision.__version__}, "
-        f"Python {platform.python_version()}"
-    )
-    facts["hardware"] = _hardware(material.device)
     if material.comparison:
         paths = ", ".join(map(str, material.comparison.data))
         scores = material.rows[0].scores
@@ -76,21 +70,14 @@ def _run(run: Run) -> str:
     if run.is_results:
         return _definitions({"predictions": escape(str(run))})
     config = run.config
-    facts = {key: _plain(config[key]) for key in _FACTS if config.get(key) not in (None, [], "")}
-    facts = {
-        "folder": str(run),
-        **facts,
-        "training": _training(run),
-        "source holds": _source_counts(config),
-        "saved weights": run.weights_said,
-    }
+    facts = {"folder": str(run)}
+    facts |= {key: _plain(config[key]) for key in _FACTS if config.get(key) not in (None, [], "")}
+    facts |= {"training": _training(run), "source holds": _source_counts(config)}
+    facts["saved weights"] = run.weights_said
     with suppress(UserError):  # before the first checkpoint there is no model.json
         facts["classes"] = _plain(run.classes)
-    details = (
-        f"<details><summary>config.yaml</summary><pre>{escape(run.config_text)}</pre></details>"
-        if config
-        else ""
-    )
+    text = f"<pre>{escape(run.config_text)}</pre>"
+    details = f"<details><summary>config.yaml</summary>{text}</details>" if config else ""
     return _definitions({key: escape(value) for key, value in facts.items() if value}) + details
 
 
@@ -99,10 +86,8 @@ def _training(run: Run) -> str:
     if not (rows := run.metrics):
         return ""
     minutes = f" in {rows[-1]['seconds'] / 60:.1f} minutes" if "seconds" in rows[-1] else ""
-    return (
-        f"{rows[-1]['iteration']:,.0f} iterations{minutes}; last row written "
-        f"{run.last_logged:%Y-%m-%d}"
-    )
+    length = f"{rows[-1]['iteration']:,.0f} iterations{minutes}"
+    return f"{length}; last row written {run.last_logged:%Y-%m-%d}"
 
 
 def _source_counts(config: dict[str, Any]) -> str:
@@ -110,22 +95,18 @@ def _source_counts(config: dict[str, Any]) -> str:
     paths = tuple(str(path) for path in config.get("source") or ())
     if not paths or not all(Path(path).exists() for path in paths):
         return ""
-    try:
-        return _labelled_counts(
-            paths, tuple(config.get("classes") or ()), bool(config.get("drop_invalid"))
-        )
-    except UserError:  # it changed since
-        return ""
+    classes = tuple(config.get("classes") or ())
+    with suppress(UserError):  # it changed since
+        return _labelled_counts(paths, classes, bool(config.get("drop_invalid")))
+    return ""
 
 
 @cache  # several runs mostly share their source
 def _labelled_counts(paths: tuple[str, ...], classes: tuple[str, ...], drop_invalid: bool) -> str:
     data = open_dataset(*paths, classes=classes or None, drop_invalid=drop_invalid)
     labels = data.objects.labels.tolist() if data.objects is not None else []
-    return (
-        f"{len(data):,} images, "
-        f"{_counts({name: labels.count(i) for i, name in enumerate(data.classes)})}"
-    )
+    counts = _counts({name: labels.count(i) for i, name in enumerate(data.classes)})
+    return f"{len(data):,} images, {counts}"
 
 
 def _counts(objects: dict[str, int]) -> str:
@@ -137,8 +118,5 @@ def _plain(value: object) -> str:
 
 
 def _definitions(facts: dict[str, str]) -> str:
-    return (
-        "<dl>"
-        + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
-        + "</dl>"
-    )
+    items = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
+    return f"<dl>{items}</dl>"

@@ -18,7 +18,7 @@ from dmaskrcnn.report.material import Material
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_CLASSES = 12
+MOST_CLASSES = 12  # panels of curves
 
 
 def interval_figures(material: Material) -> list[str]:
@@ -32,24 +32,14 @@ def interval_figures(material: Material) -> list[str]:
     colours = [series_colour(material.group_of(row)) for row in rows]
     columns = metric_columns(rows)
     leading = next(iter(columns))
-    figures = [_dots(columns[leading], names, [row.scores[leading] for row in rows], colours)]
-    if len(rows) > 1:
-        gains = [gain[leading] for gain in comparison.differences()[1:]]
-        figures.append(
-            _dots(
-                f"{columns[leading]}: difference to {rows[0].name}, points",
-                names[1:],
-                gains,
-                colours[1:],
-                zero=True,
-            )
-        )
     # COCO AP: in the table
-    others = [key for key in columns if key != leading and not key.endswith("/AP")]
-    figures += [
-        _dots(columns[key], names, [row.scores[key] for row in rows], colours) for key in others
+    shown = [key for key in columns if key == leading or not key.endswith("/AP")]
+    figures = [
+        _dots(columns[key], names, [row.scores[key] for row in rows], colours) for key in shown
     ]
-    return figures
+    title = f"{columns[leading]}: difference to {rows[0].name}, points"
+    gains = [gain[leading] for gain in comparison.differences()[1:]]
+    return [figures[0], _dots(title, names[1:], gains, colours[1:], zero=True), *figures[1:]]
 
 
 def _dots(
@@ -62,19 +52,13 @@ def _dots(
     def draw(axes: Axes) -> None:
         for place, (name, metric, colour) in enumerate(zip(names, metrics, colours, strict=True)):
             if not math.isnan(metric.low):
-                axes.plot(
-                    [100 * metric.low, 100 * metric.high],
-                    [place, place],
-                    color=colour,
-                    linewidth=2.5,
-                    alpha=0.55,
-                )
+                ends = [100 * metric.low, 100 * metric.high]
+                axes.plot(ends, [place, place], color=colour, linewidth=2.5, alpha=0.55)
             axes.plot([100 * metric.value], [place], "o", color=colour, markersize=6)
             # Above its dot, at the left edge: names may be long, and a phone is narrow.
             box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}  # hides the lines behind
-            axes.text(
-                0, place - 0.3, name, transform=axes.get_yaxis_transform(), va="bottom", bbox=box
-            )
+            left = axes.get_yaxis_transform()
+            axes.text(0, place - 0.3, name, transform=left, va="bottom", bbox=box)
         if zero:
             axes.axvline(0, color=INK, linewidth=1)
         axes.set_ylim(len(names) - 0.6, -0.95)
@@ -91,34 +75,29 @@ def curve_figures(material: Material) -> list[str]:
     first."""
     if material.test is None or not any(material.rows[0].scores.objects.values()):
         return []
-    test, curves = material.test, []
-    for row in material.rows:
+    rows, test, curves = material.rows, material.test, []
+    for row in rows:
         seeds = [precision_curves(test.data, test.results(file)) for file in row.predictions]
         # All seeds have the same objects to find, so the mean curve is the mean precision at each
         # recall.
         curves.append({name: np.mean([seed[name] for seed in seeds], axis=0) for name in seeds[0]})
-    styles = [
-        (series_colour(material.group_of(row)), DASHES.get(row.dehaze, "-"))
-        for row in material.rows
-    ]
-    objects = material.rows[0].scores.objects
-    classes = sorted((name for name in curves[0]), key=lambda name: -objects.get(name, 0))
+    # The colour tells the method, the dashes the dehazing.
+    styles = [(series_colour(material.group_of(row)), DASHES.get(row.dehaze, "-")) for row in rows]
+    objects = rows[0].scores.objects
+    classes = sorted(curves[0], key=lambda name: -objects.get(name, 0))
 
     def figure(name: str) -> str:
         def draw(axes: Axes) -> None:
             for index, (curve, (colour, style)) in enumerate(zip(curves, styles, strict=True)):
                 precision = np.trim_zeros(curve[name], "b")
                 edges = np.arange(len(precision) + 1) / len(curve[name])
-                line = axes.stairs(
-                    precision, edges, baseline=None, color=colour, linestyle=style, linewidth=1.5
-                )
+                look = {"color": colour, "linestyle": style, "linewidth": 1.5}
+                line = axes.stairs(precision, edges, baseline=None, **look)
                 line.set_gid(f"series-row{index}")
             axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel="recall", ylabel="precision")
 
         return render(draw, f"{escape(name)} <small>{objects[name]:,} objects</small>")
 
-    entries = [
-        (f"row{i}", row.name, *style)
-        for i, (row, style) in enumerate(zip(material.rows, styles, strict=True))
-    ]
+    series = enumerate(zip(rows, styles, strict=True))
+    entries = [(f"row{i}", row.name, *style) for i, (row, style) in series]
     return [legend(entries), *(figure(name) for name in classes[:MOST_CLASSES])]

@@ -25,7 +25,7 @@ COLUMNS = {
 }
 # The value at which the domains cannot be told apart.
 CHANCE = {"alignment/domain": LN2, "domain_accuracy": 0.5}
-MOST_POINTS = 150
+MOST_POINTS = 150  # about one per two points (1/72 inch) of the figure's width
 
 
 def training_figures(material: Material) -> list[str]:
@@ -55,20 +55,13 @@ def _figure(name: str, title: str, lines: dict[int, list[np.ndarray]]) -> str:
     def draw(axes: Axes) -> None:
         for index, seeds in lines.items():
             for points in seeds:
-                marker = "o" if len(points) == 1 else None
-                line = axes.plot(
-                    *points.T,
-                    color=series_colour(index),
-                    marker=marker,
-                    alpha=1 if len(seeds) == 1 else 0.7,
-                )
+                marker = "o" if len(points) == 1 else None  # a line of one point shows nothing
+                look = {"marker": marker, "alpha": 1 if len(seeds) == 1 else 0.7}
+                line = axes.plot(*points.T, color=series_colour(index), **look)
                 line[0].set_gid(f"series-method{index}")
         if name in CHANCE:
             axes.axhline(CHANCE[name], color=FAINT, linestyle="--", linewidth=1)
-        if name == "domain_accuracy":
-            axes.set_ylim(0, 1.02)
-        else:
-            axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+        axes.set_ylim(0, 1.02 if name == "domain_accuracy" else 1.08 * axes.get_ylim()[1])
         axes.set_xlabel("iteration")
         axes.margins(x=0.01)
 

@@ -1,8 +1,9 @@
 """The training loop: precision, accumulation, schedule, EMA, checkpoints, resume, distributed. No
 method's maths.
 
-Try it:  ``dmaskrcnn train --preset cpu --method grl --source clear.json --target hazy/ --minutes
-10``
+Try it::
+
+    dmaskrcnn train --preset cpu --method grl --source clear.json --target hazy/ --minutes 10
 
 Everything random comes with the batch, whose samples carry their own seeds and are a function of
 (seed, iteration): nothing is carried from one iteration to the next but weights and optimiser
