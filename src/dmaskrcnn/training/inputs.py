@@ -12,7 +12,15 @@ from typing import Any
 import torch
 
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_images, same_images
+from dmaskrcnn.data import (
+    Augmentation,
+    Batches,
+    Dataset,
+    describe_learnable,
+    open_dataset,
+    open_images,
+    same_images,
+)
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
@@ -27,13 +35,18 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             "--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)"
         )
     source = open_dataset(
-        *config.source, classes=config.classes or None, drop_invalid=config.drop_invalid
+        *config.source,
+        classes=config.classes or None,
+        drop_invalid=config.drop_invalid,
+        orientation=config.orientation,
     )
     if not source.labelled:
+        kind = next((f" ({note.message})" for note in source.notes), "")
         raise UserError(
-            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
-            "Pascal VOC folder"
+            f"--source {config.source[0]}: holds images but no labels{kind}; give a COCO JSON file "
+            "or a Pascal VOC folder"
         )
+    _say_what_is_learnt(config, source)
     if config.test:
         open_test_set(config.test, known=source.classes)  # fail now rather than after the training
     target = _open_target(config, source) if config.adapts or config.adabn else None
@@ -46,13 +59,29 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     return source, target
 
 
+def _say_what_is_learnt(config: TrainConfig, source: Dataset) -> None:
+    """Print it before hours are spent; raise UserError where it is nothing."""
+    line, warnings, anything = describe_learnable(source)
+    if not anything and config.trains:
+        raise UserError(f"--source {config.source[0]}: nothing to learn: {warnings[0]}")
+    if rank() == 0:
+        print(f"source: {line}", file=sys.stderr)
+        for warning in warnings:
+            print(f"warning: --source: {warning}", file=sys.stderr)
+
+
 def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
     """The target images: without labels but for the oracle, and but for what the method itself
     brings."""
     if not config.settings.reads_target_labels:
         target = open_images(*config.target, drop_invalid=config.drop_invalid)
         return config.settings.label_target(target, source)
-    target = open_dataset(*config.target, classes=source.classes, drop_invalid=config.drop_invalid)
+    target = open_dataset(
+        *config.target,
+        classes=source.classes,
+        drop_invalid=config.drop_invalid,
+        orientation=config.orientation,
+    )
     if not target.labelled:
         raise UserError(
             f"--target {config.target[0]}: holds no labels, which --method {config.method} needs; "
