@@ -91,8 +91,11 @@ def read_coco(path: Path, orientation: Orientation = "auto") -> Part:
         except InvalidEntryError as wrong:
             problems.append(Problem(wrong.kind, path, where + wrong.field, wrong.reason))
         else:
-            said = found.notes if found is not None else ()
-            notes += [Problem(kind, path, where + field, text) for kind, field, text in said]
+            if found is None:
+                continue
+            if found.empty_mask:
+                problems.append(Problem("mask", path, f"{where}.segmentation", found.empty_mask))
+            notes += [Problem(kind, path, where + field, text) for kind, field, text in found.notes]
     table = objects.build(len(images))
     return Part(
         path,

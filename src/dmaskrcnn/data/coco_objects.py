@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dmaskrcnn.data.problems import check_box
-from dmaskrcnn.data.segmentation import Box, Mask, overlap, read_segmentation
+from dmaskrcnn.data.segmentation import Box, EmptyMaskError, Mask, overlap, read_segmentation
 from dmaskrcnn.data.values import flag, numbers, shown
 
 # Exporters derive the box from the mask: IoU 0.9 and more. Below a half one of the two is wrong,
@@ -36,6 +36,7 @@ class CocoObject:
         crowd: COCO's flag.
         difficult: Pascal VOC's flag, where a converter wrote it.
         notes: what is worth knowing: per kind, field and text.
+        empty_mask: what is wrong with a mask that covers nothing and is left out; else None.
     """
 
     box: Box
@@ -43,26 +44,31 @@ class CocoObject:
     crowd: bool
     difficult: bool
     notes: list[tuple[str, str, str]] = field(default_factory=list)
+    empty_mask: str | None = None
 
 
 def read_object(entry: dict[str, Any], height: int, width: int) -> CocoObject:
     """Read ``bbox``, ``segmentation``, ``iscrowd`` and ``difficult`` of an annotation in a picture
     of this size.
 
-    A missing ``bbox`` is taken from the mask. A segmentation that covers nothing is no mask.
+    A missing ``bbox`` is taken from the mask. A segmentation that covers nothing is left out.
 
     Raises:
         InvalidEntryError: a field is of another type or contradicts the picture, or ``bbox`` are
             corners.
     """
     notes: list[tuple[str, str, str]] = []
+    empty = None
     try:
         mask = read_segmentation(entry.get("segmentation"), height, width)
+    except EmptyMaskError as error:
+        mask = None
+        if error.tiny:
+            notes.append(("tiny mask", ".segmentation", f"{error}: read as a box only"))
+        else:
+            empty = f"{error}: correct it, or remove it to train on the box alone"
     except ValueError as error:
         raise InvalidEntryError("mask", ".segmentation", str(error)) from error
-    if isinstance(mask, str):
-        notes.append(("no mask", ".segmentation", f"{mask}: read as a box only"))
-        mask = None
     crowd, difficult = _flag(entry, "iscrowd"), _flag(entry, "difficult")
     if mask is not None and entry.get("bbox") in (None, []):
         notes.append(("box of mask", ".bbox", "is missing: the box is that of the mask"))
@@ -75,7 +81,7 @@ def read_object(entry: dict[str, Any], height: int, width: int) -> CocoObject:
         as_text.append("bbox")
     notes += [("text", f".{name}", "is written as text: read as what it says") for name in as_text]
     segmentation = None if mask is None else mask.segmentation
-    return CocoObject(box, segmentation, crowd, difficult, notes)
+    return CocoObject(box, segmentation, crowd, difficult, notes, empty)
 
 
 def _flag(entry: dict[str, Any], name: str) -> bool:

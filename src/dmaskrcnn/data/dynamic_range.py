@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from torchvision.io import ImageReadMode, decode_image
 
 # per cent of the values that saturate at either end: dead and hot pixels of a sensor, but not a
@@ -28,7 +28,8 @@ def deep_kind(picture: Image.Image) -> str | None:
     if picture.mode == "I" and picture.format != "PPM":
         return "32-bit"
     # colour: Pillow opens it as 8 bits and tells only in how it would unpack the file
-    unpacked = picture.tile[0][3] if picture.tile else ""
+    tile = picture.tile if isinstance(picture, ImageFile.ImageFile) else None
+    unpacked = tile[0][3] if tile else ""
     deep = picture.mode.startswith("I;16") or ";16" in str(unpacked)
     if picture.format == "PPM" and isinstance(unpacked, tuple):  # (mode, largest value)
         deep = unpacked[1] > 255

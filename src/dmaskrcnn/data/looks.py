@@ -81,8 +81,8 @@ def turned_pictures(part: Part, looks: list[Look]) -> list[Problem]:
     stored = sum(look.as_stored for look in turned)
     text += (
         f"the boxes of {len(turned) - stored} are read in the picture turned upright, those of "
-        f"{stored} in the picture as stored; if the tool drew them elsewhere: --orientation upright "
-        "(Label Studio) or --orientation stored"
+        f"{stored} in the picture as stored; if the tool drew them elsewhere: --orientation "
+        "upright (Label Studio) or --orientation stored"
     )
     return [Problem("rotation", part.path, "", text)]
 

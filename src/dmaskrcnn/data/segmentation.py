@@ -29,15 +29,27 @@ class Mask:
     bounds: Box
 
 
-def read_segmentation(value: Any, height: int, width: int) -> Mask | str | None:
-    """The mask; None where the field is empty; a text where it has coordinates that enclose no
-    pixel (fewer than three points, no area, only background): that is no mask.
+class EmptyMaskError(ValueError):
+    """Coordinates that enclose nothing: fewer than three points, no area, only background.
+
+    ``tiny``: they do enclose an area, but no pixel, as objects far away in COCO's own files: no
+    mistake, but no mask either.
+    """
+
+    def __init__(self, reason: str, tiny: bool = False) -> None:
+        super().__init__(reason)
+        self.tiny = tiny
+
+
+def read_segmentation(value: Any, height: int, width: int) -> Mask | None:
+    """The mask; None where the field is empty.
 
     Polygons are lists ``[x, y, x, y, …]``; lists of points ``[[x, y], …]``, once or twice nested as
     labelme and shapely give them, are the polygon that they are.
 
     Raises:
-        ValueError: what is wrong with it.
+        EmptyMaskError: there is one, but it covers nothing.
+        ValueError: what else is wrong with it.
     """
     if value is None or value == [] or value == {}:
         return None
@@ -60,10 +72,16 @@ def read_segmentation(value: Any, height: int, width: int) -> Mask | str | None:
     # fewer than three points enclose nothing
     kept = [i for i, array in enumerate(arrays) if len(array) >= 6]
     if not kept:
-        return "has fewer than three points"
+        raise EmptyMaskError("has fewer than three points")
     polygons, arrays = [polygons[i] for i in kept], [arrays[i] for i in kept]
-    if all(map(_is_thin, arrays)) and not mask_api.area(compressed(polygons, height, width)):
-        return "encloses no pixel"
+    # by their areas whether to look at all: drawing each polygon would take minutes for COCO
+    areas = [_area(array) for array in arrays]
+    thin = all(
+        area <= max(np.ptp(array[0::2]), np.ptp(array[1::2]))
+        for area, array in zip(areas, arrays, strict=True)
+    )
+    if thin and not mask_api.area(compressed(polygons, height, width)):
+        raise EmptyMaskError("encloses no pixel", tiny=any(areas))
     joined = np.concatenate(arrays)
     bounds = (
         max(joined[0::2].min(), 0.0),
@@ -72,7 +90,7 @@ def read_segmentation(value: Any, height: int, width: int) -> Mask | str | None:
         min(joined[1::2].max(), float(height)),
     )
     if bounds[2] <= bounds[0] or bounds[3] <= bounds[1]:
-        return "lies outside the picture"
+        raise EmptyMaskError("lies outside the picture")
     return Mask(polygons, bounds)
 
 
@@ -90,14 +108,13 @@ def _flat(polygon: list[Any]) -> list[Any]:
     return converted
 
 
-def _is_thin(polygon: np.ndarray) -> bool:
-    """Whether a polygon is under a pixel thick on average, so that it may well cover none."""
+def _area(polygon: np.ndarray) -> float:
+    """Of a polygon ``x, y, x, y, …``, px² (the shoelace formula)."""
     x, y = polygon[0::2], polygon[1::2]
-    doubled = x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]
-    return abs(doubled) / 2 <= max(np.ptp(x), np.ptp(y))
+    return abs(x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]) / 2
 
 
-def _read_run_lengths(value: dict[str, Any], height: int, width: int) -> Mask | str:
+def _read_run_lengths(value: dict[str, Any], height: int, width: int) -> Mask:
     size, counts = value.get("size"), value.get("counts")
     if size != [height, width]:
         raise ValueError(
@@ -111,8 +128,10 @@ def _read_run_lengths(value: dict[str, Any], height: int, width: int) -> Mask | 
     try:
         packed = compressed(kept, height, width)
         if not mask_api.area(packed):
-            return "covers no pixel"
+            raise EmptyMaskError("covers no pixel")
         x, y, w, h = mask_api.toBbox(packed).tolist()
+    except EmptyMaskError:
+        raise
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"the mask cannot be decoded ({error})") from error
     return Mask(kept, (x, y, x + w, y + h))
