@@ -3,6 +3,8 @@ nothing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from dmaskrcnn.data.dataset import Dataset
@@ -43,13 +45,22 @@ def nothing_to_learn(counts: dict[str, dict[str, int]]) -> list[tuple[str, str]]
     ]
 
 
-def describe_learnable(data: Dataset) -> tuple[str, list[str], bool]:
-    """What labelled images teach.
+@dataclass(frozen=True)
+class Learnable:
+    """What labelled images teach, in words.
 
-    Returns:
-        One line with the numbers of objects and masks per class; warnings: classes that have
-        nothing, or that only some of the paths label, and notes of the readers; and whether there
-        is anything to learn at all.
+    Attributes:
+        per_class: such as ``"car 12 (3 with masks)"``, for each class that has objects to learn.
+        warnings: of classes that have none, or that only some of the paths label; of what the
+            readers noted.
+    """
+
+    per_class: list[str]
+    warnings: list[str]
+
+
+def describe_learnable(data: Dataset) -> Learnable:
+    """What there is to learn in labelled images.
 
     Raises:
         ValueError: the data set is unlabelled.
@@ -64,7 +75,6 @@ def describe_learnable(data: Dataset) -> tuple[str, list[str], bool]:
         for label, (name, count) in enumerate(counts.items())
         if count["to learn"]
     ]
-    line = f"{len(data)} images, to learn: {', '.join(per_class) or 'nothing'}"
     missing: dict[str, list[str]] = {}
     for name, why in nothing_to_learn(counts):
         missing.setdefault(why, []).append(name)
@@ -75,7 +85,7 @@ def describe_learnable(data: Dataset) -> tuple[str, list[str], bool]:
         warnings.append(
             f"worth a look ({count_kinds(list(data.notes))}): dmaskrcnn inspect {' '.join(where)}"
         )
-    return line, warnings, bool(per_class)
+    return Learnable(per_class, warnings)
 
 
 def _labelled_in_part(data: Dataset, objects: ObjectTable) -> list[str]:

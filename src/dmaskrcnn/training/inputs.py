@@ -46,7 +46,10 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             f"--source {config.source[0]}: holds images but no labels{kind}; give a COCO JSON file "
             "or a Pascal VOC folder"
         )
-    _say_what_is_learnt(config, source)
+    learnable = describe_learnable(source)
+    if config.trains and not learnable.per_class:
+        why = "; ".join(learnable.warnings) or "no object at all"
+        raise UserError(f"--source {config.source[0]}: {why}")
     if config.test:
         open_test_set(config.test, known=source.classes)  # fail now rather than after the training
     target = _open_target(config, source) if config.adapts or config.adabn else None
@@ -57,17 +60,6 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             file=sys.stderr,
         )
     return source, target
-
-
-def _say_what_is_learnt(config: TrainConfig, source: Dataset) -> None:
-    """Print it before hours are spent; raise UserError where it is nothing."""
-    line, warnings, anything = describe_learnable(source)
-    if not anything and config.trains:
-        raise UserError(f"--source {config.source[0]}: nothing to learn: {warnings[0]}")
-    if rank() == 0:
-        print(f"source: {line}", file=sys.stderr)
-        for warning in warnings:
-            print(f"warning: --source: {warning}", file=sys.stderr)
 
 
 def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
