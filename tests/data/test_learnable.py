@@ -46,11 +46,7 @@ def test_classes_that_only_some_sources_label_are_told(tmp_path: Path) -> None:
     assert f"{cars} (1 images) has no motorcycle" in warnings[0]
     assert "background" in warnings[0]
     assert f"{none} (2 images) has no car, motorcycle" in warnings[1]
-    assert (
-        describe_learnable(open_dataset(both, cars, classes=["car"]))
-        .warnings[0]
-        .startswith(f"{none} (2 images) has no car")
-    )
+    assert describe_learnable(open_dataset(both, cars, classes=["car"])).warnings == []
 
 
 NOTHING: dict[str, Callable[[Path], Path]] = {

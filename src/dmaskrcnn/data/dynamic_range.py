@@ -7,12 +7,12 @@ the same in training and prediction; otherwise it would be flat.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from torchvision.io import ImageReadMode, decode_image
 
 # per cent of the values that saturate at either end: dead and hot pixels of a sensor, but not a
 # distant object (a person of 8 x 16 px in 640 x 512 is 0.04 %, and stays the brightest thing)
@@ -39,20 +39,35 @@ def deep_kind(picture: Image.Image) -> str | None:
 def read_deep(picture: Image.Image, path: Path) -> Image.Image:
     """A loaded picture of more than 8 bits as RGB, its own range spread over 0–255.
 
-    Colour PNG keep their 16 bits until then; of colour TIFF and PPM Pillow gives the upper 8.
+    Of colour pictures Pillow gives the upper 8 bits; the lower ones are fetched for PNG and TIFF.
     """
-    if picture.mode in ("RGB", "RGBA", "LA") and picture.format == "PNG":
-        values = decode_image(str(path), ImageReadMode.UNCHANGED).numpy().transpose(1, 2, 0)
-        colours = 3 if values.shape[2] >= 3 else 1  # the rest is alpha
-        values = values[..., :colours]
-    elif picture.mode in ("RGB", "RGBA", "LA"):
-        values = np.asarray(picture.convert("RGB")) * np.uint16(257)
-    else:
-        values = np.asarray(picture)
-    spread = spread_range(values)
-    if spread.ndim == 3 and spread.shape[2] == 1:
-        spread = spread[..., 0]
-    return Image.fromarray(spread).convert("RGB")
+    if picture.mode not in ("RGB", "RGBA"):
+        return Image.fromarray(spread_range(np.asarray(picture))).convert("RGB")
+    values = np.asarray(picture.convert("RGB")).astype(np.uint16) << 8
+    return Image.fromarray(spread_range(values | _lower_bytes(path)))
+
+
+def _lower_bytes(path: Path) -> NDArray[np.uint8] | int:
+    """The lower bytes of a 16-bit colour picture, ``(H, W, 3)``; 0 where Pillow has no way.
+
+    Pillow unpacks such pixels by dropping the lower byte; told that their bytes lie the other way
+    round, it drops the upper one.
+    """
+    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+    with Image.open(path) as picture:
+        if not isinstance(picture, ImageFile.ImageFile):
+            return 0
+        tiles = []
+        for *place, unpacked in picture.tile:
+            many = isinstance(unpacked, tuple)
+            name = str(unpacked[0] if many else unpacked)
+            colours, _, order = name.rpartition(";16")
+            if colours not in ("RGB", "RGBA", "RGBX"):
+                return 0
+            name = f"{colours};16{other[order]}"
+            tiles.append((*place, (name, *unpacked[1:]) if many else name))
+        picture.tile = tiles
+        return np.asarray(picture.convert("RGB"))
 
 
 def spread_range(values: NDArray[np.generic]) -> NDArray[np.uint8]:
