@@ -76,7 +76,7 @@ SOURCES = {
     "outside": "lies outside",
     "nan": "is not finite",
     "mask size": "the mask is of size [9, 9]",
-    "missing picture": "002.png is neither beside the JSON",
+    "missing picture": "'002.png' is neither beside the JSON",
     "entities": "XML with entities is refused",
 }
 

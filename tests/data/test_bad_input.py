@@ -95,10 +95,9 @@ def test_compressed_rle_that_cannot_be_decoded(tmp_path: Path, counts: str) -> N
     path = write_coco(
         tmp_path, [coco_object(11, segmentation={"size": [20, 30], "counts": counts})]
     )
-    data = open_dataset(path)
     with pytest.raises(UserError) as error:
-        data.load(0)
-    one_line(error, "001.png", "mask")
+        open_dataset(path).load(0)
+    one_line(error, str(tmp_path), "mask")
     assert [p.kind for p in inspect(path).problems] == ["mask"]
 
 
@@ -114,7 +113,7 @@ BAD_COCO: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "list as id": (lambda d: d["annotations"][0].update(image_id=[1]), "no image has the id [1]"),
     "file": (
         lambda d: d["images"][0].update(file_name="gone.png"),
-        "images[id=1].file_name: gone.png",
+        "images[id=1].file_name: 'gone.png'",
     ),
     "all files": (
         lambda d: [e.update(file_name="gone.png") for e in d["images"]],
@@ -164,7 +163,7 @@ BAD_XML = {
     "empty": ("", "not valid XML"),
     "zero": (voc_xml(voc_object("car", (5, 5, 5, 9))), "no area"),
     "inverted": (voc_xml(voc_object("car", (9, 5, 5, 9))), "inverted"),
-    "nan": (voc_xml(voc_object("car", ("nan", 5, 8, 9))), "not finite"),
+    "nan": (voc_xml(voc_object("car", ("nan", 5, 8, 9))), "four numbers"),
     "outside": (voc_xml(voc_object("car", (5, 5, 80, 9))), "outside"),
     "no number": (voc_xml(voc_object("car", ("x", 5, 8, 9))), "four numbers"),
     "no box": (voc_xml("<object><name>car</name></object>"), "four numbers"),
@@ -264,7 +263,14 @@ def test_inspect_lists_everything(tmp_path: Path) -> None:
         True,
         3,
     )
-    assert found.classes["car"] == {"boxes": 2, "images": 1, "masks": 0, "crowd": 0, "difficult": 0}
+    assert found.classes["car"] == {
+        "boxes": 2,
+        "images": 1,
+        "masks": 0,
+        "crowd": 0,
+        "difficult": 0,
+        "to learn": 2,
+    }
     assert found.classes["motorcycle"]["boxes"] == 1
     kinds = [p.kind for p in found.problems]
     assert sorted(kinds) == sorted(["box"] * 7 + ["category", "missing image", "unreadable"])

@@ -248,7 +248,8 @@ def _inspect(verb: Inspect) -> None:
             "or an image folder"
         )
     for number, path in enumerate(verb.paths):
-        print("\n" * bool(number) + inspect(path).format_text(show_all=verb.all))
+        found = inspect(path, verb.orientation)
+        print("\n" * bool(number) + found.format_text(show_all=verb.all))
 
 
 def _dehaze(verb: Dehaze) -> None:

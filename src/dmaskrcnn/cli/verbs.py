@@ -189,6 +189,8 @@ class Inspect:
     """COCO JSON files, Pascal VOC folders, image folders."""
     all: bool = False
     """List every problem instead of the first few of each kind."""
+    orientation: Literal["auto", "stored", "upright"] = "auto"
+    """Where the boxes of pictures with an EXIF rotation lie, as for `dmaskrcnn train`."""
 
 
 @dataclass

@@ -94,6 +94,9 @@ class TrainOptions:
     drop_invalid: bool = False
     """Leave out annotations that are wrong (zero area, outside the image, ...) instead of stopping
     at the first."""
+    orientation: Literal["auto", "stored", "upright"] = "auto"
+    """Where the boxes of source pictures with an EXIF rotation lie: in the picture turned upright,
+    or as stored; `auto` goes by the size that the annotations state."""
 
     seed: int = 0
     """Seed of everything random; on a CPU the same seed gives the same bits."""

@@ -6,6 +6,7 @@ from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.dataset import Dataset, open_dataset, open_images
 from dmaskrcnn.data.image import decode_image, list_images
 from dmaskrcnn.data.inspection import Inspection, inspect, same_images
+from dmaskrcnn.data.learnable import describe_learnable
 from dmaskrcnn.data.loader import Batches, batch_loader
 from dmaskrcnn.data.sample import Annotations, Batch, Sample
 
@@ -20,6 +21,7 @@ __all__ = [
     "batch_loader",
     "canonical",
     "decode_image",
+    "describe_learnable",
     "inspect",
     "list_images",
     "open_dataset",

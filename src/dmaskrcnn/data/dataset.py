@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from dmaskrcnn.data.classes import choose_classes
 from dmaskrcnn.data.formats import find_format
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.data.objects import ObjectTable
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part
-from dmaskrcnn.data.problems import count_kinds
+from dmaskrcnn.data.problems import Problem, count_kinds
 from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.errors import UserError
 
@@ -33,6 +35,8 @@ class Dataset:
         paths: the files.
         image_ids: unique: COCO's id or the file's stem; counted from 1 where the ids of several
             paths collide.
+        origins: the paths that were opened, and how many images each gave, in order.
+        notes: what is worth knowing of their annotations.
     """
 
     def __init__(
@@ -43,12 +47,17 @@ class Dataset:
         image_ids: list[int | str],
         sizes: np.ndarray | None = None,
         objects: ObjectTable | None = None,
+        origins: Sequence[tuple[Path, int]] = (),
+        notes: Sequence[Problem] = (),
+        stored: bool = False,
     ) -> None:
         """Args as the attributes; ``sizes`` int32 ``(n, 2)`` height, width, and ``objects``: both
-        None if unlabelled."""
+        None if unlabelled; ``stored``: leave labelled pictures as stored whatever EXIF says."""
         self.classes, self.category_ids = classes, category_ids
         self.paths, self.image_ids = paths, image_ids
         self._sizes, self._objects = sizes, objects
+        self.origins, self.notes = tuple(origins), tuple(notes)
+        self._stored = stored
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -67,7 +76,7 @@ class Dataset:
         """
         if self._sizes is None:
             return Sample(decode_image(self.paths[index]), self.paths[index], self.image_ids[index])
-        image = decode_image(self.paths[index], self.size(index))
+        image = decode_image(self.paths[index], self.size(index), self._stored)
         return Sample(image, self.paths[index], self.image_ids[index], self.annotations(index))
 
     def size(self, index: int) -> tuple[int, int]:
@@ -107,9 +116,9 @@ class Dataset:
         dehazed ones, say."""
         if len(paths) != len(self):
             raise ValueError(f"{len(paths)} pictures for {len(self)} images")
-        return Dataset(
-            self.classes, self.category_ids, list(paths), self.image_ids, self._sizes, self._objects
-        )
+        changed = copy.copy(self)
+        changed.paths, changed._stored = list(paths), False  # written as they were read
+        return changed
 
     def without_labels(self) -> Dataset:
         """The same images; nothing of their annotations is left in it."""
@@ -117,7 +126,10 @@ class Dataset:
 
 
 def open_dataset(
-    *paths: PathLike, classes: Sequence[str] | None = None, drop_invalid: bool = False
+    *paths: PathLike,
+    classes: Sequence[str] | None = None,
+    drop_invalid: bool = False,
+    orientation: Orientation = "auto",
 ) -> Dataset:
     """Open one or several paths as one data set; the format is recognised from each path alone.
 
@@ -130,6 +142,8 @@ def open_dataset(
             None: all, in the order met.
         drop_invalid: leave out invalid objects and images with one warning, instead of stopping at
             them.
+        orientation: in which frame the boxes of pictures with an EXIF rotation lie: ``"upright"``,
+            as ``"stored"``, or ``"auto"``: the one whose size the annotations state.
 
     Raises:
         UserError: something is missing or wrong; names the file, the field and the remedy.
@@ -138,7 +152,7 @@ def open_dataset(
         raise UserError(
             "no path is given; name a COCO JSON, a Pascal VOC folder or an image folder"
         )
-    parts = [find_format(Path(path)).read() for path in paths]
+    parts = [find_format(Path(path), orientation=orientation).read() for path in paths]
     _settle_problems(parts, drop_invalid)
     labelled = [part for part in parts if part.objects is not None]
     if labelled and len(labelled) < len(parts):
@@ -148,8 +162,9 @@ def open_dataset(
             "has some; do not mix the two"
         )
     images, ids = _join(parts)
+    notes = [note for part in parts for note in part.notes]
     if not labelled:
-        return Dataset((), (), images, ids)
+        return Dataset((), (), images, ids, notes=notes)
     chosen = choose_classes((name for part in parts for name in part.classes), classes)
     tables = []
     for part in labelled:
@@ -158,7 +173,15 @@ def open_dataset(
         tables.append(part.objects.relabel(np.array(new_label, dtype=np.int64)))
     sizes = np.array([size for part in parts for size in part.sizes], dtype=np.int32).reshape(-1, 2)
     return Dataset(
-        chosen, _category_ids(labelled, chosen), images, ids, sizes, ObjectTable.concatenate(tables)
+        chosen,
+        _category_ids(labelled, chosen),
+        images,
+        ids,
+        sizes,
+        ObjectTable.concatenate(tables),
+        [(part.path, len(part.images)) for part in parts],
+        notes,
+        stored=orientation == "stored",
     )
 
 

@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from dmaskrcnn.data.coco import list_coco_images, looks_like_coco, read_coco
+from dmaskrcnn.data.foreign import file_kind, folder_kind
 from dmaskrcnn.data.image import is_image, list_images
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
+from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.data.voc import read_voc, voc_folders
 from dmaskrcnn.errors import UserError
 
@@ -28,13 +31,14 @@ class Format:
     read: Callable[[], Part]
 
 
-def find_format(path: Path, labels: bool = True) -> Format:
+def find_format(path: Path, labels: bool = True, orientation: Orientation = "auto") -> Format:
     """Recognise a path: a COCO JSON or a folder with exactly one, a Pascal VOC folder, a folder of
     pictures, a picture.
 
     Args:
         path: a file or a folder.
         labels: False to read images only; then a folder is never searched for annotation files.
+        orientation: in which frame the boxes of rotated pictures lie.
 
     Raises:
         UserError: it does not exist, is none of these, or holds several COCO JSON files.
@@ -44,18 +48,23 @@ def find_format(path: Path, labels: bool = True) -> Format:
     if path.is_file():
         if path.suffix.lower() == ".json":
             return Format(
-                "COCO JSON", lambda: read_coco(path) if labels else list_coco_images(path)
+                "COCO JSON",
+                lambda: read_coco(path, orientation) if labels else list_coco_images(path),
             )
         if is_image(path):
             return Format("single image", lambda: Part(path, "single image", [path], [path.stem]))
-        raise UserError(f"{path}: neither a COCO JSON (.json) nor a picture; name one, or a folder")
-    return _find_labelled(path) if labels else _find_pictures(path)
+        kind = file_kind(path)
+        raise UserError(
+            f"{path}: neither a COCO JSON (.json) nor a picture{f', but {kind}' if kind else ''}; "
+            "name one, or a folder"
+        )
+    return _find_labelled(path, orientation) if labels else _find_pictures(path)
 
 
-def _find_labelled(path: Path) -> Format:
+def _find_labelled(path: Path, orientation: Orientation) -> Format:
     voc = voc_folders(path)
     if voc is not None:
-        return Format("Pascal VOC", lambda: read_voc(path, *voc))
+        return Format("Pascal VOC", lambda: read_voc(path, *voc, orientation))
     for folder in (path, path / "annotations"):
         jsons = sorted(file for file in folder.glob("*.json") if looks_like_coco(file))
         if len(jsons) > 1:
@@ -64,21 +73,25 @@ def _find_labelled(path: Path) -> Format:
                 f"({', '.join(file.name for file in jsons)}); name one of them"
             )
         if jsons:
-            return Format("COCO JSON", partial(read_coco, jsons[0]))
-    return _find_pictures(path)
+            return Format("COCO JSON", partial(read_coco, jsons[0], orientation))
+    return _find_pictures(path, kind=folder_kind(path))
 
 
-def _find_pictures(path: Path) -> Format:
+def _find_pictures(path: Path, kind: str | None = None) -> Format:
     folder = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path
     if not list_images(folder) and (voc := voc_folders(path)) is not None:
         folder = voc[0]  # a folder of XML files: its pictures lie elsewhere
-    return Format("image folder", lambda: _read_pictures(path, folder))
+    return Format("image folder", lambda: _read_pictures(path, folder, kind))
 
 
-def _read_pictures(path: Path, folder: Path) -> Part:
+def _read_pictures(path: Path, folder: Path, kind: str | None) -> Part:
+    """``kind``: what labels of another format beside the pictures look like."""
     images = list_images(folder)
     if not images:
+        found = f" ({kind})" if kind else ""
         raise UserError(
-            f"{path}: no picture in it; name a COCO JSON, a Pascal VOC folder or an image folder"
+            f"{path}: no picture in it{found}; name a COCO JSON, a Pascal VOC folder or an image "
+            "folder"
         )
-    return Part(path, "image folder", images, stem_ids(images, folder))
+    notes = [Problem("labels not read", path, "", kind)] if kind else []
+    return Part(path, "image folder", images, stem_ids(images, folder), notes=notes)

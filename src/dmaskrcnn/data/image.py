@@ -4,6 +4,7 @@ honoured."""
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import UserError
 
 IMAGE_SUFFIXES = frozenset(
@@ -41,25 +43,44 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The size of a picture from its header, without decoding it.
+@dataclass(frozen=True)
+class Header:
+    """What a picture says about itself before it is decoded.
 
-    Returns:
-        ``(height, width)`` as displayed (EXIF rotation applied), and ``(height, width)`` as stored.
-
-    Raises:
-        UserError: the file is missing or no picture.
+    Attributes:
+        displayed: ``(height, width)``, EXIF rotation applied.
+        stored: ``(height, width)``.
+        turned: whether EXIF asks for a rotation or a mirror (orientation 2–8).
+        deep: ``"16-bit"``, ``"32-bit"`` or ``"float"``; None: 8 bits.
     """
+
+    displayed: tuple[int, int]
+    stored: tuple[int, int]
+    turned: bool
+    deep: str | None
+
+
+def read_header(path: Path) -> Header:
+    """The header of a picture. Raises UserError where the file is missing or no picture."""
     try:
         with Image.open(path) as picture:
             stored = (picture.height, picture.width)
-            sideways = picture.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS
+            orientation = picture.getexif().get(_ORIENTATION_TAG)
+            deep = deep_kind(picture)
     except Exception as error:  # Pillow's readers raise many kinds on broken files
         raise unreadable(path, error) from error
-    return (stored[::-1] if sideways else stored), stored
+    displayed = stored[::-1] if orientation in _SIDEWAYS else stored
+    return Header(displayed, stored, orientation in range(2, 9), deep)
 
 
-def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
+def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """``(height, width)`` of a picture from its header as displayed (EXIF rotation applied), and as
+    stored. Errors as of `read_header`."""
+    header = read_header(path)
+    return header.displayed, header.stored
+
+
+def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool = False) -> Tensor:
     """Decode a picture.
 
     EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by
@@ -67,9 +88,12 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     and not the displayed one, the picture is left as stored, so that its boxes fit (pycocotools and
     torchvision's ``CocoDetection`` would show it so, too).
 
+    Pictures of more than 8 bits are read by their own range (see `dynamic_range`).
+
     Args:
         path: the file.
         size: ``(height, width)`` stated by the annotations, if any.
+        stored: leave it as stored whatever EXIF says.
 
     Returns:
         uint8 ``(3, H, W)``, RGB; a channels-last view, which torchvision resizes fastest.
@@ -79,13 +103,18 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     """
     try:
         with Image.open(path) as picture:
+            deep = deep_kind(picture) is not None
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            whole = picture
+            if deep:
+                whole = read_deep(picture, path)
+                whole.getexif()[_ORIENTATION_TAG] = picture.getexif().get(_ORIENTATION_TAG, 1)
+            upright = whole if stored else ImageOps.exif_transpose(whole)
             if size is not None and (upright.height, upright.width) != size == (
-                picture.height,
-                picture.width,
+                whole.height,
+                whole.width,
             ):
-                upright = picture
+                upright = whole
             pixels = np.array(_to_rgb(upright))
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise unreadable(path, error) from error
@@ -108,11 +137,6 @@ def unreadable(path: Path, error: Exception) -> UserError:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    # 16-bit grey: Pillow's convert would clip, not scale
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        return Image.fromarray(
-            (np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8)
-        ).convert("RGB")
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -3,10 +3,8 @@ and decoding all of it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +14,18 @@ from tqdm import tqdm
 
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.data.formats import find_format
-from dmaskrcnn.data.image import decode_image, list_images
-from dmaskrcnn.data.objects import ObjectTable
-from dmaskrcnn.data.parsed import Part
+from dmaskrcnn.data.learnable import count_objects, nothing_to_learn
+from dmaskrcnn.data.looks import (
+    Look,
+    deep_or_flat,
+    duplicate_images,
+    duplicate_objects,
+    look_at,
+    turned_pictures,
+    unlisted,
+)
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.problems import Problem
-from dmaskrcnn.errors import UserError
 
 SHOWN = 5  # problems of one kind, unless all are asked for
 
@@ -35,8 +40,8 @@ class Inspection:
         images: number of usable images.
         labelled: whether there are annotations.
         negatives: images without objects.
-        classes: per class name the numbers of ``boxes``, ``images``, ``masks``, ``crowd`` and
-            ``difficult``.
+        classes: per class name the numbers of ``boxes``, ``images``, ``masks``, ``crowd``,
+            ``difficult`` and those ``to learn``.
         heights: int64 ``(n,)``, px, of the pictures that could be read.
         widths: int64 ``(n,)``, px.
         problems: what is wrong, in the order found; ``train`` and ``evaluate`` stop at these.
@@ -80,36 +85,43 @@ class Inspection:
         return self.format_text()
 
 
-def inspect(path: str | os.PathLike[str]) -> Inspection:
+def inspect(path: str | os.PathLike[str], orientation: Orientation = "auto") -> Inspection:
     """Read a path of any format, decode every picture and mask, and list every problem without
     stopping at the first.
 
-    Shows a progress bar on stderr if that is a terminal.
+    Shows a progress bar on stderr if that is a terminal. ``orientation`` as of `open_dataset`.
 
     Raises:
         UserError: there is nothing to inspect: no such path, JSON that is not COCO, no image.
     """
-    part = find_format(Path(path)).read()
+    part = find_format(Path(path), orientation=orientation).read()
     problems, notes = list(part.problems), list(part.notes)
     sizes: list[tuple[int, int]] = []
     same_content: dict[bytes, list[Path]] = defaultdict(list)
+    found: list[Look] = []
     # Pillow decodes outside the interpreter lock
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        looks = pool.map(lambda i: _look(part, i), range(len(part.images)))
+        looks = pool.map(lambda i: look_at(part, i, orientation), range(len(part.images)))
         for image, look in zip(
             part.images,
             tqdm(looks, "decoding", len(part.images), disable=None, unit="img"),
             strict=True,
         ):
+            found.append(look)
             problems += look.problems
             if look.size is not None:
                 sizes.append(look.size)
             if look.digest is not None:
                 same_content[look.digest].append(image)
-    notes += _duplicate_images(same_content.values())
-    notes += _unlisted(part)
+    notes += turned_pictures(part, found) + deep_or_flat(part, found)
+    notes += duplicate_images(same_content.values())
+    notes += unlisted(part)
     if part.objects is not None:
-        notes += _duplicate_objects(part, part.objects)
+        notes += duplicate_objects(part, part.objects)
+        notes += [
+            Problem("nothing to learn", part.path, name, why)
+            for name, why in nothing_to_learn(count_objects(part.classes, part.objects))
+        ]
     height_width = np.array(sizes, dtype=np.int64).reshape(-1, 2)
     return Inspection(
         part.path,
@@ -117,7 +129,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         len(part.images),
         part.objects is not None,
         0 if part.objects is None else int((np.diff(part.objects.first) == 0).sum()),
-        {} if part.objects is None else _count(part.classes, part.objects),
+        {} if part.objects is None else count_objects(part.classes, part.objects),
         height_width[:, 0],
         height_width[:, 1],
         problems,
@@ -125,97 +137,8 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     )
 
 
-@dataclass
-class _Look:
-    digest: bytes | None
-    size: tuple[int, int] | None
-    problems: list[Problem]
-
-
-def _look(part: Part, index: int) -> _Look:
-    """Decode one picture and its masks."""
-    path, stated = part.images[index], part.sizes[index] if part.sizes else None
-    problems: list[Problem] = []
-    digest = size = None
-    try:
-        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-        height, width = decode_image(path, stated).shape[1:]
-        size = (height, width)
-    except UserError as error:
-        problems.append(Problem("unreadable", path, "", str(error).removeprefix(f"{path}: ")))
-    except OSError as error:
-        problems.append(Problem("unreadable", path, "", f"cannot read the file ({error.strerror})"))
-    if part.objects is not None and stated is not None:
-        try:
-            part.objects.annotations(index, *stated)
-        except ValueError as error:
-            problems.append(
-                Problem(
-                    "mask", part.path, f"image {path.name}", f"a mask cannot be decoded ({error})"
-                )
-            )
-    return _Look(digest, size, problems)
-
-
-def _count(classes: tuple[str, ...], objects: ObjectTable) -> dict[str, dict[str, int]]:
-    owner = np.repeat(np.arange(len(objects)), np.diff(objects.first))
-    counts = {}
-    for label, name in enumerate(classes):
-        of_class = objects.labels == label
-        counts[name] = {
-            "boxes": int(of_class.sum()),
-            "images": len(np.unique(owner[of_class])),
-            "masks": int(objects.has_mask[of_class].sum()),
-            "crowd": int(objects.crowd[of_class].sum()),
-            "difficult": int(objects.difficult[of_class].sum()),
-        }
-    return counts
-
-
-def _duplicate_images(groups: Iterable[list[Path]]) -> list[Problem]:
-    return [
-        Problem("duplicate image", path, "", f"has the same content as {group[0]}")
-        for group in groups
-        for path in group[1:]
-    ]
-
-
-def _duplicate_objects(part: Part, objects: ObjectTable) -> list[Problem]:
-    notes = []
-    for i, path in enumerate(part.images):
-        rows = range(int(objects.first[i]), int(objects.first[i + 1]))
-        seen = Counter((int(objects.labels[row]), *objects.boxes[row].tolist()) for row in rows)
-        for (label, *box), times in seen.items():
-            if times > 1:
-                shown = ", ".join(f"{v:g}" for v in box)
-                text = f"the same {part.classes[int(label)]} box [{shown}] {times} times"
-                notes.append(Problem("duplicate object", path, "", text))
-    return notes
-
-
-def _unlisted(part: Part) -> list[Problem]:
-    """Pictures beside those of a COCO JSON that it does not list; one note per folder, as other
-    splits often live there."""
-    if part.format != "COCO JSON":
-        return []
-    listed = {path.resolve() for path in part.images}
-    notes = []
-    for folder in sorted({path.parent for path in part.images}):
-        count = sum(path.resolve() not in listed for path in list_images(folder, recursive=False))
-        if count:
-            notes.append(
-                Problem(
-                    "not annotated",
-                    folder,
-                    "",
-                    f"{count} pictures here are not listed (another split's?)",
-                )
-            )
-    return notes
-
-
 def _table(classes: dict[str, dict[str, int]]) -> list[str]:
-    columns = ("boxes", "images", "masks", "crowd", "difficult")
+    columns = ("boxes", "images", "masks", "crowd", "difficult", "to learn")
     width = max([5, *map(len, classes)])
     total = {column: sum(counts[column] for counts in classes.values()) for column in columns}
     total["images"] = -1  # an image may hold several classes

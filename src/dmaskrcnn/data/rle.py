@@ -24,7 +24,7 @@ def check_rle(value: Any) -> str | None:
     if not (
         isinstance(size, list)
         and len(size) == 2
-        and all(isinstance(n, int) and n > 0 for n in size)
+        and all(type(n) is int and n > 0 for n in size)  # True is no 1
     ):
         return f"has the size {str(size)[:40]}, not [height, width]"
     pixels = size[0] * size[1]
@@ -32,7 +32,7 @@ def check_rle(value: Any) -> str | None:
         return f"has the size {size}, more than {MOST_PIXELS} pixels"
     if isinstance(counts, str):
         return None
-    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
+    if not isinstance(counts, list) or not all(type(n) is int and n >= 0 for n in counts):
         return "has 'counts' that are neither text nor a list of run lengths"
     if sum(counts) != pixels:
         return f"has runs that cover {sum(counts)} pixels, not the {pixels} of its size"

@@ -3,6 +3,7 @@ XML files."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,13 @@ import numpy as np
 from defusedxml import ElementTree
 
 from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.foreign import file_kind
 from dmaskrcnn.data.image import image_size, list_images
 from dmaskrcnn.data.objects import ObjectTableBuilder
+from dmaskrcnn.data.orientation import Orientation, boxes_frame
 from dmaskrcnn.data.parsed import Part, stem_ids
 from dmaskrcnn.data.problems import Problem, check_box
+from dmaskrcnn.data.values import flag, number, shown
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,9 +56,12 @@ def voc_folders(path: Path) -> tuple[Path, Path] | None:
     return (siblings[0], path) if siblings else None
 
 
-def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
-    """Read the images that have an XML file of the same stem, in the order of their names.
+def read_voc(
+    path: Path, image_folder: Path, annotation_folder: Path, orientation: Orientation = "auto"
+) -> Part:
+    """Read the images that have an XML file of the same name, in the order of their names.
 
+    The XML lies in the same subfolder as its picture, or in any where its stem is the only one.
     VOC counts pixels from 1 and includes the last: ``xmin…xmax`` covers the edges ``xmin − 1 …
     xmax``. Tools that write 0 for the first pixel (OpenLabeling, as in DAWN) would give −1: clipped
     to 0. All objects have boxes only; tags that are missing (``difficult``, ``truncated``,
@@ -65,54 +72,39 @@ def read_voc(path: Path, image_folder: Path, annotation_folder: Path) -> Part:
     """
     problems: list[Problem] = []
     notes: list[Problem] = []
-    xml_of = {
-        file.stem: file
-        for file in sorted(annotation_folder.glob("*.xml"))
-        if not file.name.startswith(".")
-    }
+    xmls = _XmlFiles(annotation_folder)
     images: list[Path] = []
     sizes: list[tuple[int, int]] = []
     objects = ObjectTableBuilder()
     classes: dict[str, int] = {}
     for image in list_images(image_folder):
-        file = xml_of.pop(image.stem, None)
+        file = xmls.take(image.relative_to(image_folder))
         if file is None:
-            notes.append(
-                Problem(
-                    "not annotated",
-                    image,
-                    "",
-                    f"no {image.stem}.xml in {annotation_folder}: left out",
-                )
-            )
+            reason = f"no {image.stem}.xml in {annotation_folder}: left out"
+            notes.append(Problem("not annotated", image, "", reason))
             continue
         try:
             root = _parse(file)
-            size = _read_size(root, image)
+            size = _read_size(root, image, orientation)
         except UserError as error:
             problems.append(Problem("unreadable", file, "", str(error).removeprefix(f"{file}: ")))
             continue
         if isinstance(size, str):
             problems.append(Problem("size", file, "size", size))
             continue
-        for number, element in enumerate(root.iter("object")):
-            where = f"object {number + 1}"
-            name = canonical(element.findtext("name") or "")
-            box, reason = _read_box(element, *size)
-            if not name:
-                problems.append(Problem("category", file, f"{where}.name", "is empty"))
-            elif box is None:
-                problems.append(Problem("box", file, f"{where}.bndbox", str(reason)))
+        for index, element in enumerate(root.iter("object"), 1):
+            found = _read_object(element, *size)
+            if isinstance(found, _Object):
+                label = classes.setdefault(found.name, len(classes))
+                objects.add(len(images), found.box, label, difficult=found.difficult)
             else:
-                difficult = (element.findtext("difficult") or "0").strip().lower() in ("1", "true")
-                objects.add(
-                    len(images), box, classes.setdefault(name, len(classes)), difficult=difficult
-                )
+                kind, field, reason = found
+                problems.append(Problem(kind, file, f"object {index}.{field}", reason))
         images.append(image)
         sizes.append(size)
     problems += [
         Problem("missing image", file, "", f"annotates a picture that is not in {image_folder}")
-        for file in xml_of.values()
+        for file in xmls.left()
     ]
     if not images:
         if problems:
@@ -131,6 +123,33 @@ def _positions(classes: dict[str, int], ordered: tuple[str, ...]) -> np.ndarray:
     return np.array([ordered.index(name) for name in classes], dtype=np.int64)
 
 
+class _XmlFiles:
+    """The XML files of a folder and its subfolders, each for one picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self._of: dict[Path, Path] = {}
+        self._stems: dict[str, list[Path]] = {}
+        for file in sorted(folder.rglob("*.xml")):
+            name = file.relative_to(folder)
+            if not any(part.startswith(".") for part in name.parts):
+                self._of[name.with_suffix("")] = file
+                self._stems.setdefault(file.stem, []).append(name.with_suffix(""))
+
+    def take(self, picture: Path) -> Path | None:
+        """The file of a picture, named relative to its folder, which is then gone."""
+        name = picture.with_suffix("")
+        if name not in self._of:
+            same = self._stems.get(picture.stem, [])
+            if len(same) != 1:
+                return None
+            name = same[0]
+        return self._of.pop(name, None)
+
+    def left(self) -> list[Path]:
+        """Those that no picture took."""
+        return list(self._of.values())
+
+
 def _parse(file: Path) -> Element:
     try:
         root = ElementTree.parse(file).getroot()
@@ -141,50 +160,69 @@ def _parse(file: Path) -> Element:
     except OSError as error:
         raise UserError(f"{file}: cannot read the file ({error.strerror})") from error
     if root is None or root.tag != "annotation":
-        raise UserError(f"{file}: not Pascal VOC: the top element is not <annotation>")
+        kind = file_kind(file)
+        raise UserError(
+            f"{file}: not Pascal VOC: the top element is not <annotation>"
+            f"{f' ({kind})' if kind else ''}"
+        )
     return root
 
 
-def _read_size(root: Element, image: Path) -> tuple[int, int] | str:
+def _read_size(root: Element, image: Path, orientation: Orientation) -> tuple[int, int] | str:
     """The size that the boxes refer to: as displayed, unless the XML states the stored size of an
-    EXIF-rotated picture.
+    EXIF-rotated picture, or ``orientation`` settles it.
 
     A text says how the stated size contradicts the picture: nobody knows what the boxes mean then.
     """
+    sides = []
+    for tag in ("height", "width"):
+        text = root.findtext(f"size/{tag}")
+        side = number(text) if text and text.strip() else 0.0
+        if side is None or not 0 <= side < 1 << 24 or side != int(side):
+            return f"{tag} is {shown(text)}, not a number of pixels"
+        sides.append(int(side))
     displayed, stored = image_size(image)
-    try:
-        stated = (
-            int(float(root.findtext("size/height") or 0)),
-            int(float(root.findtext("size/width") or 0)),
-        )
-    except (ValueError, OverflowError):
-        stated = (0, 0)
-    if stated in (displayed, stored):
-        return stated
-    if all(stated):
+    stated = (sides[0], sides[1])
+    # tools that could not open the picture write 0
+    if all(stated) and stated not in (displayed, stored):
         return f"says {stated[1]}x{stated[0]}, but {image.name} is {displayed[1]}x{displayed[0]}"
-    return displayed
+    return boxes_frame(image, stated if all(stated) else None, orientation)
+
+
+@dataclass(frozen=True)
+class _Object:
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool
+
+
+def _read_object(element: Element, height: int, width: int) -> _Object | tuple[str, str, str]:
+    """An object; or what is wrong with it: the kind of problem, the field, the reason."""
+    name = canonical(element.findtext("name") or "")
+    if not name:
+        return "category", "name", "is empty"
+    text = element.findtext("difficult")
+    difficult = flag(text if text and text.strip() else None)
+    if difficult is None:
+        return "flag", "difficult", f"is {shown(text)}, neither 0 nor 1"
+    box, reason = _read_box(element, height, width)
+    if box is None:
+        return "box", "bndbox", str(reason)
+    return _Object(name, box, difficult)
 
 
 def _read_box(
     element: Element, height: int, width: int
 ) -> tuple[tuple[float, float, float, float] | None, str | None]:
     texts = [element.findtext(f"bndbox/{tag}") for tag in ("xmin", "ymin", "xmax", "ymax")]
-    try:
-        xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
-    except ValueError:
-        return None, f"xmin, ymin, xmax, ymax are {texts}, not four numbers"
+    corners = [number(text) for text in texts]
+    if None in corners:
+        return None, f"xmin, ymin, xmax, ymax are {shown(texts)}, not four numbers"
+    xmin, ymin, xmax, ymax = (corner for corner in corners if corner is not None)
+    shape = f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax)"
     # one pixel wide by the letter of VOC; in practice a slip of the annotator
     if xmin == xmax or ymin == ymax:
-        return (
-            None,
-            f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax) has no "
-            "area",
-        )
+        return None, f"{shape} has no area"
     if xmax < xmin or ymax < ymin:
-        return (
-            None,
-            f"the box [{xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}] (xmin, ymin, xmax, ymax) is "
-            "inverted",
-        )
+        return None, f"{shape} is inverted"
     return check_box((xmin - 1, ymin - 1, xmax, ymax), height, width)

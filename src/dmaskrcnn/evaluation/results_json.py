@@ -21,6 +21,7 @@ import torch
 
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.rle import check_rle, compressed, decode
+from dmaskrcnn.data.values import identifier, shown
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import write_text
@@ -180,11 +181,14 @@ class _Entry:
                     "category_id, bbox, score)"
                 )
         self.where, self.label = where, -1
-        self.image_id, self.category_id = entry["image_id"], entry["category_id"]
-        if not isinstance(self.image_id, int | str) or not isinstance(self.category_id, int):
+        image_id, category_id = identifier(entry["image_id"]), identifier(entry["category_id"])
+        if image_id is None or not isinstance(category_id, int):
+            name = "image_id" if image_id is None else "category_id"
             raise UserError(
-                f"{where}: image_id and category_id must be numbers (an image_id may be text)"
+                f"{where}: {name} is {shown(entry[name])}; it must be an integer (an image_id may "
+                "be text)"
             )
+        self.image_id, self.category_id = image_id, category_id
         box, score = entry["bbox"], entry["score"]
         if not (
             isinstance(box, list)
@@ -194,11 +198,11 @@ class _Entry:
             and box[3] >= 0
         ):
             raise UserError(
-                f"{where}: bbox {box!r} must be [x, y, width, height] in pixels: "
+                f"{where}: bbox {shown(box)} must be [x, y, width, height] in pixels: "
                 "finite numbers, sizes at least 0"
             )
         if not (_is_number(score) and 0 <= score <= 1):
-            raise UserError(f"{where}: score {score!r} must be a number between 0 and 1")
+            raise UserError(f"{where}: score {shown(score)} must be a number between 0 and 1")
         x, y, width, height = box
         self.box, self.score = (x, y, x + width, y + height), score
         self.mask = _run_lengths(where, entry.get("segmentation"))
@@ -215,7 +219,7 @@ def _is_number(value: Any) -> bool:
 
 def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
     """A checked run-length mask, still encoded; None where there is none."""
-    if not segmentation:
+    if segmentation is None or segmentation == []:
         return None
     if reason := check_rle(segmentation):
         raise UserError(

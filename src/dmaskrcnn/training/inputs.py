@@ -12,7 +12,15 @@ from typing import Any
 import torch
 
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_images, same_images
+from dmaskrcnn.data import (
+    Augmentation,
+    Batches,
+    Dataset,
+    describe_learnable,
+    open_dataset,
+    open_images,
+    same_images,
+)
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
@@ -27,13 +35,21 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             "--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)"
         )
     source = open_dataset(
-        *config.source, classes=config.classes or None, drop_invalid=config.drop_invalid
+        *config.source,
+        classes=config.classes or None,
+        drop_invalid=config.drop_invalid,
+        orientation=config.orientation,
     )
     if not source.labelled:
+        kind = next((f" ({note.message})" for note in source.notes), "")
         raise UserError(
-            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
-            "Pascal VOC folder"
+            f"--source {config.source[0]}: holds images but no labels{kind}; give a COCO JSON file "
+            "or a Pascal VOC folder"
         )
+    learnable = describe_learnable(source)
+    if config.trains and not learnable.per_class:
+        why = "; ".join(learnable.warnings) or "no object at all"
+        raise UserError(f"--source {config.source[0]}: {why}")
     if config.test:
         open_test_set(config.test, known=source.classes)  # fail now rather than after the training
     target = _open_target(config, source) if config.adapts or config.adabn else None
@@ -52,7 +68,12 @@ def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
     if not config.settings.reads_target_labels:
         target = open_images(*config.target, drop_invalid=config.drop_invalid)
         return config.settings.label_target(target, source)
-    target = open_dataset(*config.target, classes=source.classes, drop_invalid=config.drop_invalid)
+    target = open_dataset(
+        *config.target,
+        classes=source.classes,
+        drop_invalid=config.drop_invalid,
+        orientation=config.orientation,
+    )
     if not target.labelled:
         raise UserError(
             f"--target {config.target[0]}: holds no labels, which --method {config.method} needs; "

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dmaskrcnn.config.schedule import Phase, Schedule
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data import Dataset
+from dmaskrcnn.data import Dataset, describe_learnable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import world_size
 from dmaskrcnn.errors import UserError, first_line
@@ -99,7 +99,7 @@ class TrainingState:
 
     def announce(self) -> None:
         """Say what is trained, on what."""
-        detector = self.detector
+        detector, learnable = self.detector, describe_learnable(self.source)
         precision = "bfloat16" if detector.dtype else "float32"
         weights = sum(p.numel() for p in self.learner.parameters())
         names = ", ".join(detector.classes[:8]) + (", ..." if len(detector.classes) > 8 else "")
@@ -107,7 +107,10 @@ class TrainingState:
             f"{self.config.method}: {self.config.detector.backbone} FPN, {weights / 1e6:.1f} M "
             "weights, "
             f"{len(detector.classes)} classes ({names}), {precision} on {self.device}; "
-            f"{self.data['source_images']} source and {self.data['target_images']} target images",
+            f"{self.data['source_images']} source and {self.data['target_images']} target images; "
+            f"to learn: {', '.join(learnable.per_class) or 'nothing'}",
+            *(f"warning: --source: {warning}" for warning in learnable.warnings),
+            sep="\n",
             file=sys.stderr,
         )
         if self.method.explanation and self.config.trains:

@@ -1,0 +1,129 @@
+"""The images that a COCO JSON lists: their files, found where tools put them, and their sizes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmaskrcnn.data.coco_objects import InvalidEntryError
+from dmaskrcnn.data.orientation import Orientation, boxes_frame
+from dmaskrcnn.data.problems import Problem
+from dmaskrcnn.data.values import identifier, number, shown
+from dmaskrcnn.errors import UserError
+
+
+def image_roots(path: Path) -> list[Path]:
+    """Folders in which the images of a COCO JSON are looked for, in this order.
+
+    Beside the JSON, in ``images/``, in a folder named like the split (``instances_val2017.json`` →
+    ``val2017``), and the same one folder up (COCO's own layout: ``annotations/`` beside
+    ``train2017/`` and ``val2017/``).
+    """
+    split = re.sub(
+        r"^(instances|person_keypoints|captions|image_info|annotations|coco)[_.-]", "", path.stem
+    )
+    beside, above = path.parent, path.parent.parent
+    return [
+        folder
+        for base in (beside, above)
+        for folder in (
+            base,
+            base / "images",
+            base / split,
+            base / "images" / split,
+            base / "JPEGImages",
+        )
+    ]
+
+
+@dataclass
+class Listed:
+    """The images of a file that are there, and the ids of those that are left out."""
+
+    files: list[Path]
+    ids: list[int | str]
+    sizes: list[tuple[int, int]]
+    left_out: set[int | str]
+
+
+def read_images(
+    path: Path, entries: list[Any], problems: list[Problem], orientation: Orientation | None
+) -> Listed:
+    """The images of a file; without their sizes where ``orientation`` is None."""
+    roots = image_roots(path)
+    images: dict[int | str, tuple[Path, tuple[int, int]]] = {}
+    left_out: set[int | str] = set()
+    missing = ""
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            problems.append(Problem("image entry", path, f"images[{index}]", "is not an object"))
+            continue
+        image_id, name = identifier(entry.get("id")), entry.get("file_name")
+        if image_id is None or not isinstance(name, str) or not name:
+            field, value = ("id", entry.get("id")) if image_id is None else ("file_name", name)
+            reason = f"is {shown(value)}, not {'an integer or text' if field == 'id' else 'a name'}"
+            problems.append(Problem("image entry", path, f"images[{index}].{field}", reason))
+            if image_id is not None:
+                left_out.add(image_id)
+            continue
+        where = f"images[id={shown(image_id)}]"
+        if image_id in images:
+            problems.append(Problem("duplicate id", path, where, "the id occurs twice"))
+            continue
+        try:
+            stated = None if orientation is None else _read_size(entry)
+            file = _find_image(name, roots)
+            if file is None:
+                missing = missing or name
+                reason = f"{shown(name)} is neither beside the JSON nor in images/ there"
+                raise InvalidEntryError("missing image", ".file_name", reason)
+            size = (0, 0) if orientation is None else boxes_frame(file, stated, orientation)
+            images[image_id] = (file, size)
+        except InvalidEntryError as wrong:
+            problems.append(Problem(wrong.kind, path, where + wrong.field, wrong.reason))
+            left_out.add(image_id)
+        except UserError as error:
+            problems.append(Problem("unreadable", path, where, str(error)))
+            left_out.add(image_id)
+    if not images:
+        if missing:
+            raise UserError(
+                f"{path}: none of its {len(left_out)} images found, such as {shown(missing)}; "
+                f"looked in {', '.join(map(str, image_roots(path)[:4]))}, …"
+            )
+        if problems:
+            raise UserError(f"{problems[0]}; correct it (no image of the file is usable)")
+        raise UserError(f"{path}: images: no image is listed; nothing to do")
+    files, sizes = zip(*images.values(), strict=True)
+    return Listed(list(files), list(images), list(sizes), left_out - images.keys())
+
+
+def _find_image(name: str, roots: list[Path]) -> Path | None:
+    """The file of this name in the first of the folders that has it, which then becomes the first:
+    where one was, the next will be. A name of Windows is tried with its folders, too."""
+    for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
+        for root in roots:
+            try:
+                found = (root / spelt).is_file()
+            except (OSError, ValueError):  # too long, or no name that a file system takes
+                return None
+            if found:
+                roots.sort(key=lambda other, root=root: other != root)
+                return root / spelt
+    return None
+
+
+def _read_size(entry: dict[str, Any]) -> tuple[int, int] | None:
+    """``(height, width)`` as stated; None where nothing is. Raises InvalidEntryError."""
+    sides = []
+    for field in ("height", "width"):
+        value = entry.get(field)
+        side = 0.0 if value is None else number(value)
+        if side is None or not 0 <= side < 1 << 24 or side != int(side):
+            raise InvalidEntryError(
+                "size", f".{field}", f"is {shown(value)}, not a number of pixels"
+            )
+        sides.append(int(side))
+    return (sides[0], sides[1]) if all(sides) else None
