@@ -162,7 +162,7 @@ def _evaluate(verb: Evaluate) -> None:
             differences = paired_difference(all_scores[0], scores)
         except ValueError as error:
             raise UserError(f"{run} against {runs[0]}: {error}") from error
-        table = scores_table(differences, scores.objects, scores.images)
+        table = scores_table(differences, scores.objects, scores.drawn)
         print(f"{run} against {runs[0]}\n{table}\n")
 
 

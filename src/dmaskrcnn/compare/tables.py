@@ -182,7 +182,7 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
     first = comparison.rows[0].scores
     classes = sum(count > 0 for count in first.objects.values())
     seeds = {len(row.group.runs) for row in comparison.rows}
-    drawn = f"{first.images} images"
+    drawn = first.drawn
     if seeds != {1}:
         drawn += f" and {f'the {next(iter(seeds))} seeds' if len(seeds) == 1 else 'the seeds'}"
     noun = "class" if classes == 1 else "classes"

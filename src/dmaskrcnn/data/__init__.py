@@ -4,10 +4,12 @@ of source and target."""
 from dmaskrcnn.data.augment import Augmentation, resize_to, strong_photometric
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.dataset import Dataset, open_dataset, open_images
+from dmaskrcnn.data.frames import group_images
 from dmaskrcnn.data.image import decode_image, list_images
-from dmaskrcnn.data.inspection import Inspection, inspect, same_images
+from dmaskrcnn.data.inspection import Inspection, inspect
 from dmaskrcnn.data.loader import Batches, batch_loader
 from dmaskrcnn.data.sample import Annotations, Batch, Sample
+from dmaskrcnn.data.similar import same_images, similar_images
 
 __all__ = [
     "Annotations",
@@ -20,11 +22,13 @@ __all__ = [
     "batch_loader",
     "canonical",
     "decode_image",
+    "group_images",
     "inspect",
     "list_images",
     "open_dataset",
     "open_images",
     "resize_to",
     "same_images",
+    "similar_images",
     "strong_photometric",
 ]
