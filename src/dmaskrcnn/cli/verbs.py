@@ -42,6 +42,16 @@ Classes = Annotated[
     ),
 ]
 Preset = Literal["cpu", "default", "paper", "demo"]
+Groups = Annotated[
+    str,
+    arg(
+        metavar="HOW",
+        help="Test images that are not independent, as frames of one video, and are resampled "
+        "together: `none`, `folder`, `similar` (they look nearly the same), a .csv or .json file "
+        r"(picture, group), or a regular expression whose first (…) is the group: '(.+)_\d+'.",
+        help_behavior_hint="(default: each by itself, identical files together)",
+    ),
+]
 Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
 BatchSize = Annotated[int, arg(help="Images per forward pass.")]
 Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
@@ -97,6 +107,7 @@ class Evaluate:
     ] = None
     """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
     this is given."""
+    groups: Groups = ""
     batch_size: BatchSize = 4
     bootstrap: Bootstrap = 1000
     seed: int = 0
@@ -116,6 +127,7 @@ class Report:
     """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of
     one comparison."""
     data: Annotated[TestSet, arg(help_behavior_hint="(default: nothing is scored)")] = ()
+    groups: Groups = ""
     source: Annotated[
         tuple[Path, ...],
         arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
@@ -152,6 +164,7 @@ class Compare:
     """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the
     predictions."""
     classes: Classes = ()
+    groups: Groups = ""
     bootstrap: Bootstrap = 1000
     mscnn_weights: NetworkWeights = None
     """Weights of MSCNN, see `dmaskrcnn dehaze`."""
@@ -183,6 +196,7 @@ class Reproduce:
     .safetensors/.pth file."""
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
+    groups: Groups = ""
     bootstrap: Bootstrap = 1000
     mscnn_weights: NetworkWeights = None
     """Weights of MSCNN, see `dmaskrcnn dehaze`."""

@@ -15,7 +15,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_images, same_images
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.labelled import open_test_set
+from dmaskrcnn.evaluation.labelled import open_test_set, shared_images
 from dmaskrcnn.haze.random_haze import HazeAugment
 
 
@@ -34,8 +34,9 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
             "Pascal VOC folder"
         )
-    if config.test:
-        open_test_set(config.test, known=source.classes)  # fail now rather than after the training
+    test = None
+    if config.test:  # what is wrong with it is said now rather than after the training
+        test = open_test_set(config.test, known=source.classes, groups=config.groups).data
     target = _open_target(config, source) if config.adapts or config.adabn else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
@@ -43,6 +44,9 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             "that intended?",
             file=sys.stderr,
         )
+    for name, data in (("--source", source), ("--target", target)):
+        if test and data and rank() == 0 and (said := shared_images(data, test, name)):
+            print(f"warning: --test: {said}", file=sys.stderr)
     return source, target
 
 
