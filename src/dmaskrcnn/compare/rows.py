@@ -101,9 +101,9 @@ def compare(
         raise UserError(
             f"{out}: holds a reproduction, whose table would be replaced; choose another --out"
         )
-    groups = group_runs(list({Path(run).resolve(): open_run(run) for run in runs}.values()))
+    of_methods = group_runs(list({Path(run).resolve(): open_run(run) for run in runs}.values()))
     return compare_rows(
-        [Plan(group, method) for method in dict.fromkeys(dehaze) for group in groups],
+        [Plan(group, method) for method in dict.fromkeys(dehaze) for group in of_methods],
         list(map(Path, data)),
         Path(out),
         classes=classes,
