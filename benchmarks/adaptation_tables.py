@@ -106,4 +106,5 @@ def gap_closed(low: Metric, value: Metric, high: Metric) -> Metric:
     )
     if np.isnan(replicates).all():
         return Metric(share)
-    return Metric(share, *map(float, np.nanpercentile(replicates, [2.5, 97.5])))
+    ends = np.nanpercentile(replicates, [2.5, 97.5])
+    return Metric(share, float(ends[0]), float(ends[1]))

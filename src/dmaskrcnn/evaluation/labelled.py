@@ -77,7 +77,7 @@ class TestSet:
             one, other = (self.data.paths[i].name for i in (near[-1], first[near[-1]]))
             _log.warning(
                 "%d of %d test pictures are nearly the same as another (such as %s and %s): they "
-                "are not independent, and the 95 % intervals are too narrow; say what belongs "
+                "are not independent, and the 95 %% intervals are too narrow; say what belongs "
                 "together with --groups (folder, similar, or a pattern of the file name)",
                 *(len(near), len(groups), other, one),
             )
@@ -176,13 +176,10 @@ def open_shared_test_set(
 
 def warn_if_trained_on(runs: Sequence[Run], test: Dataset) -> None:
     """Say which runs have seen pictures of the test set, as far as their data are still there."""
-    told: set[str] = set()
     for run in runs:
         for key in ("source", "target"):
             data = None if run.is_results else images_of(run, key)
-            said = data and shared_images(data, test, f"--{key} of {run}")
-            if said and said not in told:
-                told.add(said)
+            if data and (said := shared_images(data, test, f"--{key} of {run}")):
                 _log.warning("%s", said)
 
 
