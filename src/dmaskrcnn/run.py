@@ -32,6 +32,7 @@ NO_MATTER = (
     "name",
     "out",
     "test",
+    "groups",
     "device",
     "workers",
     "checkpoint_minutes",

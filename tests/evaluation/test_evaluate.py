@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,34 @@ class TestEvaluate:
         assert len(one) == len(four) == 6
         for a, b in zip(one, four, strict=True):
             torch.testing.assert_close(a.scores, b.scores, atol=1e-4, rtol=1e-3)
+
+    def test_low_scores_count(self, run: Path, clear: Path, tmp_path: Path):
+        detector = Detector.load(run)
+        detector.config = replace(detector.config, min_score=0.9)
+        detector.roi_heads.score_thresh = 0.9  # an untrained one is never so sure
+        assert [len(d) for d in predictions(detector, open_dataset(clear), min_score=0.9)] == [
+            0
+        ] * 6
+        results = tmp_path / "found.json"
+        evaluate(detector, clear, results=results, bootstrap=0)
+        found = json.loads(results.read_text())
+        assert len(found) == 6 * 8
+        assert max(one["score"] for one in found) < 0.9
+        assert any("segmentation" in one for one in found)
+        picture = sorted((clear / "images").iterdir())[0]
+        assert len(detector.predict(picture, threshold=0.0)) == 0  # elsewhere as it was
+
+    def test_masks_are_made_where_there_are_some_to_compare_with(self, run: Path, tmp_path: Path):
+        detector = Detector.load(run)
+        boxes = open_dataset(write_coco(tmp_path, [coco_object(1)]))
+        scores = torch.cat([d.scores for d in predictions(detector, boxes)])
+        least = float(scores.median())
+        detector.config = replace(detector.config, min_score=least)
+        found = list(predictions(detector, boxes))
+        made = torch.cat([d.masks.flatten(1).any(1) for d in found])
+        torch.testing.assert_close(torch.cat([d.scores for d in found]), scores)
+        assert made[scores >= least].any()
+        assert not made[scores < least].any()
 
     @pytest.mark.parametrize(
         ("option", "value"), [("batch_size", 0), ("bootstrap", -1), ("seed", -1)]

@@ -1,14 +1,21 @@
-"""Which classes of a test set are scored."""
+"""Which classes of a test set are scored, and which of its pictures are not independent, of each
+other or of the training."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from data_files import coco_object, write_coco
 from evaluation_cases import save_detector
+from PIL import Image
 
+from dmaskrcnn import evaluate
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_shared_test_set, open_test_set
 from dmaskrcnn.run import open_run
@@ -76,3 +83,81 @@ def test_classes_that_several_runs_share(run: Path, clear: Path, tmp_path: Path)
         UserError, match=r"model\.json: not found; give the folder of a training run"
     ):
         shared(run, tmp_path / "gone")
+
+
+class TestPicturesThatBelongTogether:
+    def test_identical_files_are_drawn_together_and_told(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        path = write_coco(tmp_path, [coco_object(1)], images=4)
+        shutil.copy(tmp_path / "images" / "001.png", tmp_path / "images" / "003.png")
+        test = open_test_set(path)
+        assert caplog.text == ""
+        assert test.groups.tolist() == test.groups.tolist() == [0, 1, 0, 2]
+        assert caplog.text.count("2 of 4 test pictures have the same content as another") == 1
+        assert open_test_set(path, groups="none").groups.tolist() == [0, 1, 2, 3]
+
+    def test_near_duplicates_are_told_where_no_groups_are_given(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        path = write_coco(tmp_path, [coco_object(1)], images=5)
+        for name in ("002", "004"):
+            picture = np.asarray(Image.open(tmp_path / "images" / "001.png")) // 2 + int(name)
+            Image.fromarray(picture).save(tmp_path / "images" / f"{name}.png")
+        assert open_test_set(path).groups.tolist() == [0, 1, 2, 3, 4]
+        assert "3 of 5 test pictures are nearly the same as another" in caplog.text
+        assert "(such as 001.png and 004.png)" in caplog.text
+        assert "say what belongs together with --groups" in caplog.text
+        caplog.clear()
+        assert open_test_set(path, groups="similar").groups.tolist() == [0, 0, 1, 0, 2]
+        assert caplog.text == ""
+        assert open_test_set(path, groups="folder").groups.tolist() == [0] * 5
+        assert "all test pictures are of one group, so there are no intervals" in caplog.text
+
+    def test_mistakes_show_when_the_set_is_opened(self, tmp_path: Path):
+        path = write_coco(tmp_path, [coco_object(1)])
+        with pytest.raises(UserError, match="--groups folders: has no"):
+            open_test_set(path, groups="folders")
+
+    def test_a_picture_that_is_listed_twice_is_refused(self, tmp_path: Path):
+        entry = {"file_name": "001.png", "height": 20, "width": 30}
+        images = [{"id": 1, **entry}, {"id": 5, **entry}]
+        path = write_coco(tmp_path, [coco_object(1), coco_object(2, image=5)], images=1)
+        table = json.loads(path.read_text())
+        path.write_text(json.dumps(table | {"images": images}))
+        with pytest.raises(UserError, match=r"001\.png: is in the test set twice, with the ids 1"):
+            open_test_set(path)
+        path = write_coco(tmp_path / "one", [coco_object(1)])
+        with pytest.raises(UserError, match="is in the test set twice"):
+            open_test_set([path, path])
+
+
+class TestPicturesThatWereTrainedOn:
+    def test_all_of_it(
+        self, run: Path, clear: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """Under other names, in source and target; a second seed says nothing new."""
+        test = Path(shutil.copytree(clear, tmp_path / "test"))
+        hazy = tmp_path / "hazy"
+        hazy.mkdir()
+        shutil.copy(sorted((clear / "images").iterdir())[0], hazy / "h.png")
+        folders = [Path(shutil.copytree(run, tmp_path / name)) for name in ("a", "b")]
+        for folder in folders:
+            config = {"method": "grl", "source": [str(clear)], "target": [str(hazy)]}
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        open_shared_test_set(list(map(open_run, folders)), [test])
+        assert f"6 of 6 test pictures are also in --source of {folders[0]} (" in caplog.text
+        assert f"1 of 6 test pictures are also in --target of {folders[0]} (" in caplog.text
+        assert "the two share images" in caplog.text
+        caplog.clear()
+        evaluate(folders[1], test, bootstrap=0)
+        assert caplog.text.count("6 of 6 test pictures are also in --source") == 1
+
+    def test_data_that_are_gone_say_nothing(
+        self, run: Path, clear: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        folder = Path(shutil.copytree(run, tmp_path / "run"))
+        config = {"method": "source", "source": [str(tmp_path / "gone")]}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        open_shared_test_set([open_run(folder)], [clear])
+        assert caplog.text == ""

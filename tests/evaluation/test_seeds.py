@@ -90,7 +90,7 @@ def test_scores_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="different ground truth"):
         over_seeds([a, Scores({}, {}, 12, 10, 0, "other")])
     for other in (scores_of({}, 20), scores_of({}, 10, seed=1)):
-        with pytest.raises(ValueError, match="resampled differently"):
+        with pytest.raises(ValueError, match="with other resamples"):
             over_seeds([a, other])
 
 

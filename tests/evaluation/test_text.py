@@ -86,5 +86,5 @@ def test_table_and_json():
     }
     assert record["metrics"]["box/AP/bus"] == {"value": None, "low": None, "high": None}
     assert "+" not in table
-    change = scores_table(paired_difference(scores, scores), scores.objects, scores.images)
+    change = scores_table(paired_difference(scores, scores), scores.objects, scores.drawn)
     assert "+0.0 [+0.0, +0.0] 0%" in change

@@ -37,6 +37,16 @@ Classes = Annotated[
         help_behavior_hint="(default: those all know)",
     ),
 ]
+Groups = Annotated[
+    str,
+    arg(
+        metavar="HOW",
+        help="Test images that are not independent, as frames of one video, and are resampled "
+        "together: `none`, `folder`, `similar` (they look nearly the same), a .csv or .json file "
+        r"(picture, group), or a regular expression whose first (…) is the group: '(.+)_\d+'.",
+        help_behavior_hint="(default: each by itself, identical files together)",
+    ),
+]
 Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
 BatchSize = Annotated[int, arg(help="Images per forward pass.")]
 Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]

@@ -143,7 +143,7 @@ def _evaluate(verb: Evaluate) -> None:
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
     runs = [open_run(run) for run in verb.runs]
-    test = open_shared_test_set(runs, verb.data, verb.classes)
+    test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups)
     all_scores = []
     for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
         scores = evaluate_to(
@@ -162,7 +162,7 @@ def _evaluate(verb: Evaluate) -> None:
             differences = paired_difference(all_scores[0], scores)
         except ValueError as error:
             raise UserError(f"{run} against {runs[0]}: {error}") from error
-        table = scores_table(differences, scores.objects, scores.images)
+        table = scores_table(differences, scores.objects, scores.drawn)
         print(f"{run} against {runs[0]}\n{table}\n")
 
 
@@ -176,11 +176,11 @@ def _report(verb: Report) -> None:
     out = verb.out or default_out(verb.runs)
     runs = check_report(verb.runs, scored=bool(verb.data))
     if verb.data:  # what is wrong with it shows before a folder is made for the page
-        open_shared_test_set(runs, verb.data)
+        open_shared_test_set(runs, verb.data, groups=verb.groups)
     with tempfile.TemporaryDirectory() as scratch:
 
         def scored() -> Comparison:
-            return score_runs(verb.runs, verb.data, Path(scratch), verb.device)
+            return score_runs(verb.runs, verb.data, Path(scratch), verb.device, verb.groups)
 
         print(
             write_report(
@@ -204,6 +204,7 @@ def _compare(verb: Compare) -> None:
             verb.dehaze,
             verb.out,
             classes=verb.classes,
+            groups=verb.groups,
             bootstrap=verb.bootstrap,
             mscnn_weights=verb.mscnn_weights,
             aod_net_weights=verb.aod_net_weights,

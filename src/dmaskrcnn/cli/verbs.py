@@ -14,6 +14,7 @@ from dmaskrcnn.cli.flags import (
     Bootstrap,
     Classes,
     Device,
+    Groups,
     Images,
     MSCNNWeights,
     Runs,
@@ -75,6 +76,7 @@ class Evaluate:
     ] = None
     """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
     this is given."""
+    groups: Groups = ""
     batch_size: BatchSize = 4
     bootstrap: Bootstrap = 1000
     seed: int = 0
@@ -94,6 +96,7 @@ class Report:
     """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of
     one comparison."""
     data: Annotated[TestSet, arg(help_behavior_hint="(default: nothing is scored)")] = ()
+    groups: Groups = ""
     source: Annotated[
         tuple[Path, ...],
         arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
@@ -130,6 +133,7 @@ class Compare:
     """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the
     predictions."""
     classes: Classes = ()
+    groups: Groups = ""
     bootstrap: Bootstrap = 1000
     mscnn_weights: MSCNNWeights = None
     aod_net_weights: AODNetWeights = None
@@ -157,6 +161,7 @@ class Reproduce:
     weights: StartWeights = None
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
+    groups: Groups = ""
     bootstrap: Bootstrap = 1000
     mscnn_weights: MSCNNWeights = None
     aod_net_weights: AODNetWeights = None

@@ -193,6 +193,8 @@ def _scores(values: dict[str, Any], number: int, replicates: dict[str, np.ndarra
         values["bootstrap"],
         values["seed"],
         values["fingerprint"],
+        values.get("groups", values["images"]),  # comparisons of before had no groups
+        values.get("grouping", ""),
     )
 
 

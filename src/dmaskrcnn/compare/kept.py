@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.evaluation.evaluate import predictions
+from dmaskrcnn.evaluation.evaluate import MIN_SCORE, has_masks, predictions
 from dmaskrcnn.evaluation.results_json import save_results
 from dmaskrcnn.files import file_digest
 from dmaskrcnn.images.dehazed_set import Dehazed
@@ -27,7 +27,7 @@ def detect(
     output = OutputFolder(file.parent, "compare", f"{file.stem}.made.json")
     output.claim([Path(file.name)], rename=False)
     made = output.content
-    inputs = [*run.digests, pictures.key]
+    inputs = [*run.digests, pictures.key, MIN_SCORE, has_masks(pictures.data)]
     key = hashlib.sha256(
         repr((inputs, pictures.data.image_ids, dict(ids), device.type)).encode()
     ).hexdigest()

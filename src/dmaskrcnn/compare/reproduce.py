@@ -59,6 +59,7 @@ def reproduce(
     preset: str = "paper",
     weights: str | None = None,
     out: Path = Path("reproduce"),
+    groups: str = "",
     bootstrap: int = 1000,
     mscnn_weights: Path | None = None,
     aod_net_weights: Path | None = None,
@@ -76,6 +77,7 @@ def reproduce(
         preset: architecture and everything else of the trainings, see `TrainConfig`.
         weights: where all trainings start, see `TrainConfig`; by default the preset's.
         out: the folder to write to.
+        groups: which test images are resampled together, see `dmaskrcnn.data.group_images`.
         bootstrap: resamples behind the intervals.
         mscnn_weights: weights of MSCNN, for target and test images; by default the project's own.
         aod_net_weights: weights of AOD-Net, for test images.
@@ -104,7 +106,7 @@ def reproduce(
     configs = [_configs(arguments, seed) for seed in seeds]
     dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
     Dehazer("aod-net", aod_net_weights)
-    hazy = _check_data(configs[0]["mask-rcnn"], target, test)
+    hazy = _check_data(configs[0]["mask-rcnn"], target, test, groups)
     check_out(out)
     output.begin({"arguments": arguments})
     notes = _notes(configs[0]["mask-rcnn"], budget, seeds)
@@ -127,6 +129,7 @@ def reproduce(
         ],
         test,
         out,
+        groups=groups,
         bootstrap=bootstrap,
         device=device,
         mscnn_weights=mscnn_weights,
@@ -224,7 +227,9 @@ def _open(out: Path, arguments: dict[str, Any]) -> OutputFolder:
     return output
 
 
-def _check_data(config: TrainConfig, target: Sequence[Path], test: Sequence[Path]) -> Dataset:
+def _check_data(
+    config: TrainConfig, target: Sequence[Path], test: Sequence[Path], groups: str
+) -> Dataset:
     """The target images. Raises UserError, before anything is written, for data and weights that
     the trainings would refuse."""
     source = open_dataset(*config.source)
@@ -233,7 +238,7 @@ def _check_data(config: TrainConfig, target: Sequence[Path], test: Sequence[Path
             f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
             "Pascal VOC folder"
         )
-    open_test_set(test, known=source.classes)
+    open_test_set(test, known=source.classes, groups=groups)
     Detector.create(source.classes, config.detector, config.weights)
     return open_images(*target)
 

@@ -66,6 +66,7 @@ def compare(
     out: str | Path = "compare",
     *,
     classes: Sequence[str] = (),
+    groups: str = "",
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -81,6 +82,7 @@ def compare(
         dehaze: "none" and methods of `Dehazer`, in the order of the rows.
         out: the folder to write to; of an earlier comparison, what still holds is used again.
         classes: see `compare_rows`, as the others.
+        groups: likewise.
         bootstrap: likewise.
         seed: likewise.
         device: likewise.
@@ -99,12 +101,13 @@ def compare(
         raise UserError(
             f"{out}: holds a reproduction, whose table would be replaced; choose another --out"
         )
-    groups = group_runs(list({Path(run).resolve(): open_run(run) for run in runs}.values()))
+    of_methods = group_runs(list({Path(run).resolve(): open_run(run) for run in runs}.values()))
     return compare_rows(
-        [Plan(group, method) for method in dict.fromkeys(dehaze) for group in groups],
+        [Plan(group, method) for method in dict.fromkeys(dehaze) for group in of_methods],
         list(map(Path, data)),
         Path(out),
         classes=classes,
+        groups=groups,
         bootstrap=bootstrap,
         seed=seed,
         device=device,
@@ -119,6 +122,7 @@ def compare_rows(
     out: Path,
     *,
     classes: Sequence[str] = (),
+    groups: str = "",
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -133,6 +137,7 @@ def compare_rows(
         data: the labelled test set.
         out: see `compare`.
         classes: those to score; by default those that the test set and all runs know.
+        groups: which test images are resampled together, see `dmaskrcnn.data.group_images`.
         bootstrap: resamples behind the intervals.
         seed: of the resampling.
         device: ``auto``, ``cpu``, ``cuda``.
@@ -150,7 +155,8 @@ def compare_rows(
                 f"{ready[0]}: predictions were made already, so there is nothing to dehaze; "
                 "compare it with --dehaze none"
             )
-    test = open_shared_test_set([run for plan in plans for run in plan.group.runs], data, classes)
+    runs = [run for plan in plans for run in plan.group.runs]
+    test = open_shared_test_set(runs, data, classes, groups)
     chosen = resolve_device(device)
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "mscnn-released": mscnn_weights, "aod-net": aod_net_weights}
@@ -176,7 +182,11 @@ def compare_rows(
 
 
 def score_runs(
-    runs: Sequence[str | Path], data: Sequence[str | Path], out: Path, device: str = "auto"
+    runs: Sequence[str | Path],
+    data: Sequence[str | Path],
+    out: Path,
+    device: str = "auto",
+    groups: str = "",
 ) -> Comparison:
     """Score runs on the images as they are, for a report; seeds of one method share a row.
 
@@ -185,13 +195,14 @@ def score_runs(
         data: the labelled test set.
         out: where the predictions are kept; no table is written.
         device: ``auto``, ``cpu``, ``cuda``.
+        groups: which test images are resampled together.
 
     Raises:
         UserError: a run without a detector, a test set without labels, no class in common.
     """
     opened = [open_run(run) for run in runs]
     paths = tuple(map(Path, data))
-    test = open_shared_test_set(opened, paths)
+    test = open_shared_test_set(opened, paths, groups=groups)
     plans = [Plan(group) for group in group_runs(opened)]
     # The seconds are left to a comparison, which is what one runs to weigh costs.
     rows = (

@@ -202,7 +202,7 @@ def _resampling(rows: Sequence[Row], mark: str) -> list[str]:
     scores, seeds = rows[0].scores, {len(row.group.runs) for row in rows}
     lines = []
     if scores.bootstrap:
-        drawn = f"{scores.images} images"
+        drawn = scores.drawn
         if seeds != {1}:
             drawn += " and the seeds" if len(seeds) > 1 else f" and the {max(seeds)} seeds"
         lines.append(f"[95 % interval] from {scores.bootstrap:,} resamples of {drawn}.")

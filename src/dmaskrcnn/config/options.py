@@ -33,6 +33,14 @@ class TrainOptions:
     test: Paths = ()
     """Labelled images to score on once training has ended; they take no part in it and choose
     nothing."""
+    groups: Annotated[
+        str,
+        arg(
+            metavar="HOW", help_behavior_hint="(default: each by itself, identical files together)"
+        ),
+    ] = ""
+    """Images of --test that are not independent, as frames of one video: `none`, `folder`,
+    `similar`, a .csv or .json file, or a regular expression (docs/evaluation.md)."""
     method: str = "grl"
     """The way to train: the name of a file in `dmaskrcnn/methods`."""
     preset: Preset = "default"

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.data.formats import find_format
 from dmaskrcnn.data.learnable import count_objects, nothing_to_learn
 from dmaskrcnn.data.looks import (
@@ -165,29 +164,3 @@ def _listing(title: str, entries: list[Problem], show_all: bool) -> list[str]:
         if len(shown) < len(of_kind):
             lines.append(f"      … and {len(of_kind) - len(shown)} more (--all lists them)")
     return lines
-
-
-def same_images(a: Dataset, b: Dataset, sample: int = 64) -> list[tuple[str, str]]:
-    """Pairs of files that two data sets share: for the warning when source and target are the same
-    images.
-
-    Compares all resolved paths, and the contents of about ``sample`` evenly spaced files of ``b``
-    with the files of ``a`` that have the same number of bytes.
-
-    Returns:
-        ``(path in a, path in b)`` per shared file found.
-    """
-    resolved = {os.path.realpath(path): str(path) for path in a.paths}
-    shared = {
-        str(path): resolved[real]
-        for path in b.paths
-        if (real := os.path.realpath(path)) in resolved
-    }
-    by_bytes: dict[int, list[str]] = {}
-    for path in a.paths:
-        by_bytes.setdefault(os.stat(path).st_size, []).append(str(path))
-    for path in b.paths[:: max(1, len(b) // sample)]:
-        for other in by_bytes.get(os.stat(path).st_size, []):
-            if str(path) not in shared and path.read_bytes() == Path(other).read_bytes():
-                shared[str(path)] = other
-    return [(other, path) for path, other in shared.items()]

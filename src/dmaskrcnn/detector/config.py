@@ -45,7 +45,7 @@ class DetectorConfig:
     box_nms: float = 0.5
     """IoU above which the lower-scoring of two detections of a class is dropped."""
     min_score: float = 0.05
-    """Detections below this score are never returned."""
+    """Detections below this score are not returned (`evaluate` counts lower ones, too)."""
     max_detections: int = 100
     """Detections per image."""
     trainable_layers: int = 3

@@ -163,18 +163,37 @@ class Detector(nn.Module):
         return losses | self.roi_heads.losses(features, proposals, sizes, objects, seeds)
 
     @overload
-    def predict(self, images: Tensor | str | Path, threshold: float = ...) -> Detections: ...
+    def predict(
+        self,
+        images: Tensor | str | Path,
+        threshold: float = ...,
+        min_score: float | None = ...,
+        mask_score: float = ...,
+    ) -> Detections: ...
     @overload
-    def predict(self, images: Sequence[Any], threshold: float = ...) -> list[Detections]: ...
+    def predict(
+        self,
+        images: Sequence[Any],
+        threshold: float = ...,
+        min_score: float | None = ...,
+        mask_score: float = ...,
+    ) -> list[Detections]: ...
     @torch.inference_mode()
-    def predict(self, images: Any, threshold: float = 0.5) -> Detections | list[Detections]:
+    def predict(
+        self,
+        images: Any,
+        threshold: float = 0.5,
+        min_score: float | None = None,
+        mask_score: float = 0.0,
+    ) -> Detections | list[Detections]:
         """Find objects.
 
         Args:
             images: one image or a sequence of images: each a path, or a uint8 tensor ``(3, H, W)``,
                 RGB.
-            threshold: the lowest score to return, in [0, 1]; scores below the configuration's
-                ``min_score`` are never returned.
+            threshold: the lowest score to return, in [0, 1].
+            min_score: scores below it are never returned; None: the configuration's.
+            mask_score: the masks of lower scores are left empty.
 
         Returns:
             The detections of the image, or a list of them, in pixels of the original image and on
@@ -184,7 +203,7 @@ class Detector(nn.Module):
             UserError: a file that cannot be read, or a tensor of another shape or dtype.
         """
         if isinstance(images, (Tensor, str, Path)):
-            return self.predict([images], threshold)[0]
+            return self.predict([images], threshold, min_score, mask_score)[0]
         originals = [image_tensor(i) for i in images]
         if not originals:
             return []
@@ -193,7 +212,9 @@ class Detector(nn.Module):
         batch = self.normalise([self.resize(i) for i in originals])
         features = self.features(batch)
         proposals, _ = self.rpn(batch, features)
-        results = self.roi_heads.detect(features, proposals, batch.image_sizes)
+        results = self.roi_heads.detect(
+            features, proposals, batch.image_sizes, min_score, mask_score
+        )
         self.train(was_training)
         return [
             self._detections(r, size, o.shape[-2:], threshold)
@@ -211,12 +232,16 @@ class Detector(nn.Module):
         height, width = original
         scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
         boxes = result["boxes"][keep] * scale
-        masks = paste_masks_in_image(result["masks"][keep], boxes, (height, width))[:, 0] >= 0.5
+        masks = torch.zeros(len(boxes), height, width, dtype=torch.bool)
+        # one at a time: torchvision's float32 masks of a hundred objects in 12 megapixels are 5 GB
+        for row, mask in enumerate(result["masks"][keep[: len(result["masks"])]]):
+            pasted = paste_masks_in_image(mask[None], boxes[row : row + 1], (height, width))
+            masks[row] = (pasted[0, 0] >= 0.5).cpu()
         return Detections(
             boxes.cpu(),
             result["labels"][keep].cpu() - 1,
             result["scores"][keep].cpu(),
-            masks.cpu(),
+            masks,
             self.classes,
         )
 

@@ -54,13 +54,30 @@ class RoIHeads(roi_heads.RoIHeads):
         }
 
     def detect(
-        self, features: Features, proposals: list[Tensor], sizes: list[tuple[int, int]]
+        self,
+        features: Features,
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        min_score: float | None = None,
+        mask_score: float = 0.0,
     ) -> list[dict[str, Tensor]]:
-        """Boxes, labels (1-based), scores and masks (probabilities, ``(n, 1, 28, 28)``) per image,
-        in pixels of the padded batch."""
+        """Boxes, labels (1-based) and scores per image by falling score, in pixels of the padded
+        batch; masks (probabilities, ``(m, 1, 28, 28)``) of the first m, whose score is at least
+        ``mask_score``.
+
+        ``min_score``: boxes below it are left out before NMS; None: the detector's own.
+        """
         logits, deltas = self.box_outputs(features, proposals, sizes)
-        boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
-        masks = roi_heads.maskrcnn_inference(self.mask_outputs(features, boxes, sizes), labels)
+        usual = self.score_thresh
+        try:
+            self.score_thresh = usual if min_score is None else min_score
+            boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
+        finally:
+            self.score_thresh = usual
+        counts = [int((score >= mask_score).sum()) for score in scores]
+        first = [box[:count] for box, count in zip(boxes, counts, strict=True)]
+        of_first = [label[:count] for label, count in zip(labels, counts, strict=True)]
+        masks = roi_heads.maskrcnn_inference(self.mask_outputs(features, first, sizes), of_first)
         keys = ("boxes", "labels", "scores", "masks")
         return [
             dict(zip(keys, values, strict=True))

@@ -1,6 +1,8 @@
 """95 % intervals by resampling the images, and paired differences of two runs on the same images.
 
-The image is the unit, since the objects of one photograph are not independent of each other.
+The image is the unit, since the objects of one photograph are not independent of each other; where
+images are not, as frames of one video, groups of them are drawn whole (the cluster bootstrap:
+Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
 Intervals are percentile intervals (Efron & Tibshirani, An Introduction to the Bootstrap, 1993,
 chapter 13), moved by the bootstrap's own estimate of bias (chapter 10). Average precision needs
 that: its envelope is a maximum, so resamples, which repeat images, score a little higher than the
@@ -56,15 +58,15 @@ class Difference(Metric):
     share_above_zero: float = np.nan
 
 
-def resample_counts(images: int, replicates: int, seed: int) -> NDArray[np.int32]:
-    """How often each image is drawn when as many as there are, are drawn with replacement:
-    ``(images, replicates)``."""
-    if images == 0:
+def resample_counts(count: int, replicates: int, seed: int) -> NDArray[np.int32]:
+    """How often each image, or group of images, is drawn when as many as there are, are drawn with
+    replacement: ``(count, replicates)``."""
+    if count == 0:
         return np.zeros((0, replicates), dtype=np.int32)
     generator = np.random.default_rng(seed)
-    counts = np.empty((images, replicates), dtype=np.int32)
+    counts = np.empty((count, replicates), dtype=np.int32)
     for column in range(replicates):
-        counts[:, column] = np.bincount(generator.integers(images, size=images), minlength=images)
+        counts[:, column] = np.bincount(generator.integers(count, size=count), minlength=count)
     return counts
 
 

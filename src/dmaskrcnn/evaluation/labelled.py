@@ -1,16 +1,34 @@
-"""The labelled test set, with the classes that are to be scored."""
+"""The labelled test set: the classes that are to be scored, the pictures that belong together, and
+those that a training has seen."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from dmaskrcnn.data import Dataset, canonical, open_dataset
+import numpy as np
+from numpy.typing import NDArray
+
+from dmaskrcnn.data import (
+    Dataset,
+    canonical,
+    group_images,
+    open_dataset,
+    open_images,
+    same_images,
+    similar_images,
+)
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import Results, load_results
 from dmaskrcnn.run import Run
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,17 +39,49 @@ class TestSet:
         data: the images, with the objects of the classes to score.
         category_ids: of all classes in the files, whether they are scored or not: predictions are
             written and read with these, so that they do not depend on the classes scored.
+        grouping: which images belong together, as of `group_images`.
     """
 
     __test__ = False  # pytest: no tests in here
 
     data: Dataset
     category_ids: dict[str, int]
+    grouping: str = ""
 
     @classmethod
-    def of(cls, data: Dataset) -> TestSet:
+    def of(cls, data: Dataset, grouping: str = "") -> TestSet:
         """An open data set, all of whose classes are scored."""
-        return cls(data, dict(zip(data.classes, data.category_ids, strict=True)))
+        return cls(data, dict(zip(data.classes, data.category_ids, strict=True)), grouping)
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of each image, ``(n,)``. Where none are asked for, pictures that look as if
+        they were not independent are told of, once."""
+        groups = group_images(self.data, self.grouping)
+        count = len(np.unique(groups))
+        if count == 1 < len(groups):
+            _log.warning(
+                "--groups %s: all test pictures are of one group, so there are no intervals",
+                self.grouping,
+            )
+        if self.grouping:
+            return groups
+        if same := _in_company(groups):
+            _log.warning(
+                "%d of %d test pictures have the same content as another (such as %s): these are "
+                "drawn together; --groups none treats them as independent",
+                *(len(same), len(groups), self.data.paths[same[0]].name),
+            )
+        first = similar_images(self.data.paths)
+        if near := sorted(set(_in_company(first)) - set(same)):
+            one, other = (self.data.paths[i].name for i in (near[-1], first[near[-1]]))
+            _log.warning(
+                "%d of %d test pictures are nearly the same as another (such as %s and %s): they "
+                "are not independent, and the 95 %% intervals are too narrow; say what belongs "
+                "together with --groups (folder, similar, or a pattern of the file name)",
+                *(len(near), len(groups), other, one),
+            )
+        return groups
 
     def results(self, file: str | os.PathLike[str]) -> Results:
         """The detections of a COCO results JSON, one per image. Errors as of `load_results`."""
@@ -42,9 +92,15 @@ def open_test_set(
     data: str | Path | Sequence[str | Path],
     classes: Sequence[str] = (),
     known: Sequence[str] | None = None,
+    groups: str = "",
 ) -> TestSet:
     """A labelled data set with the ``classes`` asked for, or else those that the detector
-    (``known``) shares with it. Raises UserError where there are none of either, or no labels."""
+    (``known``) shares with it, and its ``groups`` as of `group_images`.
+
+    Raises:
+        UserError: there are no such classes, no labels, a picture that is listed twice, or groups
+        that cannot be made.
+    """
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     names = None if known is None else {canonical(n) for n in known}
     if names is not None and (unknown := [c for c in classes if canonical(c) not in names]):
@@ -58,6 +114,7 @@ def open_test_set(
             f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
             "draws without labels"
         )
+    _check_once(truth)
     chosen = list(classes) or [c for c in truth.classes if names is None or c in names]
     if not chosen:
         raise UserError(
@@ -65,17 +122,31 @@ def open_test_set(
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
-    whole = TestSet.of(truth)
-    if chosen == list(truth.classes):
-        return whole
-    return TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
+    test = TestSet.of(truth, groups)
+    if chosen != list(truth.classes):
+        test = TestSet(open_dataset(*paths, classes=chosen), test.category_ids, groups)
+    if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
+        _ = test.groups
+    return test
+
+
+def _check_once(truth: Dataset) -> None:
+    """Raises UserError for a picture that is listed twice: its objects may stand with either."""
+    seen: dict[str, int | str] = {}
+    for path, image_id in zip(truth.paths, truth.image_ids, strict=True):
+        before = seen.setdefault(os.path.realpath(path), image_id)
+        if before != image_id:
+            raise UserError(
+                f"{path}: is in the test set twice, with the ids {before!r} and {image_id!r}, and "
+                "would count twice; list it once, with all its objects"
+            )
 
 
 def open_shared_test_set(
-    runs: Sequence[Run], data: Sequence[Path], classes: Sequence[str] = ()
+    runs: Sequence[Run], data: Sequence[Path], classes: Sequence[str] = (), groups: str = ""
 ) -> TestSet:
     """The test set on which all runs can be scored: with the classes asked for, or else those that
-    every detector among them knows.
+    every detector among them knows. Says where a run was trained on some of its pictures.
 
     Raises:
         UserError: before any work, for a run that is not there, or classes that a run or the test
@@ -98,4 +169,45 @@ def open_shared_test_set(
                 f"{', '.join(known)}; {', '.join(shared)}"
             )
         shared = [c for c in known if shared is None or c in shared]
-    return open_test_set(data, classes, shared)
+    test = open_test_set(data, classes, shared, groups)
+    warn_if_trained_on(runs, test.data)
+    return test
+
+
+def warn_if_trained_on(runs: Sequence[Run], test: Dataset) -> None:
+    """Say which runs have seen pictures of the test set, as far as their data are still there."""
+    for run in runs:
+        for key in ("source", "target"):
+            data = None if run.is_results else images_of(run, key)
+            if data and (said := shared_images(data, test, f"--{key} of {run}")):
+                _log.warning("%s", said)
+
+
+def shared_images(trained: Dataset, test: Dataset, name: str) -> str:
+    """A sentence on the pictures that a test set shares with what was trained on; empty where there
+    are none."""
+    shared = same_images(trained, test)
+    if not shared:
+        return ""
+    there, here = shared[0]
+    return (
+        f"{len(shared)} of {len(test)} test pictures are also in {name} ({here} is {there}): the "
+        "two share images, and the scores say little of pictures that were not trained on"
+    )
+
+
+def images_of(run: Run, key: str) -> Dataset | None:
+    """The images that a run was trained on, without labels: of its ``source`` or its ``target``.
+    None where they are not there any more, or not whole."""
+    config = run.config
+    paths = [Path(str(path)) for path in config.get(key) or ()]
+    if paths and all(path.exists() for path in paths):
+        with suppress(UserError):
+            return open_images(*paths, drop_invalid=bool(config.get("drop_invalid")))
+    return None
+
+
+def _in_company(groups: NDArray[np.int64]) -> list[int]:
+    """The images whose group has others in it."""
+    sizes = Counter(groups.tolist())
+    return [image for image, group in enumerate(groups.tolist()) if sizes[group] > 1]

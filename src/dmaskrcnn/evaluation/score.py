@@ -26,12 +26,14 @@ Classes meet by name (aliases included). What each family of numbers counts:
     skipped (the authors' data has none). Their NMS threshold, 0.3, is a setting of the detector,
     not of the metric: to reproduce a published figure, predict with it.
 
-Means are over the classes with at least one object. Intervals resample images; a class whose
-objects lie in a single image gets none, since resampling one image says nothing.
+Means are over the classes with at least one object. Intervals resample images, or groups of images
+that are not independent (`dmaskrcnn.data.frames`); a class whose objects lie in a single image or
+group gets none, since resampling one says nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -49,7 +51,12 @@ from dmaskrcnn.evaluation.scores import Scores
 
 
 def score(
-    truth: GroundTruth, predictions: Iterable[Detections], *, bootstrap: int = 1000, seed: int = 0
+    truth: GroundTruth,
+    predictions: Iterable[Detections],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    groups: NDArray[np.int64] | None = None,
 ) -> Scores:
     """Compare detections with the ground truth.
 
@@ -60,14 +67,20 @@ def score(
         bootstrap: resamples of the images for the intervals; 0 gives none.
         seed: of the resampling. The same seed on the same images draws the same resamples, which
             pairs two runs.
+        groups: the group of each image, ``(images,)``, any whole numbers: images of a group are
+            drawn together. None: each by itself.
 
     Raises:
-        ValueError: if there are more or fewer predictions than images.
+        ValueError: if there are more or fewer predictions or groups than images.
         UserError: if the masks of an image differ in size between truth and prediction.
     """
     matched = MatchedSet(truth, predictions)
     images = len(truth.image_ids)
-    counts = resample_counts(images, bootstrap, seed)
+    owner = np.empty(images, dtype=np.int64)  # in the order of the pools
+    owner[matched.place] = np.arange(images) if groups is None else groups
+    owner = _numbered(owner)
+    drawn = len(np.unique(owner))
+    counts = resample_counts(drawn, bootstrap, seed)[owner]
     # column 0 is the test set itself
     weights = np.column_stack([np.ones(images, dtype=counts.dtype), counts])
     families = {
@@ -88,13 +101,13 @@ def score(
         )
         for part, steps in parts.items():
             values = areas[..., steps].mean(-1)
-            metrics[f"{family}/{part}"] = _metric(mean_over_classes(values), images)
+            metrics[f"{family}/{part}"] = _metric(mean_over_classes(values), owner)
             for name, ranking, row in zip(truth.classes, rankings, values, strict=True):
-                metrics[f"{family}/{part}/{name}"] = _metric(row, int((ranking.objects > 0).sum()))
-    legacy = np.nan_to_num(matched.legacy) @ weights
+                metrics[f"{family}/{part}/{name}"] = _metric(row, owner[ranking.objects > 0])
+    with_objects = ~np.isnan(matched.legacy)
     with np.errstate(invalid="ignore"):
-        legacy = legacy / (~np.isnan(matched.legacy) @ weights)
-    metrics["legacy/mAP"] = _metric(legacy, int((~np.isnan(matched.legacy)).sum()))
+        legacy = np.nan_to_num(matched.legacy) @ weights / (with_objects @ weights)
+    metrics["legacy/mAP"] = _metric(legacy, owner[with_objects])
     return Scores(
         metrics=metrics,
         objects={
@@ -105,11 +118,19 @@ def score(
         bootstrap=bootstrap,
         seed=seed,
         fingerprint=matched.fingerprint.hexdigest(),
+        groups=drawn,
+        grouping="" if drawn == images else hashlib.sha256(owner.tobytes()).hexdigest(),
     )
 
 
-def _metric(values: NDArray[np.float64], images: int) -> Metric:
-    """A metric from its value on the test set and on each resample ``(1 + B,)``; no interval from
-    fewer than two images."""
+def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same groups, numbered from 0 in the order met."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group]
+
+
+def _metric(values: NDArray[np.float64], groups: NDArray[np.int64]) -> Metric:
+    """A metric from its value on the test set and on each resample ``(1 + B,)``; no interval where
+    all images that it is about are of one group."""
     value = float(values[0]) if len(values) else np.nan
-    return with_interval(value, values[1:]) if images > 1 else Metric(value)
+    return with_interval(value, values[1:]) if len(np.unique(groups)) > 1 else Metric(value)

@@ -24,6 +24,8 @@ class Scores:
         bootstrap: resamples behind the intervals.
         seed: of the resampling.
         fingerprint: of the ground truth; two runs are comparable only where it is equal.
+        groups: what was drawn in the resampling: images, or groups of them.
+        grouping: a digest of which images were drawn together; empty where each was by itself.
     """
 
     metrics: dict[str, Metric]
@@ -32,6 +34,23 @@ class Scores:
     bootstrap: int
     seed: int
     fingerprint: str
+    groups: int = 0
+    grouping: str = ""
+
+    @property
+    def drawn(self) -> str:
+        """What the intervals are over, in words: ``200 images``, or ``200 images in 20 groups``."""
+        return f"{self.images} images" + (f" in {self.groups} groups" if self.grouping else "")
+
+    def check_comparable(self, other: Scores) -> None:
+        """Raises ValueError where the two cannot be compared resample by resample."""
+        for names, reason in (
+            (["fingerprint"], "on different ground truth: score both on the same data and classes"),
+            (["seed", "bootstrap"], "with other resamples: take the same seed and bootstrap"),
+            (["grouping"], "with other groups of images: take the same --groups for both"),
+        ):
+            if any(getattr(self, name) != getattr(other, name) for name in names):
+                raise ValueError(f"the two runs were scored {reason}")
 
     def __getitem__(self, name: str) -> Metric:
         return self.metrics[name]
@@ -39,12 +58,14 @@ class Scores:
     def table(self) -> str:
         """Percent with 95 % intervals, aligned, per class and in all; ``n/a`` where there was
         nothing to find."""
-        return scores_table(self.metrics, self.objects, self.images)
+        return scores_table(self.metrics, self.objects, self.drawn)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: NaN becomes None, the resamples are left out."""
         return {
             "images": self.images,
+            "groups": self.groups,
+            "grouping": self.grouping,
             "objects": dict(self.objects),
             "bootstrap": self.bootstrap,
             "seed": self.seed,
@@ -57,18 +78,10 @@ def paired_difference(first: Scores, second: Scores) -> dict[str, Difference]:
     the same images.
 
     Raises:
-        ValueError: if the two were scored on different ground truth, or with another seed or number
-        of resamples.
+        ValueError: if the two were scored on different ground truth, or with another seed, number
+        of resamples or grouping of the images.
     """
-    if first.fingerprint != second.fingerprint:
-        raise ValueError(
-            "the two runs were scored on different ground truth: score both on the "
-            "same data set and classes"
-        )
-    if (first.seed, first.bootstrap) != (second.seed, second.bootstrap):
-        raise ValueError(
-            "the two runs were resampled differently: score both with the same seed and bootstrap"
-        )
+    first.check_comparable(second)
     return {
         name: difference(metric, second.metrics[name])
         for name, metric in first.metrics.items()

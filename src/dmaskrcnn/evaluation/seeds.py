@@ -40,21 +40,13 @@ def over_seeds(scores: Sequence[Scores]) -> Scores:
         The metrics that all runs have.
 
     Raises:
-        ValueError: if there are none, or they were scored on different ground truth or resampled
-        differently.
+        ValueError: if there are none, or they cannot be compared (`Scores.check_comparable`).
     """
     if not scores:
         raise ValueError("there are no scores to average")
     first, count = scores[0], len(scores)
-    if any(other.fingerprint != first.fingerprint for other in scores):
-        raise ValueError(
-            "the runs were scored on different ground truth: score all on the same "
-            "data set and classes"
-        )
-    if any((other.seed, other.bootstrap) != (first.seed, first.bootstrap) for other in scores):
-        raise ValueError(
-            "the runs were resampled differently: score all with the same seed and bootstrap"
-        )
+    for other in scores:
+        first.check_comparable(other)
     if count == 1:
         return first
     shares = draw_seeds(count, first.bootstrap, first.seed)

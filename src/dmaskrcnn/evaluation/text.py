@@ -122,14 +122,14 @@ def _html(cell: str) -> str:
     return cell if isinstance(cell, Html) else escape(cell)
 
 
-def scores_table(metrics: Mapping[str, Metric], objects: Mapping[str, int], images: int) -> str:
+def scores_table(metrics: Mapping[str, Metric], objects: Mapping[str, int], drawn: str) -> str:
     """Percent with 95 % intervals, aligned, per class and in all. Differences are in percentage
     points, with the share of the resamples above zero.
 
     Args:
         metrics: as of `Scores`, or of `paired_difference`.
         objects: per class, how many there were to find.
-        images: in the test set.
+        drawn: the test set in words, see `Scores.drawn`.
     """
     columns = {name: heading for name, heading in CLASS_COLUMNS.items() if name in metrics}
     rows = [["class", "objects", *columns.values()]]
@@ -142,7 +142,7 @@ def scores_table(metrics: Mapping[str, Metric], objects: Mapping[str, int], imag
         for name, heading in SUMMARY_ROWS.items()
         if name in metrics
     ]
-    title = f"{images} images, mean over {classes} {noun} with objects, % [95 % interval]"
+    title = f"{drawn}, mean over {classes} {noun} with objects, % [95 % interval]"
     if any(isinstance(metric, Difference) for metric in metrics.values()):
         title = (
             f"difference in points, second minus first, and share of resamples above zero\n{title}"

@@ -111,13 +111,15 @@ def remarks(rows: Sequence[Row]) -> str:
     objects = ", ".join(
         f"{escape(name)} {count:,}" for name, count in scores.objects.items() if count
     )
+    groups = f" in {scores.groups:,} groups" if scores.grouping else ""
     text = [
-        f"{scores.images:,} test images with {sum(scores.objects.values()):,} objects "
+        f"{scores.images:,} test images{groups} with {sum(scores.objects.values()):,} objects "
         f"({objects}). Values in %."
     ]
     if scores.bootstrap:
         seeds = max(len(row.group.runs) for row in rows) > 1
-        what = "images and seeds" if seeds else "images"
+        what = "groups of images" if scores.grouping else "images"
+        what += " and seeds" if seeds else ""
         paired = "; Δ: paired difference to the first row" if len(rows) > 1 else ""
         text.append(
             f"[ ]: 95 % intervals from {scores.bootstrap:,} resamples of the {what}{paired}."

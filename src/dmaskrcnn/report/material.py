@@ -4,15 +4,13 @@ work."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.compare.groups import RunGroup, group_runs
-from dmaskrcnn.data import Dataset, open_images
+from dmaskrcnn.data import Dataset
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.labelled import TestSet, open_test_set
+from dmaskrcnn.evaluation.labelled import TestSet, images_of, open_test_set
 from dmaskrcnn.run import Run
 
 
@@ -96,12 +94,5 @@ def gather(
 
 
 def _still_there(runs: Sequence[Run], key: str) -> Dataset | None:
-    """The images that the first of the runs was trained on, of those whose data are still there and
-    whole."""
-    for run in runs:
-        config = run.config
-        paths = [Path(str(path)) for path in config.get(key) or ()]
-        if paths and all(path.exists() for path in paths):
-            with suppress(UserError):
-                return open_images(*paths, drop_invalid=bool(config.get("drop_invalid")))
-    return None
+    """The images of the first of the runs whose data are still there and whole."""
+    return next((data for run in runs if (data := images_of(run, key)) is not None), None)

@@ -20,6 +20,6 @@ def write_final_scores(folder: Path, config: TrainConfig) -> None:
         return
     run = Run(folder)
     (out,) = output_folders([run], config.test, None)
-    test = open_shared_test_set([run], config.test)
+    test = open_shared_test_set([run], config.test, groups=config.groups)
     scores = evaluate_to(out, run, test, device=config.device)
     print(summary(run, scores, out), flush=True)

@@ -23,7 +23,7 @@ from dmaskrcnn.data import (
 )
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.labelled import open_test_set
+from dmaskrcnn.evaluation.labelled import open_test_set, shared_images
 from dmaskrcnn.haze.random_haze import HazeAugment
 
 
@@ -50,8 +50,9 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     if config.trains and not learnable.per_class:
         why = "; ".join(learnable.warnings) or "no object at all"
         raise UserError(f"--source {config.source[0]}: {why}")
-    if config.test:
-        open_test_set(config.test, known=source.classes)  # fail now rather than after the training
+    test = None
+    if config.test:  # what is wrong with it is said now rather than after the training
+        test = open_test_set(config.test, known=source.classes, groups=config.groups).data
     target = _open_target(config, source) if config.adapts or config.adabn else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
@@ -59,6 +60,9 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             "that intended?",
             file=sys.stderr,
         )
+    for name, data in (("--source", source), ("--target", target)):
+        if test and data and rank() == 0 and (said := shared_images(data, test, name)):
+            print(f"warning: --test: {said}", file=sys.stderr)
     return source, target
 
 

@@ -1,0 +1,67 @@
+"""The benchmark of methods: a start for each seed, shares of a gap that may not be there, and
+clear air beside haze."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import adaptation
+import numpy as np
+import pytest
+from adaptation_tables import gap_closed, table
+
+from dmaskrcnn.evaluation.bootstrap import Metric, with_interval
+from dmaskrcnn.evaluation.scores import Scores
+from dmaskrcnn.evaluation.text import interval
+
+
+def metric(value: float) -> Metric:
+    return with_interval(value, value + np.linspace(-0.02, 0.02, 41) * (value > 0))
+
+
+def scores(value: float) -> Scores:
+    return Scores({"voc/AP50/car": metric(value)}, {"car": 40}, 12, 41, 0, "", 12)
+
+
+def test_every_seed_has_its_own_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    done: dict[str, list[str]] = {}
+    monkeypatch.setattr(adaptation, "run", lambda out, name, options: done.update({name: options}))
+    words = f"train --source s --target t --oracle o --out {tmp_path} --seeds 0 3"
+    monkeypatch.setattr(sys, "argv", ["adaptation.py", *words.split()])
+    adaptation.main()
+    methods = ("start", "source", "haze", "teacher-haze", "oracle", "oracle-haze")
+    assert list(done) == [f"{method}-seed{seed}" for seed in (0, 3) for method in methods]
+    for name, options in done.items():
+        seed = name.partition("-seed")[2]
+        assert options[options.index("--seed") + 1] == seed
+        start = options[options.index("--weights") + 1]
+        assert start == ("imagenet" if "start" in name else str(tmp_path / f"start-seed{seed}-1"))
+
+
+def test_share_of_the_gap():
+    half = gap_closed(metric(0.2), metric(0.3), metric(0.4))
+    assert half.value == pytest.approx(0.5)
+    assert (half.low, half.high) == pytest.approx((0.5, 0.5))
+    for ends in ((0.0, 0.0, 0.0), (0.3, 0.3, 0.3), (0.4, 0.3, 0.2), (math.nan,) * 3):
+        assert interval(gap_closed(*map(metric, ends))) == "n/a"
+
+
+def test_clear_air_stands_beside_haze():
+    hazy = {"source": {0: scores(0.2)}, "haze": {0: scores(0.3)}, "oracle": {0: scores(0.4)}}
+    clear = {"source": {0: scores(0.6)}, "haze": {0: scores(0.5)}, "oracle": {0: scores(0.5)}}
+    heads, *rows = table(hazy, "voc/AP50/car", "AP50", "source", clear, {"haze": 1.5}).rows
+    assert heads[3:] == [
+        "difference to `source`",
+        "of the gap closed",
+        "in clear air",
+        "difference in clear air",
+        "time",
+    ]
+    assert [row[2].split()[0] for row in rows] == ["20.0", "30.0", "40.0"]
+    assert [row[4].split()[:1] for row in rows] == [[], ["50"], []]
+    assert [row[5].split()[0] for row in rows] == ["60.0", "50.0", "50.0"]
+    assert [row[6].split()[:1] for row in rows] == [[], ["-10.0"], ["-10.0"]]
+    assert rows[1][7] == "1.50×"
+    assert len(table(hazy, "voc/AP50/car", "AP50", "source").rows[0]) == 6
