@@ -81,7 +81,7 @@ def test_the_shown_part_of_a_map_is_never_empty(size):
 @pytest.mark.parametrize("kind", ["fcn", "paper"])
 def test_others_are_aligned(other, tiny, kind):
     detector, levels = other
-    alignment = Alignment(tiny(grl_on="both", classifier=kind), detector)
+    alignment = Alignment(tiny(grl_on="both", classifier=kind).settings, detector)
     images = detector.normalise([torch.randint(0, 256, (3, 40, 90), dtype=torch.uint8)])
     features = detector.features(images)
     losses = alignment(detector, [features, features], [images.image_sizes] * 2, 0.5)

@@ -130,9 +130,8 @@ class Teacher(Method):
     """Supervised training on the source, distillation on the target; on the source alone where a
     batch has no target images.
 
-    Where target samples carry objects, these are pseudo-labels of an outside teacher
-    (``--pseudo-labels``): the student learns them as they are, and its own teacher gives only the
-    masks.
+    With ``--pseudo-labels`` target samples carry the objects of an outside teacher: the student
+    learns them as they are, and its own teacher gives only the masks.
     """
 
     explanation = (
@@ -146,8 +145,8 @@ class Teacher(Method):
         from dmaskrcnn.methods.parts.thresholds import Thresholds
 
         super().__init__(detector)
+        self.settings = settings
         self.classifier = self.alignment = Alignment(settings, detector) if settings.align else None
-        self.dropped = () if settings.distil_boxes else BOXES
         self.thresholds = Thresholds(len(detector.classes))
         self.label_watch = PseudoLabelWatch()
 
@@ -183,7 +182,8 @@ class Teacher(Method):
         from dmaskrcnn.methods.parts.distillation import teachers_view
 
         view = teachers_view(self.teacher, batch.target, own)
-        if any(s.objects is not None for s in batch.target):
+        # the same in every process, whatever objects its share of the batch has
+        if self.settings.pseudo_labels:
             return self._learn_brought_labels(batch, own, view)
         return self._learn_from_the_teacher(batch, own, view)
 
@@ -214,17 +214,19 @@ class Teacher(Method):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         import torch
 
+        from dmaskrcnn.detector.sampling import normaliser
         from dmaskrcnn.methods.parts.distillation import distil, pseudo_labels
 
         thresholds = self.thresholds.on(self.detector.device)
         labels, scores = pseudo_labels(self.teacher, view, thresholds)
         seeds = [s.seed for s in batch.target]
         losses = distil(self.detector, self.teacher, own, view, labels, seeds)
-        losses = {name: loss for name, loss in losses.items() if name not in self.dropped}
+        dropped = () if self.settings.distil_boxes else BOXES
+        losses = {name: loss for name, loss in losses.items() if name not in dropped}
         score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
         logs = {
             "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
-            "pseudo_score": score[sure].mean() if sure.any() else score.new_tensor(0.0),
+            "pseudo_score": score[sure].sum() / normaliser(sure.sum(), score.device),
         }
         self.thresholds.follow(torch.cat([o.labels for o in labels]), score)
         return losses, logs
@@ -234,7 +236,9 @@ class Teacher(Method):
         harm."""
         aligned = self.alignment.watch(values) if self.alignment is not None else None
         labels = values.get("pseudo_labels")
-        return aligned or (None if labels is None else self.label_watch.watch(labels))
+        if labels is None or self.settings.pseudo_labels:  # a file's neither vanish nor multiply
+            return aligned
+        return aligned or self.label_watch.watch(labels)
 
     def status(self, values: Mapping[str, float]) -> str:
         """How many pseudo-labels there are, and how sure the teacher is of them."""
