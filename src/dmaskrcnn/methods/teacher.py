@@ -51,6 +51,10 @@ class TeacherSettings(AlignmentSettings):
     burn_in: float = 0.5
     """Part of the schedule that trains on the source alone, before there is a teacher to follow. By
     default 0.5; from a run folder 0, or 0.25 with haze."""
+    teacher_ema: Annotated[float, arg(help_behavior_hint="(default: as --ema)")] = 0.999
+    """Decay of the teacher's weights, which are the average that is saved, once there are target
+    images; --ema is that of the burn-in. Lower: a teacher that follows faster, which a short
+    training needs. Where the start is no detector yet, it rises as --ema does."""
     pseudo_labels: Annotated[str, arg(metavar="PATH", help_behavior_hint="")] = ""
     """COCO results JSON of another detector on the target images; the student learns these instead
     of its own teacher's."""
@@ -67,7 +71,7 @@ class TeacherSettings(AlignmentSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_share(self, "burn_in", whole=False)
+        check_share(self, "burn_in", "teacher_ema", whole=False)
         if not 0 < self.pseudo_threshold <= 1:
             raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
 
@@ -76,14 +80,15 @@ class TeacherSettings(AlignmentSettings):
         """From a trained detector less burn-in: only haze may be new to it."""
         trained = Path(options.weights).is_dir()
         burn_in = {"burn_in": 0.25 if options.haze_augment else 0.0} if trained else {}
-        return super().defaults(options) | burn_in
+        return super().defaults(options) | burn_in | {"teacher_ema": options.ema}
 
     def check(self, options: TrainOptions) -> None:
         """The teacher is the average of the weights."""
-        if not options.ema:
-            raise UserError(
-                "--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more"
-            )
+        for name, decay in (("ema", options.ema), ("teacher-ema", self.teacher_ema)):
+            if not decay:
+                raise UserError(
+                    f"--{name} 0 leaves --method teacher without a teacher: set it to 0.9 or more"
+                )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -96,6 +101,7 @@ class TeacherSettings(AlignmentSettings):
                 phase.share * (1 - burn_in),
                 phase.rate,
                 from_average=burn_in > 0 and name == "adapt",
+                decay=self.teacher_ema,
             )
             for name, phase in zip(("adapt", "fine"), SOURCE_PHASES, strict=True)
         )

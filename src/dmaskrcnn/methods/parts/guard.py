@@ -80,13 +80,13 @@ class PseudoLabelWatch:
             return (
                 f"the teacher finds almost nothing in the target images ({count:.2f} "
                 f"pseudo-labels per image, {level:.2f} at first): a longer --burn-in, "
-                "--haze-augment 0.5 or --pseudo-labels of another detector would help"
+                "--pseudo-labels of another detector, or --haze-augment 0.5 where it is not yet "
+                "set would help"
             )
         if count > 5 * level + 1:
             state["warned"] = True
             return (
                 f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the "
-                "teacher believes its own mistakes; lower --lr, raise --ema or stop earlier "
-                "(--iterations)"
+                "teacher believes its own mistakes; lower --lr or train for less time"
             )
         return None
