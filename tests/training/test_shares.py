@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, multiprocessing
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Annotations, Batch, Sample, open_dataset, open_images
@@ -54,7 +55,7 @@ def test_two_processes_learn_what_one_does(tiny, clear, hazy, tmp_path):
         )
         for name, (options, _) in CASES.items()
     }
-    multiprocessing.spawn(_process, (configs, clear, hazy, tmp_path), nprocs=2)
+    spawn(_process, (configs, clear, hazy, tmp_path), nprocs=2)
     wrong = {}
     for name, config in configs.items():
         one, two = _learn(name, config, clear, hazy), torch.load(tmp_path / name)
@@ -65,9 +66,7 @@ def test_two_processes_learn_what_one_does(tiny, clear, hazy, tmp_path):
             if value.numel()
         }
         worst = max(errors, key=lambda key: errors[key])
-        print(name, worst, errors[worst])
-        # 1e-4 and less but for BatchNorm on random weights, where rounding grows from layer to layer;
-        # statistics per process give 1
+        # Rounding grows from layer to layer where BatchNorm meets random weights.
         if errors[worst] > 1e-2:
             wrong[name] = (worst, errors[worst])
     assert not wrong

@@ -19,11 +19,6 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     that differ, but not on a CPU.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
-    momentum: float
-
     def forward(self, input: Tensor) -> Tensor:
         """``(N, C, H, W)``, of any floating dtype, which the output keeps."""
         if not self.training or world_size() == 1:
@@ -33,10 +28,11 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         variance = _average(centred.square().mean((0, 2, 3)))
         with torch.no_grad():
             count = world_size() * input.numel() / len(mean)
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            # the running one is unbiased, as torch's
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            # the running variance is unbiased, as torch's
+            unbiased = variance * (count / (count - 1))
+            cast(Tensor, self.running_mean).lerp_(mean, cast(float, self.momentum))
+            cast(Tensor, self.running_var).lerp_(unbiased, cast(float, self.momentum))
+            cast(Tensor, self.num_batches_tracked).add_(1)
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 

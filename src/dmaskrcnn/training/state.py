@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -75,7 +76,9 @@ class TrainingState:
                 self.learner.classifier.requires_grad_(phase.target)
             if world_size() > 1:
                 # It expects a gradient of whatever requires one when it is built, so anew.
-                self.model = DistributedDataParallel(self.learner, broadcast_buffers=False)
+                with warnings.catch_warnings():  # a name that torch is about to change
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self.model = DistributedDataParallel(self.learner, broadcast_buffers=False)
         if phase.from_average and not self.restarted:
             self._restart()
         self.phase = phase

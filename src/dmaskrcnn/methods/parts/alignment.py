@@ -32,8 +32,8 @@ from dmaskrcnn.methods.parts.guard import LN2, DivergenceGuard
 from dmaskrcnn.methods.parts.losses import Losses, column
 from dmaskrcnn.methods.parts.reversal import Reversal, ramp
 
-# Proposals per image that the instance classifier sees, best first: half of the RoIs that the preset
-# `cpu` samples, so that few are background. Chosen, not measured.
+# Proposals per image that the instance classifier sees, best first: half of the RoIs that the
+# preset `cpu` samples, so that few are background. Chosen, not measured.
 INSTANCES = 32
 # Averaged domain loss in nats below which the classifier has won: right with 98 % on average, its
 # gradient, one minus that, says next to nothing.
@@ -112,7 +112,7 @@ class Alignment(nn.Module):
         accuracies: dict[str, Tensor] = {}
         if self.image is not None:
             reversal = Reversal(factor)
-            logits = self._image_logits(detector, features, sizes, reversal)
+            logits = _image_logits(self.image, detector, features, sizes, reversal)
             truth = torch.full((len(sizes),), domain, dtype=torch.int64, device=detector.device)
             loss, accuracy = domain_loss(logits, truth, sizes, detector.levels)
             self._gate(reversal, loss, factor)
@@ -131,22 +131,12 @@ class Alignment(nn.Module):
             if self.image is not None:
                 # once more, past no reversal: features are to make the verdicts agree
                 along = Reversal(-factor)
-                logits = self._image_logits(detector, features, sizes, along)
+                logits = _image_logits(self.image, detector, features, sizes, along)
                 found = run_network(self.instance, along(vectors), dtype=detector.dtype)
                 counts = [len(boxes) for boxes in rois]
                 distance = consistency(logits, sizes, found, counts, detector.levels)
                 losses["consistency"] = distance.sum() / count
         return losses, accuracies
-
-    def _image_logits(
-        self,
-        detector: Detector,
-        features: Features,
-        sizes: Sequence[tuple[int, int]],
-        reversal: Reversal,
-    ) -> list[Tensor]:
-        maps = [reversal(features[level.name]) for level in detector.levels]
-        return run_network(self.image, maps, sizes, dtype=detector.dtype)
 
     def _gate(self, reversal: Reversal, loss: Tensor, factor: float) -> None:
         # Beyond chance there is nothing to gain: what already fools the classifier is pushed no
@@ -191,6 +181,17 @@ class Alignment(nn.Module):
         """The inverse of ``state``."""
         self.guard.state.update(state["guard"])
         self.won.update(state["won"])
+
+
+def _image_logits(
+    classifier: nn.Module,
+    detector: Detector,
+    features: Features,
+    sizes: Sequence[tuple[int, int]],
+    reversal: Reversal,
+) -> list[Tensor]:
+    maps = [reversal(features[level.name]) for level in detector.levels]
+    return run_network(classifier, maps, sizes, dtype=detector.dtype)
 
 
 def _instances(

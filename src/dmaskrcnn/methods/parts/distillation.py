@@ -25,7 +25,8 @@ from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.rpn import AnchorOutputs
 from dmaskrcnn.detector.sampling import normaliser
 
-# score from which a detection of the teacher may be an object: below, it is background
+# Score from which a detection of the teacher may be an object: below, it is background. Well under
+# the lowest threshold (0.3), so that the unsure have a band of their own.
 CANDIDATE = 0.2
 
 
@@ -168,7 +169,7 @@ def distil_masks(
         classes: int64, the class (1-based) of all RoIs in turn.
     """
     sizes, rows = own.images.image_sizes, torch.arange(len(classes), device=classes.device)
-    # without RoIs, too: every process takes part in the exchange, and every parameter has a gradient
+    # Without RoIs, too: every process takes part in the exchange, every parameter has a gradient.
     logits = student.roi_heads.mask_outputs(own.features, rois, sizes)[rows, classes]
     with torch.no_grad():
         said = teacher.roi_heads.mask_outputs(view.features, rois, sizes)[rows, classes]

@@ -9,8 +9,10 @@ from typing import Any
 from dmaskrcnn.errors import UserError
 
 LN2 = math.log(2)
-SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
-MOMENTUM = 0.99  # of the running mean of that number
+# Iterations after which the number of pseudo-labels has a level to be compared with: hundreds of
+# pictures, so that no single crowded one sets it.
+SETTLED = 50
+MOMENTUM = 0.99  # of the running mean of that number: over some 100 iterations
 
 
 class DivergenceGuard:
