@@ -1,5 +1,9 @@
 """The few things that one process must know of the others. Without torchrun everything here is a
-no-op."""
+no-op.
+
+All of it waits for all processes, so that each must call it as often as the others: never behind a
+condition on its own share of the data.
+"""
 
 from __future__ import annotations
 

@@ -6,10 +6,11 @@ from test_methods import sample
 
 from dmaskrcnn.data import Batch
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.pyramid import Level
+from dmaskrcnn.detector.pyramid import Features, Level
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.parts.alignment import PATIENCE, Alignment
 from dmaskrcnn.methods.parts.classifiers import consistency
+from dmaskrcnn.methods.parts.detection import features_of_both
 from dmaskrcnn.training.learner import Learner
 
 
@@ -107,3 +108,39 @@ def test_warns_once_when_the_classifier_has_won(tiny):
 def test_divergence_of_the_instances_stops_the_run(tiny):
     with pytest.raises(UserError, match="diverges"):
         watch(tiny, *[{"alignment/domain": 0.7, "alignment/instance": 400.0}] * 100)
+
+
+def test_features_follow_the_consistency(tiny, batch):
+    """A step of descent brings the verdicts on proposals and images together, though it goes
+    against the verdicts themselves."""
+    method = aligned(tiny, grl_on="both", grl_lambda=1.0)
+    detector = method.detector.eval()
+    _, _, halves = features_of_both(detector, batch, padded_alike=True)
+    leaves = [{k: v.detach().requires_grad_() for k, v in half.items()} for half in halves]
+
+    def distance(maps: list[Features]) -> torch.Tensor:
+        found = method.alignment(detector, maps, [[(64, 96)]] * 2, 0.0)
+        return found.alignment["consistency"]
+
+    before = distance(leaves)
+    before.backward()
+    with torch.no_grad():
+        moved = [{k: v if v.grad is None else v - v.grad for k, v in m.items()} for m in leaves]
+    assert distance(moved) < before
+
+
+@pytest.mark.parametrize("on", ["image", "instance"])
+def test_domains_count_alike_whatever_their_images(tiny, batch, on):
+    """One image of the source and three times the same of the target, and a classifier that takes
+    every image for one of the source."""
+    method = aligned(tiny, grl_on=on)
+    classifier = method.alignment.image or method.alignment.instance
+    for name, parameter in classifier.named_parameters():
+        torch.nn.init.zeros_(parameter)
+        if parameter.shape == (2,) and name.endswith("bias"):
+            parameter.data[:] = torch.tensor([2.0, 0.0])
+    found = method.losses(Batch(batch.source, batch.target * 3), 0.0)
+    expected = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 2
+    name = {"image": "domain", "instance": "instance"}[on]
+    assert found.alignment[name].item() == pytest.approx(expected, rel=1e-4)
+    assert found.logs[f"{name}_accuracy"] == 0.5

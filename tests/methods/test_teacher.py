@@ -75,9 +75,39 @@ def test_burn_in_follows_from_the_start(teaching, tmp_path):
     assert burn_in(weights=run, burn_in=0.2) == 0.2
 
 
+def test_the_teacher_has_a_decay_of_its_own(teaching):
+    start = str(train(teaching(method="source", target=(), iterations=2)))
+    averages = [
+        Checkpoint.load(train(teaching(weights=start, iterations=3, teacher_ema=decay))).ema
+        for decay in (0.9, 0.98)
+    ]
+    assert not torch.equal(*(average["rpn.head.cls_logits.weight"] for average in averages))
+
+
+def test_decays_follow_from_start_and_length(teaching, tmp_path):
+    def decays(**overrides):
+        config = teaching(**{"iterations": 290, "preset": "cpu"} | overrides)
+        return config.ema, config.settings.teacher_ema
+
+    run = str(tmp_path)  # a trained detector: what a rising decay ends with
+    assert decays() == (0.998, 0.998)
+    assert decays(weights=run) == (0.97, 0.97)
+    assert decays(weights=run, iterations=20_000) == (0.998, 0.998)
+    assert decays(weights=run, iterations=0, minutes=5) == (0.98, 0.98)
+    assert decays(weights=run, ema=0.99) == (0.99, 0.99)
+    assert decays(weights=run, teacher_ema=0.99) == (0.97, 0.99)
+
+
+def test_labels_of_a_file_are_not_watched(teaching):
+    method = watched(teaching, pseudo_labels="other.json")
+    said = [method.watch({"pseudo_labels": n}) for n in (3.0, 0.0, 90.0) for _ in range(600)]
+    assert not any(said)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        ({"teacher_ema": 0.0}, "--teacher-ema 0 leaves --method teacher without a teacher"),
         ({"ema": 0.0}, "--ema 0 leaves --method teacher without a teacher"),
         ({"burn_in": 1.0}, "--burn-in must be in"),
         ({"pseudo_threshold": 0.0}, "--pseudo-threshold must be in"),
@@ -163,10 +193,10 @@ def test_hidden_blocks():
     assert torch.equal(hide_blocks(image, 0.0, torch.Generator()), image)
 
 
-def watched(teaching) -> Teacher:
+def watched(teaching, **overrides) -> Teacher:
     from dmaskrcnn.detector.detector import Detector
 
-    config = teaching()
+    config = teaching(**overrides)
     method = config.settings.build(Detector(("car",), config.detector))
     assert isinstance(method, Teacher)
     return method

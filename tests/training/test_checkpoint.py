@@ -58,7 +58,7 @@ class Evil:
 
 
 def checkpoint(tensor: Tensor, **changes: Any) -> Checkpoint:
-    state = Checkpoint({}, {}, 5, 3, False, False, 1.5, {}, {"a": tensor}, {}, {}, {})
+    state = Checkpoint({}, {}, 5, 3, False, False, False, 1.5, {}, {"a": tensor}, {}, {}, {})
     return replace(state, **changes)
 
 

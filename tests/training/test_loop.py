@@ -36,6 +36,15 @@ class TestSchedule:
         assert at(55_000) == at(74_999) == ("all", pytest.approx(1e-4))
         assert schedule.progress(75_000, 0) == 1
 
+    @pytest.mark.parametrize(("iterations", "steps"), [(300, 100), (800, 200), (6000, 400)])
+    def test_the_classifier_has_time_to_learn(self, iterations: int, steps: int):
+        """200 steps where a fifteenth of the schedule is less, but no more than a third of it."""
+        schedule = schedule_of(TrainConfig.from_preset(iterations=iterations, target="hazy"))
+        progress = [schedule.progress(i, 0) for i in (steps - 1, steps)]
+        assert [schedule.phase(p).trains for p in progress] == ["classifier", "all"]
+        assert sum(phase.share for phase in schedule.phases) == pytest.approx(1)
+        assert schedule.phases[1].share / schedule.phases[2].share == pytest.approx(50 / 20)
+
     def test_minutes_follow_the_clock(self):
         schedule = schedule_of(TrainConfig.from_preset(method="source", minutes=10))
         assert schedule.progress(iteration=10**6, seconds=300) == 0.5
@@ -82,8 +91,8 @@ class TestRun:
         )
 
     def test_phases_train_what_they_say(self, tiny: Make):
-        """Of fifteen iterations one trains the classifier alone, ten everything, four everything at
-        a tenth of the rate."""
+        """Of fifteen iterations five train the classifier alone, seven everything, three everything
+        at a tenth of the rate."""
         first, whole = (Checkpoint.load(train(tiny(iterations=n))) for n in (1, 15))
         start = {k: v for k, v in first.ema.items() if "running" not in k and "batches" not in k}
         assert all(torch.equal(v, first.model[f"detector.{k}"]) for k, v in start.items())
@@ -91,7 +100,7 @@ class TestRun:
             k.split(".")[0] for k, v in whole.model.items() if not torch.equal(v, first.model[k])
         }
         assert moved == {"detector", "classifier"}
-        assert (first.detector_steps, whole.detector_steps) == (0, 14)
+        assert (first.detector_steps, whole.detector_steps) == (0, 10)
         assert [g["lr"] / g["base_lr"] for g in whole.optimizer["param_groups"]] == pytest.approx(
             [0.1] * 4
         )
@@ -105,6 +114,18 @@ class TestRun:
         run = train(tiny(iterations=0, minutes=0.08))
         assert Checkpoint.load(run).seconds >= 4.8
         assert time.monotonic() - began < 60
+
+    def test_the_average_has_the_decay_that_was_asked_for(self, tiny: Make):
+        """From a trained detector on, from the first step; with random heads it rises to it."""
+        start = train(tiny(method="source"))
+        for weights_, differ in ((str(start), True), ("scratch", False)):
+            averages = [
+                Checkpoint.load(
+                    train(tiny(method="source", weights=weights_, ema=ema, iterations=3))
+                ).ema["rpn.head.cls_logits.weight"]
+                for ema in (0.9, 0.999)
+            ]
+            assert torch.equal(*averages) != differ
 
     def test_starts_from_another_run(self, tiny: Make):
         first = train(tiny(method="source"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal
 
 
@@ -23,10 +24,35 @@ class Phase:
     """Whether batches hold target images."""
     from_average: bool = False
     """Whether the detector goes on from its averaged weights."""
+    decay: float | None = None
+    """Of the averaged weights; None: ``--ema``."""
+    least: int = 0
+    """Steps that it takes at least, but for a third of the schedule."""
 
 
 # what every method does but those with phases of their own, in the proportions of the original
 SOURCE_PHASES = (Phase("train", 55 / 75), Phase("fine", 20 / 75, rate=0.1))
+
+
+def lengthen(phases: Sequence[Phase], iterations: int) -> tuple[Phase, ...]:
+    """The phases with the shares that a schedule of ``iterations`` steps (0: unknown, by the clock)
+    gives them: those with a ``least`` number of steps take it, at the cost of the others alike."""
+    floors = [min(p.least / iterations, 1 / 3) if iterations else 0.0 for p in phases]
+    short = [floor > p.share for floor, p in zip(floors, phases, strict=True)]
+    if not any(short):
+        return tuple(phases)
+    rest = 1 - sum(compress(floors, short))
+    rest /= sum(p.share for p, is_short in zip(phases, short, strict=True) if not is_short)
+    return tuple(
+        replace(p, share=floor if is_short else p.share * rest)
+        for p, floor, is_short in zip(phases, floors, short, strict=True)
+    )
+
+
+def rising_decay(decay: float, steps: int) -> float:
+    """Of an average that begins with random weights: from 0.1 up to ``decay``, so that these are
+    soon forgotten. After n steps about the last n / 9 count."""
+    return min(decay, (1 + steps) / (10 + steps))
 
 
 class Schedule:

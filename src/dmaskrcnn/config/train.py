@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import PRESETS
-from dmaskrcnn.config.schedule import Phase
+from dmaskrcnn.config.schedule import Phase, lengthen, rising_decay
 from dmaskrcnn.config.values import (
     check_above_zero,
     check_not_negative,
@@ -27,6 +27,10 @@ from dmaskrcnn.config.values import (
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
 
+UNTRAINED = ("imagenet", "scratch")  # starts whose heads are random
+# Decay of the average from a trained detector where the clock sets the length: the last 50 steps
+# count, and a teacher that is so quick suits the few hundred steps that minutes allow on a CPU.
+BY_THE_CLOCK = 0.98
 # the architecture of a detector that learns from nothing: there are no statistics to freeze
 FROM_SCRATCH = {"norm": "batch", "trainable_layers": 5}
 
@@ -82,8 +86,8 @@ class TrainConfig(TrainOptions):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The schedule of the method."""
-        return self.settings.phases
+        """The schedule of the method, for this number of iterations."""
+        return lengthen(self.settings.phases, self.iterations)
 
     @property
     def trains(self) -> bool:
@@ -116,7 +120,7 @@ class TrainConfig(TrainOptions):
     def _check_length(self) -> None:
         if self.minutes and self.iterations:
             raise UserError("--minutes and --iterations are both given: keep one of them")
-        if not self.trains and self.weights in ("imagenet", "scratch"):
+        if not self.trains and self.weights in UNTRAINED:
             raise UserError(
                 "--iterations 0 needs a trained detector, not --weights "
                 f"{self.weights}: give a run folder"
@@ -149,6 +153,12 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
     architecture = FROM_SCRATCH if options.weights == "scratch" else {}
     architecture = architecture | _chosen(values, _names(DetectorConfig))
     options = replace(options, detector=replace(start.detector, **architecture))
+    if options.weights not in UNTRAINED and "ema" not in values:
+        # No ramp there: what counts at its end. A preset's decay would keep the start in a short
+        # training (0.998 after 300 steps: more than half of it).
+        steps = options.iterations
+        decay = rising_decay(options.ema, steps) if steps else min(options.ema, BY_THE_CLOCK)
+        options = replace(options, ema=round(decay, 4))
     settings = methods[method]
     for name in values:
         if name not in own | _names(DetectorConfig) | _names(settings):

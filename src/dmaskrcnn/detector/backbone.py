@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from dmaskrcnn.detector.batchnorm import SharedBatchNorm2d
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
 
@@ -28,7 +28,7 @@ MOBILENET_STAGES = {
 def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
     """The untrained network below the heads, with the stages frozen that the configuration does not
     train."""
-    norm = FrozenBatchNorm2d if config.norm == "frozen" else nn.BatchNorm2d
+    norm = FrozenBatchNorm2d if config.norm == "frozen" else SharedBatchNorm2d
     network: Any = models.get_model(config.backbone, weights=None, norm_layer=norm)
     stages = RESNET_STAGES
     if config.backbone in MOBILENET_STAGES:

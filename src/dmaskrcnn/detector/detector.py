@@ -49,9 +49,11 @@ class Detector(nn.Module):
             P6 has no features of its own and takes no part, as in the original.
         dtype: torch.bfloat16 to run the networks in mixed precision, None for float32 (see
             ``set_precision``).
+        trained: whether it was created from the weights of a whole detector.
     """
 
     dtype: torch.dtype | None = None
+    trained = False
 
     def __init__(self, classes: Sequence[str], config: DetectorConfig | None = None) -> None:
         super().__init__()
@@ -265,7 +267,7 @@ class Detector(nn.Module):
             unpickled.
         """
         detector = cls(classes, config)
-        load_start(detector, classes, config.backbone, weights)
+        detector.trained = load_start(detector, classes, config.backbone, weights)
         return detector
 
     @classmethod

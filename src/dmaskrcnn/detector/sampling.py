@@ -9,13 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dmaskrcnn.distributed import average
+from dmaskrcnn.distributed import average, world_size
 
 
 def normaliser(count: int | Tensor, device: torch.device) -> Tensor:
-    """The mean over ranks of a count, at least 1: dividing each rank's sum by it makes the mean of
-    the ranks' losses the global loss."""
-    return average(torch.as_tensor(count, dtype=torch.float32, device=device).clone()).clamp(min=1)
+    """The mean over ranks of a count, of which all together have at least one: dividing each rank's
+    sum by it makes the mean of the ranks' losses the global loss.
+
+    A collective: every rank calls it, also one that counts nothing.
+    """
+    counted = torch.as_tensor(count, dtype=torch.float32, device=device).clone()
+    return average(counted).clamp(min=1 / world_size())
 
 
 def sample_balanced(

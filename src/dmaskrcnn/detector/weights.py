@@ -91,15 +91,16 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
         ) from error
 
 
-def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weights: str) -> None:
+def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weights: str) -> bool:
     """Load what a training starts from into a detector of these classes on this backbone; see
-    ``Detector.create`` for ``weights``. Raises UserError."""
+    ``Detector.create`` for ``weights``. Whether these are of a whole detector. Raises UserError."""
     if weights == "scratch":
-        return
+        return False
     if weights == "imagenet":
         available: Any = models.get_model_weights(backbone)
         load_backbone(detector, download(available.DEFAULT), weights)
-    elif weights == "coco":
+        return False
+    if weights == "coco":
         if backbone != "resnet50":
             raise UserError(
                 "--weights coco: torchvision has them for --backbone resnet50, not "
@@ -108,22 +109,23 @@ def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weigh
         coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
         # index 0 is background; "N/A" rows were never trained
         load_whole(detector, classes, download(coco), coco.meta["categories"][1:], weights)
-    else:
-        _load_file(detector, classes, Path(weights))
+        return True
+    return _load_file(detector, classes, Path(weights))
 
 
-def _load_file(detector: nn.Module, classes: Sequence[str], path: Path) -> None:
+def _load_file(detector: nn.Module, classes: Sequence[str], path: Path) -> bool:
     if path.is_dir():
         names = read_description(path)[0]
         load_whole(detector, classes, read_state(path / "model.safetensors"), names, str(path))
-        return
+        return True
     state = read_state(path)
     if not any(k.startswith("backbone.") for k in state):
         load_backbone(detector, state, str(path))
-        return
+        return False
     described = path.with_suffix(".json").is_file()
     names = read_description(path)[0] if described else classes
     load_whole(detector, classes, state, names, str(path))
+    return True
 
 
 def load_backbone(detector: nn.Module, state: dict[str, Tensor], name: str) -> None:

@@ -51,6 +51,10 @@ class TeacherSettings(AlignmentSettings):
     burn_in: float = 0.5
     """Part of the schedule that trains on the source alone, before there is a teacher to follow. By
     default 0.5; from a run folder 0, or 0.25 with haze."""
+    teacher_ema: Annotated[float, arg(help_behavior_hint="(default: as --ema)")] = 0.999
+    """Decay of the teacher's weights, which are the average that is saved, once there are target
+    images; --ema is that of the burn-in. Lower: a teacher that follows faster, which a short
+    training needs. Where the start is no detector yet, it rises as --ema does."""
     pseudo_labels: Annotated[str, arg(metavar="PATH", help_behavior_hint="")] = ""
     """COCO results JSON of another detector on the target images; the student learns these instead
     of its own teacher's."""
@@ -67,7 +71,7 @@ class TeacherSettings(AlignmentSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_share(self, "burn_in", whole=False)
+        check_share(self, "burn_in", "teacher_ema", whole=False)
         if not 0 < self.pseudo_threshold <= 1:
             raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
 
@@ -76,14 +80,15 @@ class TeacherSettings(AlignmentSettings):
         """From a trained detector less burn-in: only haze may be new to it."""
         trained = Path(options.weights).is_dir()
         burn_in = {"burn_in": 0.25 if options.haze_augment else 0.0} if trained else {}
-        return super().defaults(options) | burn_in
+        return super().defaults(options) | burn_in | {"teacher_ema": options.ema}
 
     def check(self, options: TrainOptions) -> None:
         """The teacher is the average of the weights."""
-        if not options.ema:
-            raise UserError(
-                "--ema 0 leaves --method teacher without a teacher: set it to 0.99 or more"
-            )
+        for name, decay in (("ema", options.ema), ("teacher-ema", self.teacher_ema)):
+            if not decay:
+                raise UserError(
+                    f"--{name} 0 leaves --method teacher without a teacher: set it to 0.9 or more"
+                )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -96,6 +101,7 @@ class TeacherSettings(AlignmentSettings):
                 phase.share * (1 - burn_in),
                 phase.rate,
                 from_average=burn_in > 0 and name == "adapt",
+                decay=self.teacher_ema,
             )
             for name, phase in zip(("adapt", "fine"), SOURCE_PHASES, strict=True)
         )
@@ -130,9 +136,8 @@ class Teacher(Method):
     """Supervised training on the source, distillation on the target; on the source alone where a
     batch has no target images.
 
-    Where target samples carry objects, these are pseudo-labels of an outside teacher
-    (``--pseudo-labels``): the student learns them as they are, and its own teacher gives only the
-    masks.
+    With ``--pseudo-labels`` target samples carry the objects of an outside teacher: the student
+    learns them as they are, and its own teacher gives only the masks.
     """
 
     explanation = (
@@ -146,8 +151,8 @@ class Teacher(Method):
         from dmaskrcnn.methods.parts.thresholds import Thresholds
 
         super().__init__(detector)
+        self.settings = settings
         self.classifier = self.alignment = Alignment(settings, detector) if settings.align else None
-        self.dropped = () if settings.distil_boxes else BOXES
         self.thresholds = Thresholds(len(detector.classes))
         self.label_watch = PseudoLabelWatch()
 
@@ -183,7 +188,8 @@ class Teacher(Method):
         from dmaskrcnn.methods.parts.distillation import teachers_view
 
         view = teachers_view(self.teacher, batch.target, own)
-        if any(s.objects is not None for s in batch.target):
+        # the same in every process, whatever objects its share of the batch has
+        if self.settings.pseudo_labels:
             return self._learn_brought_labels(batch, own, view)
         return self._learn_from_the_teacher(batch, own, view)
 
@@ -214,17 +220,19 @@ class Teacher(Method):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         import torch
 
+        from dmaskrcnn.detector.sampling import normaliser
         from dmaskrcnn.methods.parts.distillation import distil, pseudo_labels
 
         thresholds = self.thresholds.on(self.detector.device)
         labels, scores = pseudo_labels(self.teacher, view, thresholds)
         seeds = [s.seed for s in batch.target]
         losses = distil(self.detector, self.teacher, own, view, labels, seeds)
-        losses = {name: loss for name, loss in losses.items() if name not in self.dropped}
+        dropped = () if self.settings.distil_boxes else BOXES
+        losses = {name: loss for name, loss in losses.items() if name not in dropped}
         score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
         logs = {
             "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
-            "pseudo_score": score[sure].mean() if sure.any() else score.new_tensor(0.0),
+            "pseudo_score": score[sure].sum() / normaliser(sure.sum(), score.device),
         }
         self.thresholds.follow(torch.cat([o.labels for o in labels]), score)
         return losses, logs
@@ -234,7 +242,9 @@ class Teacher(Method):
         harm."""
         aligned = self.alignment.watch(values) if self.alignment is not None else None
         labels = values.get("pseudo_labels")
-        return aligned or (None if labels is None else self.label_watch.watch(labels))
+        if labels is None or self.settings.pseudo_labels:  # a file's neither vanish nor multiply
+            return aligned
+        return aligned or self.label_watch.watch(labels)
 
     def status(self, values: Mapping[str, float]) -> str:
         """How many pseudo-labels there are, and how sure the teacher is of them."""

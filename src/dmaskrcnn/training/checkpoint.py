@@ -30,6 +30,8 @@ class Checkpoint:
     """Whether the detector has gone on from its averaged weights."""
     adapted_norms: bool
     """Whether AdaBN has been done: it must not be done twice."""
+    untrained: bool
+    """Whether the detector began with random heads, which its average has to forget."""
     seconds: float
     """Time spent, for a schedule in minutes."""
     window: dict[str, list[float]]

@@ -61,12 +61,8 @@ class Learner(nn.Module):
 
 
 @torch.no_grad()
-def follow(average: Detector, detector: Detector, decay: float, steps: int) -> None:
-    """Move the exponential moving average towards the detector's weights.
-
-    The decay rises from 0.1 with the ``steps`` taken, so that the random start is soon forgotten.
-    """
-    decay = min(decay, (1 + steps) / (10 + steps))
+def follow(average: Detector, detector: Detector, decay: float) -> None:
+    """Move the exponential moving average towards the detector's weights."""
     for mean, weight in zip(average.parameters(), detector.parameters(), strict=True):
         mean.lerp_(weight, 1 - decay)
     # BatchNorm's statistics are averages already

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from dmaskrcnn.config.schedule import Phase
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Batch
-from dmaskrcnn.distributed import average, broadcast_path, largest, processes, rank
+from dmaskrcnn.distributed import average, broadcast_path, largest, processes, rank, world_size
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.methods.parts.losses import Losses
 from dmaskrcnn.run import Run
@@ -40,7 +40,9 @@ from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
 from dmaskrcnn.training.state import TrainingState
 
-LOG_EVERY = 20  # iterations per row of metrics.csv
+# Iterations per row of metrics.csv: their mean is smooth enough to read, and a run of an hour on a
+# CPU still has a hundred rows.
+LOG_EVERY = 20
 
 
 def train(config: TrainConfig) -> Path:
@@ -128,8 +130,12 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             phase = state.schedule.phase(progress)
             state.enter(phase)
             batches = feed.take(phase, state.iteration, stop)
-            if not batches:
-                return stop.signal
+            # A signal may have cost one process alone its batches: then all of them stop.
+            stopped = 0 if batches else stop.signal
+            if world_size() > 1:
+                stopped = int(largest(torch.tensor(stopped, device=state.device)))
+            if stopped:
+                return stopped
             values = _step(state, batches, phase, progress)
             state.iteration += 1
             if not metrics:
@@ -189,7 +195,7 @@ def _step(
     if phase.trains == "all":
         state.detector_steps += 1
         if state.ema is not None:
-            follow(state.ema, state.detector, state.config.ema, state.detector_steps)
+            follow(state.ema, state.detector, state.decay(phase))
     return values | {"lr": rate * state.config.lr}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dmaskrcnn.config.schedule import Phase, Schedule
+from dmaskrcnn.config.schedule import Phase, Schedule, rising_decay
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset, describe_learnable
 from dmaskrcnn.detector.detector import Detector
@@ -55,6 +56,7 @@ class TrainingState:
         self.phase: Phase | None = None
         self.iteration = self.detector_steps = 0
         self.restarted = self.adapted_norms = False
+        self.untrained = not detector.trained
         self.seconds = 0.0
         self.window = Window()
 
@@ -66,15 +68,25 @@ class TrainingState:
     def enter(self, phase: Phase) -> None:
         """What begins with a phase: freeze or thaw the detector, let it go on from its average.
         Nothing where the phase goes on."""
-        if self.phase is None or phase.trains != self.phase.trains:
+        learn = (phase.trains, phase.target)
+        if self.phase is None or learn != (self.phase.trains, self.phase.target):
             for parameter in self.trainable:
                 parameter.requires_grad_(phase.trains == "all")
+            if self.learner.classifier is not None:  # there is one domain alone without a target
+                self.learner.classifier.requires_grad_(phase.target)
             if world_size() > 1:
                 # It expects a gradient of whatever requires one when it is built, so anew.
-                self.model = DistributedDataParallel(self.learner, broadcast_buffers=False)
+                with warnings.catch_warnings():  # a name that torch is about to change
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self.model = DistributedDataParallel(self.learner, broadcast_buffers=False)
         if phase.from_average and not self.restarted:
             self._restart()
         self.phase = phase
+
+    def decay(self, phase: Phase) -> float:
+        """Of the average, after a step that trained the detector."""
+        decay = self.config.ema if phase.decay is None else phase.decay
+        return rising_decay(decay, self.detector_steps) if self.untrained else decay
 
     def _restart(self) -> None:
         """Let the detector go on from its average. Once: what resumes in the middle of a phase has
@@ -133,6 +145,7 @@ class TrainingState:
             detector_steps=self.detector_steps,
             restarted=self.restarted,
             adapted_norms=self.adapted_norms,
+            untrained=self.untrained,
             seconds=self.seconds,
             window=self.window.sums,
             model=self.learner.state_dict(),
@@ -162,4 +175,5 @@ class TrainingState:
             ) from error
         self.iteration, self.detector_steps = state.iteration, state.detector_steps
         self.restarted, self.adapted_norms = state.restarted, state.adapted_norms
+        self.untrained = state.untrained
         self.seconds, self.window = state.seconds, Window(state.window)

@@ -22,8 +22,11 @@ from dmaskrcnn.data.loader import permutation
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.pyramid import without_padding
 
-IMAGES, BATCH = 32, 8  # of each domain in all, and at a time
-LEAST_DEVIATION = 1e-3  # of a channel: one that varies less counts as varying so much
+# Of each domain in all, and at a time. A channel's mean is over all positions of all images, so that
+# few images will do; these are seconds on a CPU, and docs/results.md measured with them.
+IMAGES, BATCH = 32, 8
+# Of a channel: one that varies less counts as varying so much, as a dead one must not be amplified.
+LEAST_DEVIATION = 1e-3
 
 Norm = FrozenBatchNorm2d | nn.BatchNorm2d
 Moments = tuple[Tensor, Tensor]  # mean and standard deviation per channel, float32 (C,)

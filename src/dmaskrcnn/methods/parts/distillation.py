@@ -25,7 +25,8 @@ from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.rpn import AnchorOutputs
 from dmaskrcnn.detector.sampling import normaliser
 
-# score from which a detection of the teacher may be an object: below, it is background
+# Score from which a detection of the teacher may be an object: below, it is background. Well under
+# the lowest threshold (0.3), so that the unsure have a band of their own.
 CANDIDATE = 0.2
 
 
@@ -164,21 +165,17 @@ def distil_masks(
         teacher: in evaluation mode.
         own: the student's view.
         view: the teacher's.
-        rois: per picture float32 ``(n, 4)``.
+        rois: per picture float32 ``(n, 4)``; n may be 0.
         classes: int64, the class (1-based) of all RoIs in turn.
     """
     sizes, rows = own.images.image_sizes, torch.arange(len(classes), device=classes.device)
-    logits = student.roi_heads.mask_outputs(own.features, rois, sizes)
-    if not len(classes):
-        # every parameter still takes part, as distributed training requires
-        return logits.sum() * 0
+    # Without RoIs, too: every process takes part in the exchange, every parameter has a gradient.
+    logits = student.roi_heads.mask_outputs(own.features, rois, sizes)[rows, classes]
     with torch.no_grad():
-        probability = teacher.roi_heads.mask_outputs(view.features, rois, sizes)[
-            rows, classes
-        ].sigmoid()
+        said = teacher.roi_heads.mask_outputs(view.features, rois, sizes)[rows, classes]
     count = normaliser(len(classes), logits.device)
-    loss = F.binary_cross_entropy_with_logits(logits[rows, classes], probability, reduction="sum")
-    return loss / (count * probability[0].numel())
+    loss = F.binary_cross_entropy_with_logits(logits, said.sigmoid(), reduction="sum")
+    return loss / (count * logits.shape[1:].numel())
 
 
 def _distil_anchors(

@@ -9,8 +9,10 @@ from typing import Any
 from dmaskrcnn.errors import UserError
 
 LN2 = math.log(2)
-SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
-MOMENTUM = 0.99  # of the running mean of that number
+# Iterations after which the number of pseudo-labels has a level to be compared with: hundreds of
+# pictures, so that no single crowded one sets it.
+SETTLED = 50
+MOMENTUM = 0.99  # of the running mean of that number: over some 100 iterations
 
 
 class DivergenceGuard:
@@ -80,13 +82,13 @@ class PseudoLabelWatch:
             return (
                 f"the teacher finds almost nothing in the target images ({count:.2f} "
                 f"pseudo-labels per image, {level:.2f} at first): a longer --burn-in, "
-                "--haze-augment 0.5 or --pseudo-labels of another detector would help"
+                "--pseudo-labels of another detector, or --haze-augment 0.5 where it is not yet "
+                "set would help"
             )
         if count > 5 * level + 1:
             state["warned"] = True
             return (
                 f"the pseudo-labels multiply ({count:.2f} per image, {level:.2f} at first): the "
-                "teacher believes its own mistakes; lower --lr, raise --ema or stop earlier "
-                "(--iterations)"
+                "teacher believes its own mistakes; lower --lr or train for less time"
             )
         return None

@@ -13,8 +13,8 @@ class Reversal:
     """A gradient reversal layer whose factor may be set after the forward pass (Ganin and
     Lempitsky, ICML 2015, section 3.2).
 
-    Identity forward; backward multiplies the gradient by ``-factor``. One object serves all FPN
-    levels of one forward pass.
+    Identity forward; backward multiplies the gradient by ``-factor``: a negative one scales without
+    reversing. One object serves all FPN levels of one forward pass.
 
     Attributes:
         factor: float, or a float tensor ``(N,)`` with one factor per image.
