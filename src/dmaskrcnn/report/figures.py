@@ -34,8 +34,10 @@ _VARIABLES = {
 DASHES = {
     "none": "-",
     "dark-channel": ":",
+    "dark-channel-robust": (0, (1, 3)),
     "mscnn": "--",
     "mscnn-released": (0, (5, 1, 1, 1, 1, 1)),
+    "mscnn-robust": (0, (5, 1, 1, 1)),
     "aod-net": "-.",
 }
 _STYLE: dict[Any, Any] = {
