@@ -54,7 +54,7 @@ def ray_length(depth: NDArray[np.floating], focal: float) -> NDArray[np.float32]
         (np.arange(n, dtype=np.float32) + np.float32((1 - n) / 2)) / np.float32(focal)
         for n in depth.shape
     )
-    return depth * np.sqrt(1 + x**2 + y[:, None] ** 2)
+    return np.asarray(depth, np.float32) * np.sqrt(1 + x**2 + y[:, None] ** 2)
 
 
 def transmission(
