@@ -99,8 +99,7 @@ def write_sheet(path: Path) -> None:
         depth = picture_depth(sample_of(scene), CLASSES, np.random.default_rng(3), focal)
         way = ray_length(depth, focal)
         hazy = [
-            scatter(scene.image, transmission(way, extinction(v)), AIRLIGHT)
-            for v in (400, 150, 50)
+            scatter(scene.image, transmission(way, extinction(v)), AIRLIGHT) for v in (400, 150, 50)
         ]
         pictures += [scene.image, shades(scene.depth), shades(depth), *hazy]
     for seed in (4, 35):

@@ -41,7 +41,9 @@ def steady_airlight(image: Tensor, dark: Tensor) -> Tensor:
         ``(N, 3)`` in [1/255, 1].
     """
     count = max(1, round(SHARE * dark[0].numel()))
-    rank = torch.where(dark > SATURATED, dark - 1, dark)  # they come last, if all else is too few
+    # Saturated ones come last, if all else is too few. The pixels count, not their dark channel: a
+    # bar of a few rows has a picture's in its windows.
+    rank = torch.where(image.amin(dim=1, keepdim=True) > SATURATED, dark - 1, dark)
     haziest = rank.flatten(1).topk(count, dim=1, sorted=False).indices
     colours = image.flatten(2).gather(2, haziest[:, None].expand(-1, 3, -1))
     return colours.median(dim=2).values.clamp(min=1 / 255)
