@@ -28,6 +28,7 @@ from quality import psnr, ssim
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.dehazing import Dehazer, dark_channel, mscnn
 from dmaskrcnn.dehazing.aodnet import AODNet
@@ -60,7 +61,10 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    weights = {"mscnn": args.mscnn, "mscnn-released": args.mscnn, "aod-net": args.aod_net}
+    weights = {
+        name: {"mscnn": args.mscnn, "aod-net": args.aod_net}.get(dehazer.network)
+        for name, dehazer in DEHAZERS.items()
+    }
     if args.rounds:
         speed(args, weights)
     if args.pairs:
@@ -143,7 +147,7 @@ def quality(folder: Path, weights: dict[str, Path | None]) -> None:
         f"| hazy | – | {statistics.mean(before):.2f} | "
         f"{statistics.mean(ssim(*pair) for pair in pairs):.3f} | – |"
     )
-    for method in ("dark-channel", "mscnn", "mscnn-released", "aod-net"):
+    for method in DEHAZERS:
         dehazer = Dehazer(method, weights.get(method))
         results = [(dehazer(hazy)[0], clear) for hazy, clear in pairs]
         after = [psnr(*pair) for pair in results]

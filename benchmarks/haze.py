@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dmaskrcnn.data import Annotations, Sample
 from dmaskrcnn.demo import CLASSES, Scene, render_scene
 from dmaskrcnn.draw import contact_sheet
-from dmaskrcnn.haze import extinction, scatter, transmission
+from dmaskrcnn.haze import extinction, ray_length, scatter, transmission
 from dmaskrcnn.haze.depth import class_heights, fit_ground, object_depths
 from dmaskrcnn.haze.random_haze import HazeAugment
 from dmaskrcnn.images.picture_depth import picture_depth
@@ -94,12 +94,11 @@ def write_sheet(path: Path) -> None:
     pictures: list[NDArray[np.uint8] | torch.Tensor] = []
     for seed in (9, 21):
         scene = render_scene(seed, *size)
-        depth = picture_depth(
-            sample_of(scene), CLASSES, np.random.default_rng(3), focal=1.03 * size[1]
-        )
+        focal = 1.03 * size[1]  # near the scenes' own, which varies
+        depth = picture_depth(sample_of(scene), CLASSES, np.random.default_rng(3), focal)
+        way = ray_length(depth, focal)
         hazy = [
-            scatter(scene.image, transmission(depth, extinction(v)), AIRLIGHT)
-            for v in (400, 150, 50)
+            scatter(scene.image, transmission(way, extinction(v)), AIRLIGHT) for v in (400, 150, 50)
         ]
         pictures += [scene.image, shades(scene.depth), shades(depth), *hazy]
     for seed in (4, 35):

@@ -21,6 +21,7 @@ from dmaskrcnn import Detector, evaluate, open_dataset
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.compare.comparison import load_comparison
 from dmaskrcnn.compare.rows import compare, score_runs
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import decode_image
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.errors import UserError
@@ -28,7 +29,7 @@ from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.run import Run
 
-ALL = ("none", "dark-channel", "mscnn", "mscnn-released", "aod-net")
+ALL = ("none", *DEHAZERS)
 
 
 def test_every_run_with_every_dehazing(
@@ -154,7 +155,7 @@ def test_odd_pictures(runs: list[Path], tmp_path: Path):
     table["annotations"] = [coco_object(1, image=2)]
     data.write_text(json.dumps(table))
     comparison = compare(runs[:1], [data], ALL, tmp_path / "out", bootstrap=10)
-    assert len(comparison.rows) == 5
+    assert len(comparison.rows) == len(ALL)
     paths = dehazed_paths(open_dataset(data), tmp_path / "out" / "dehazed" / "mscnn")
     for path, picture in zip(paths, odd.values(), strict=True):
         with Image.open(path) as dehazed:

@@ -30,13 +30,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | None]:
     torch.manual_seed(0)
     save_weights(MSCNN(), folder / "mscnn.safetensors", {})
     save_weights(AODNet(), folder / "aod.safetensors", {})
-    both = folder / "mscnn.safetensors"
-    return {
-        "dark-channel": None,
-        "mscnn": both,
-        "mscnn-released": both,
-        "aod-net": folder / "aod.safetensors",
-    }
+    files = {"mscnn": folder / "mscnn.safetensors", "aod-net": folder / "aod.safetensors"}
+    return {name: files.get(method.network) for name, method in DEHAZERS.items()}
 
 
 # --- methods against the formulas -----------------------------------------------------------------
@@ -47,7 +42,7 @@ def test_dark_channel_prior_follows_the_paper(street) -> None:
     dark = scipy_minimum(hazy.min(axis=0), 15, mode="reflect")
     haziest = np.argsort(dark.ravel())[-round(0.001 * dark.size) :]
     values = hazy.reshape(3, -1)[:, dark.ravel() >= dark.ravel()[haziest].min()]
-    _, maps = dehaze(street[0], return_maps=True)
+    _, maps = dehaze(street[0], "dark-channel", return_maps=True)
     airlight = maps["airlight"].double().numpy()
     # one of the haziest pixels (ties are broken by chance)
     assert np.abs(values.T - airlight).max(axis=1).min() < 1e-6
@@ -87,9 +82,11 @@ def test_mscnn_pipeline_follows_the_reference(street, weights) -> None:
 def test_dark_channel_brings_a_hazy_street_closer_to_the_clear_one(street) -> None:
     hazy, clear = street
     error = [
-        float((image.float() - clear.float()).square().mean()) for image in (hazy, dehaze(hazy))
+        float((image.float() - clear.float()).square().mean())
+        for image in (hazy, dehaze(hazy, "dark-channel"), dehaze(hazy))
     ]
     assert error[1] < 0.5 * error[0]
+    assert error[2] < 0.5 * error[0]  # the robust one, by default
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -144,7 +141,7 @@ def test_every_name_has_its_method() -> None:
 def test_bad_arguments(street, weights, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"method: 'fog' is none; choose from dark-channel"):
         dehaze(street[0], "fog")
-    with pytest.raises(UserError, match="dark-channel has none"):
+    with pytest.raises(UserError, match="dark-channel-robust has none"):
         dehaze(street[0], weights=weights["mscnn"])
     for image in (
         torch.zeros(1, 8, 8),

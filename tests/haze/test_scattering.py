@@ -8,6 +8,7 @@ from dmaskrcnn.haze import (
     add_haze,
     extinction,
     random_airlight,
+    ray_length,
     recover,
     smooth_field,
     through_haze,
@@ -22,13 +23,13 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_two_per_cent_of_the_light_are_left_at_the_visibility():
+def test_five_per_cent_of_the_light_are_left_at_the_visibility():
     depths = np.array([[40.0, 100.0, 1000.0]])
     for depth in depths[0]:
         assert transmission(depths, extinction(depth))[depths == depth] == pytest.approx(
-            0.02, rel=1e-5
+            0.05, rel=1e-5
         )
-    assert extinction(100) == pytest.approx(3.912 / 100, rel=1e-4)
+    assert extinction(100) == pytest.approx(2.996 / 100, rel=1e-4)  # CIE, ICAO
     assert extinction(np.inf) == 0
 
 
@@ -46,6 +47,19 @@ def test_transmission_multiplies_along_the_way(rng):
         rtol=1e-5,
     )
     assert transmission(near, 0.05).dtype == np.float32
+
+
+def test_a_line_of_sight_is_longer_than_the_depth_off_the_axis():
+    # a wall 10 m ahead, in a picture of 5 by 3 px with a focal length of 2 px
+    way = ray_length(np.full((3, 5), 10.0), focal=2.0)
+    assert way.dtype == np.float32
+    assert way[1, 2] == 10
+    assert way[1, 4] == pytest.approx(10 * np.sqrt(2))
+    assert way[0, 0] == pytest.approx(10 * np.sqrt(1 + 1 + 0.25))
+    np.testing.assert_array_equal(way, way[::-1, ::-1])
+    sky = np.full((2, 2), np.inf, np.float32)
+    np.testing.assert_array_equal(ray_length(sky, 2.0), sky)
+    np.testing.assert_array_equal(ray_length(np.ones((4, 4)), np.inf), 1)
 
 
 def test_transmission_of_the_sky_is_zero_in_haze_and_one_without():

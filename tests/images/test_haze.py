@@ -15,7 +15,10 @@ from PIL import Image
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.data import decode_image, open_dataset, open_images
 from dmaskrcnn.demo import render_scene
+from dmaskrcnn.haze import ray_length
 from dmaskrcnn.images.haze import HazeConditions, haze_images
+
+FOCAL = 50.0  # px
 
 
 def hwc(path: Path) -> np.ndarray:
@@ -95,10 +98,10 @@ def test_true_depth_gives_the_transmission_of_koschmieders_law(tmp_path: Path):
         if name.startswith(("metres", "named", "mm")):
             flags = f"--depth {tmp_path}/{name.split('/')[0]}"
         out = tmp_path / f"out-{name.split('/')[0]}"
-        main(f"haze {tmp_path}/in --visibility 60 --out {out} {flags}".split())
+        main(f"haze {tmp_path}/in --visibility 60 --focal {FOCAL} --out {out} {flags}".split())
         t = transmission_of(out / "transmission-60" / "s_leftImg8bit.png")
         compared = scene.depth < 65 if name.startswith("mm") else ~unknown
-        expected = np.exp(-np.log(50) / 60 * scene.depth)
+        expected = np.exp(-np.log(20) / 60 * ray_length(scene.depth, FOCAL))
         assert np.abs(t - expected)[compared].max() < 0.002, name
         if path.suffix != ".png" and "pixels" not in name:
             assert t[unknown].max() < 1e-3
@@ -111,10 +114,10 @@ def test_png_depth_in_other_units(tmp_path: Path):
     Image.fromarray(np.full((20, 30), 10 * 256, np.uint16)).save(tmp_path / "kitti" / "x.png")
     main(
         f"haze {tmp_path}/in --visibility 50 --out {tmp_path}/out --depth {tmp_path}/kitti "
-        "--depth-scale 0.00390625".split()
+        "--depth-scale 0.00390625 --focal inf".split()  # lengths of lines of sight already
     )
     assert transmission_of(tmp_path / "out" / "transmission-50" / "x.png") == pytest.approx(
-        np.exp(-np.log(50) / 5), abs=1e-4
+        np.exp(-np.log(20) / 5), abs=1e-4
     )
 
 

@@ -30,7 +30,7 @@ from dmaskrcnn.cli.main import main
         ("in --visibility 50 --inhomogeneity -1", "--inhomogeneity must be in [0, 2], got -1"),
         ("in --visibility 50 --focal 0", "--focal must be above 0 px, got 0"),
         ("in --visibility 50 --seed -1", "--seed must not be negative, got -1"),
-        ("in --visibility 50 --depth good --focal 500", "--focal has no use with depth maps"),
+        ("in --visibility 50 --focal inf", "--focal must be above 0 px, got inf"),
         (
             "in --visibility 50 --depth good --disparity good",
             "--depth and --disparity are both given",

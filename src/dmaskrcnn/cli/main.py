@@ -258,7 +258,7 @@ def _dehaze(verb: Dehaze) -> None:
     from dmaskrcnn.distributed import resolve_device
     from dmaskrcnn.images.dehaze import dehaze_images
 
-    dehazer = Dehazer(verb.method, verb.weights, resolve_device(verb.device))
+    dehazer = Dehazer(verb.method, verb.weights, resolve_device(verb.device), verb.ignore_rows)
     print(dehaze_images(dehazer, verb.images, verb.out, verb.maps))
 
 

@@ -209,13 +209,19 @@ class Dehaze:
     """Images, or folders of them."""
     out: Path
     """Folder for the pictures and dehazed.json."""
-    method: DehazeMethod = "dark-channel"
-    """mscnn feeds the coarse map to the fine network, as published; mscnn-released does not, as the
-    authors' code."""
+    method: DehazeMethod = "dark-channel-robust"
+    """The robust ones are for photographs of fog, the others as published; mscnn feeds the coarse
+    map to the fine network, as in the paper; mscnn-released does not, as the authors' code."""
     weights: Path | None = None
     """Weights of the network, a .safetensors."""
     maps: bool = False
     """Also draw what the method found on the way: airlight, transmission, K."""
+    ignore_rows: Annotated[
+        tuple[float, float] | None,
+        arg(metavar="TOP BOTTOM", help_behavior_hint="(default: bright bars burnt in by a camera)"),
+    ] = None
+    """Rows to leave as they are and not to look at, in px or shares of the height (0.05); 0 0 for
+    none."""
     device: Device = "auto"
 
 
@@ -231,11 +237,12 @@ class Haze:
     inputs: Images
     """COCO JSON files, Pascal VOC folders, folders of images, images."""
     visibility: Annotated[tuple[float, ...], arg(metavar="METRES ...")]
-    """Meteorological visibilities: a folder is made for each."""
+    """Meteorological visibilities, where 5 % of the contrast is left: a folder is made for each."""
     out: Path
     """Folder for visibility-METRES/, transmission-METRES/ and haze.json."""
     depth: Annotated[Path | None, arg(help_behavior_hint="(default: estimated)")] = None
-    """Folder of depth maps named like the images: 16-bit PNG, or .npy/.npz with metres."""
+    """Folder of depth maps named like the images: 16-bit PNG, or .npy/.npz with metres, along the
+    camera's axis."""
     depth_scale: float = 0.001
     """Metres per unit of PNG depth maps (KITTI: 0.00390625)."""
     disparity: Annotated[Path | None, arg(help_behavior_hint="")] = None
@@ -248,7 +255,8 @@ class Haze:
     focal: Annotated[
         float | None, arg(help_behavior_hint="(default: the longer side of each image)")
     ] = None
-    """Focal length in px, for estimated depth."""
+    """Focal length in px, to estimate depth, and to get from depth along the axis to the line of
+    sight; inf for maps that hold lines of sight."""
     airlight: Annotated[
         tuple[float, float, float] | None,
         arg(metavar="R G B", help_behavior_hint="(default: random, per image)"),

@@ -159,9 +159,11 @@ def compare_rows(
     test = open_shared_test_set(runs, data, classes, groups)
     chosen = resolve_device(device)
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
-    weights = {"mscnn": mscnn_weights, "mscnn-released": mscnn_weights, "aod-net": aod_net_weights}
+    weights = {"mscnn": mscnn_weights, "aod-net": aod_net_weights}
     # wrong files show now
-    dehazers = {method: Dehazer(method, weights.get(method), chosen) for method in methods}
+    dehazers = {
+        method: Dehazer(method, weights.get(DEHAZERS[method].network), chosen) for method in methods
+    }
     _check_runs(plans, test)
     check_out(out)
 

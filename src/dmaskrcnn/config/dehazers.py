@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 # the keys of `DEHAZERS`, as choices of the command line
-DehazeMethod = Literal["dark-channel", "mscnn", "mscnn-released", "aod-net"]
+DehazeMethod = Literal[
+    "dark-channel", "dark-channel-robust", "mscnn", "mscnn-released", "mscnn-robust", "aod-net"
+]
 # and of those that learn
 DehazeNetwork = Literal["mscnn", "aod-net"]
 
@@ -26,8 +28,10 @@ class DehazerName:
 
 DEHAZERS = {
     "dark-channel": DehazerName("dark channel"),
+    "dark-channel-robust": DehazerName("robust dark channel"),
     "mscnn": DehazerName("MSCNN", "mscnn"),
     "mscnn-released": DehazerName("MSCNN as released", "mscnn"),
+    "mscnn-robust": DehazerName("robust MSCNN", "mscnn"),
     "aod-net": DehazerName("AOD-Net", "aod-net"),
 }
 NETWORKS = tuple(name for name, method in DEHAZERS.items() if method.network == name)

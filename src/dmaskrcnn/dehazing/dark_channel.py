@@ -1,5 +1,5 @@
 """The dark channel prior (He, Sun, Tang, CVPR 2009 and PAMI 2011) with guided-filter refinement (He
-et al., ECCV 2010).
+et al., ECCV 2010): as published, and robust against what photographs of fog hold besides.
 
 In clear outdoor pictures nearly every patch has a pixel that is dark in some colour; what light
 such a patch shows is airlight.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dmaskrcnn.dehazing.guards import FLOOR, recover_gently, spare_sky, steady_airlight
 from dmaskrcnn.dehazing.method import DehazingMethod, Estimate
 from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
 from dmaskrcnn.haze.scattering import recover
@@ -31,10 +32,29 @@ class DarkChannel(DehazingMethod):
         # black pictures would divide by zero
         airlight = estimate_airlight(hazy, dark_channel(hazy)).clamp(min=1 / 255)
         light = airlight[:, :, None, None]
-        coarse = 1 - OMEGA * dark_channel(hazy / light)
+        coarse = coarse_transmission(hazy, light)
         transmission = guided_filter(grey(hazy), coarse, RADIUS, EPSILON).clamp_(T_MIN, 1)
         clear = recover(hazy, transmission, light).clamp_(0, 1)
         return Estimate(clear, {"airlight": airlight, "transmission": transmission})
+
+
+class RobustDarkChannel(DehazingMethod):
+    """The prior with the guards of ``guards.py``."""
+
+    def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
+        """As of :class:`DarkChannel`; the transmission is in [0.2, 1]."""
+        airlight = steady_airlight(hazy, dark_channel(hazy))
+        light = airlight[:, :, None, None]
+        coarse = spare_sky(coarse_transmission(hazy, light), hazy, light)
+        transmission = guided_filter(grey(hazy), coarse, RADIUS, EPSILON).clamp_(FLOOR, 1)
+        clear = recover_gently(hazy, transmission, light)
+        return Estimate(clear, {"airlight": airlight, "transmission": transmission})
+
+
+def coarse_transmission(hazy: Tensor, light: Tensor) -> Tensor:
+    """``(N, 1, H, W)``, constant over patches, of images ``(N, 3, H, W)`` and their airlight ``(N,
+    3, 1, 1)``; PAMI 2011, eq. 12."""
+    return 1 - OMEGA * dark_channel(hazy / light)
 
 
 def dark_channel(image: Tensor) -> Tensor:

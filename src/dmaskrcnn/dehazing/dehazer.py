@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.dehazing.aodnet import AODNet
-from dmaskrcnn.dehazing.dark_channel import DarkChannel
+from dmaskrcnn.dehazing.bars import bar_heights
+from dmaskrcnn.dehazing.dark_channel import DarkChannel, RobustDarkChannel
 from dmaskrcnn.dehazing.method import DehazingMethod, Estimate
-from dmaskrcnn.dehazing.mscnn import MSCNN
+from dmaskrcnn.dehazing.mscnn import MSCNN, RobustMSCNN
 from dmaskrcnn.dehazing.pretrained import load_weights, shipped_weights
 from dmaskrcnn.errors import UserError
 
 METHODS: dict[str, Callable[[], DehazingMethod]] = {
     "dark-channel": DarkChannel,
+    "dark-channel-robust": RobustDarkChannel,
     "mscnn": MSCNN,
     "mscnn-released": partial(MSCNN, released=True),
+    "mscnn-robust": RobustMSCNN,
     "aod-net": AODNet,
 }
 
@@ -33,24 +38,35 @@ class Dehazer:
     Args:
         method: ``dark-channel`` (He et al. 2009), ``mscnn`` (Ren et al. 2016, as published),
             ``mscnn-released`` (as its authors' released code runs it: the coarse map is not fed to
-            the fine network) or ``aod-net`` (Li et al. 2017).
+            the fine network) or ``aod-net`` (Li et al. 2017); ``dark-channel-robust`` and
+            ``mscnn-robust`` are guarded against what photographs of fog hold besides fog.
         weights: a file of ``train-dehazer``; by default the project's own.
         device: where to compute; by default where the image is.
+        ignore_rows: how much at the top and at the bottom no method looks at and none changes: px,
+            or below 1, shares of the height. By default the bright bars with the time that cameras
+            burn in, where there are some; ``(0, 0)`` looks at everything.
 
     Raises:
-        UserError: for an unknown method, and weights that are missing or of another network.
+        UserError: for an unknown method, weights that are missing or of another network, and rows
+            that are negative.
     """
 
     def __init__(
         self,
-        method: str = "dark-channel",
+        method: str = "dark-channel-robust",
         weights: Path | str | None = None,
         device: torch.device | str | None = None,
+        ignore_rows: tuple[float, float] | None = None,
     ):
         if method not in METHODS:
             raise UserError(f"method: {method!r} is none; choose from {', '.join(METHODS)}")
         self.method, self.weights = method, None if weights is None else Path(weights)
         self.device = torch.device(device) if device is not None else None
+        if ignore_rows is not None and not all(0 <= rows < math.inf for rows in ignore_rows):
+            raise UserError(
+                f"--ignore-rows must be 0 or more, got {ignore_rows[0]:g} {ignore_rows[1]:g}"
+            )
+        self.ignore_rows = ignore_rows
         self.network = METHODS[method]()
         if name := DEHAZERS[method].network:
             self.weights = self.weights or shipped_weights(name)
@@ -77,13 +93,48 @@ class Dehazer:
         eight_bits = batch.dtype == torch.uint8
         batch = batch.contiguous(memory_format=self.network.layout)  # a mixture is slow
         hazy = batch.float().div_(255) if eight_bits else batch.float().clamp(0, 1)
-        network = self.network.to(device)
-        found = network.estimate(hazy, eight_bits) if len(hazy) else Estimate(hazy, {})
-        clear, maps = found.clear, found.maps
+        clear, maps = self._estimate(self.network.to(device), hazy, eight_bits)
         clear = clear.mul_(255).round_().to(torch.uint8) if eight_bits else clear.to(batch.dtype)
         if images.ndim == 3:
             return clear[0], {name: value[0] for name, value in maps.items()}
         return clear, maps
+
+    def _estimate(
+        self, network: DehazingMethod, hazy: Tensor, eight_bits: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Estimates without the rows that are ignored; these stay as they are, 1 in maps."""
+        ignored = [self._ignored(image) for image in hazy]
+        if len(set(ignored)) > 1:
+            parts = [self._estimate(network, image[None], eight_bits) for image in hazy]
+            maps = {name: torch.cat([part[1][name] for part in parts]) for name in parts[0][1]}
+            return torch.cat([part[0] for part in parts]), maps
+        if not ignored or ignored[0] == (0, 0):
+            found = network.estimate(hazy, eight_bits) if ignored else Estimate(hazy, {})
+            return found.clear, found.maps
+        top, bottom = ignored[0]
+        inner = slice(top, hazy.shape[2] - bottom)
+        found = network.estimate(
+            hazy[:, :, inner].contiguous(memory_format=network.layout), eight_bits
+        )
+        clear = hazy.clone()
+        clear[:, :, inner] = found.clear
+        return clear, {
+            name: F.pad(value, (0, 0, top, bottom), value=1.0) if value.ndim == 4 else value
+            for name, value in found.maps.items()
+        }
+
+    def _ignored(self, image: Tensor) -> tuple[int, int]:
+        """Rows at the top and at the bottom of an image ``(3, H, W)``."""
+        if self.ignore_rows is None:
+            return bar_heights(image)
+        height = image.shape[1]
+        top, bottom = (round(n * height) if n < 1 else round(n) for n in self.ignore_rows)
+        if top + bottom >= height:
+            raise UserError(
+                f"--ignore-rows: {top} and {bottom} of {height} rows leave nothing; give shares "
+                "below 1 where pictures differ in height"
+            )
+        return top, bottom
 
 
 @overload
@@ -105,7 +156,7 @@ def dehaze(
 ) -> tuple[Tensor, dict[str, Tensor]]: ...
 def dehaze(
     image: Tensor,
-    method: str = "dark-channel",
+    method: str = "dark-channel-robust",
     weights: Path | str | None = None,
     device: torch.device | str | None = None,
     return_maps: bool = False,

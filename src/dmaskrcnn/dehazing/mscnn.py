@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dmaskrcnn.dehazing.dark_channel import dark_channel
+from dmaskrcnn.dehazing.guards import recover_gently, spare_sky, steady_airlight
 from dmaskrcnn.dehazing.method import DehazingNetwork, Estimate
 from dmaskrcnn.dehazing.phases import block_weight, highest_of_block, parameters, upsampled_weight
 from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
@@ -133,6 +135,21 @@ class MSCNN(DehazingNetwork):
         coarse = self.coarse(balanced)
         fine = self.fine(balanced, enlarge(coarse.detach(), hazy.shape[-2:]))
         return F.mse_loss(coarse, half) + F.mse_loss(fine, half)
+
+
+class RobustMSCNN(MSCNN):
+    """The published networks, with the guards of ``guards.py`` around them."""
+
+    def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
+        """As of :class:`MSCNN`."""
+        airlight = steady_airlight(hazy, dark_channel(hazy))
+        light = airlight[:, :, None, None]
+        # Where a lamp outshines the airlight, the networks would see what no training showed them.
+        coarse, fine = self((hazy / light).clamp_(max=1))
+        transmission = refine(hazy, airlight, spare_sky(fine, hazy, light))
+        clear = recover_gently(hazy, transmission, light)
+        maps = {"airlight": airlight, "transmission": transmission, "coarse": coarse}
+        return Estimate(clear, maps)
 
 
 def enlarge(half: Tensor, size: torch.Size) -> Tensor:

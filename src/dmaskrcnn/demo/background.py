@@ -43,7 +43,7 @@ class Street:
             crossing=crossing,
             zebra=zebra,
             green=float(rng.choice([0.1, 0.4, 0.9])),
-            visibility=float(rng.uniform(1500, 6000)),
+            visibility=float(rng.uniform(1148.67, 4594.67)),
         )
 
 

@@ -228,7 +228,7 @@ def scene_depth(
 def reduced_objects(
     objects: Objects | None, classes: Sequence[str], step: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.bool_] | None]]:
-    """Objects as :func:`estimate_depth` takes them: boxes, heights and masks in a picture reduced
+    """Objects as :func:`estimate_layout` takes them: boxes, heights and masks in a picture reduced
     by ``step``.
 
     Crowds have no height, as their boxes hold many people one behind the other.
@@ -245,36 +245,6 @@ def reduced_objects(
     return (objects.boxes / step).numpy(), heights, masks
 
 
-def estimate_depth(
-    image: NDArray[np.float32],
-    boxes: NDArray[np.float32],
-    heights: NDArray[np.float32],
-    masks: Sequence[NDArray[np.bool_] | None],
-    rng: np.random.Generator,
-    focal: float | None = None,
-) -> tuple[NDArray[np.float32], float]:
-    """Depth of a photograph of a street: ground and objects, and above the horizon a background at
-    a random distance.
-
-    Args:
-        image: ``(3, H, W)``, RGB in [0, 255]. Its brightness tells the sky from trees and houses,
-            and nothing else.
-        boxes: ``(N, 4)``, xyxy in px.
-        heights: ``(N,)``, true heights in metres; nan if not known.
-        masks: per object bool ``(H, W)``, or None.
-        rng: of what the picture does not tell.
-        focal: focal length in px, if known.
-
-    Returns:
-        The depth, float32 ``(H, W)``, metres in (0, FAR]; and metres to the median object, or where
-        nothing is annotated, to the ground three quarters down the picture.
-    """
-    ground, depths, reference, background = estimate_layout(image, boxes, heights, rng, focal)
-    return scene_depth(
-        boxes, depths, masks, ground, (image.shape[1], image.shape[2]), background
-    ), reference
-
-
 def estimate_layout(
     image: NDArray[np.float32],
     boxes: NDArray[np.float32],
@@ -282,11 +252,21 @@ def estimate_layout(
     rng: np.random.Generator,
     focal: float | None = None,
 ) -> tuple[Ground, NDArray[np.float32], float, NDArray[np.float32]]:
-    """What :func:`scene_depth` puts together, from what :func:`estimate_depth` is given.
+    """What :func:`scene_depth` puts together: the ground, the objects on it, and above the horizon
+    a background at a random distance.
+
+    Args:
+        image: ``(3, H, W)``, RGB in [0, 255]. Its brightness tells the sky from trees and houses,
+            and nothing else.
+        boxes: ``(N, 4)``, xyxy in px.
+        heights: ``(N,)``, true heights in metres; nan if not known.
+        rng: of what the picture does not tell.
+        focal: focal length in px, if known.
 
     Returns:
-        The ground; metres to each object, float32 ``(N,)``; the second result of
-        :func:`estimate_depth`; and metres to the background, float32 ``(H, W)``.
+        The ground; metres to each object, float32 ``(N,)``; metres to the median object, or where
+        nothing is annotated, to the ground three quarters down the picture; and metres to the
+        background, float32 ``(H, W)``.
     """
     size = (image.shape[1], image.shape[2])
     ground = fit_ground(boxes, heights, size, rng, focal)

@@ -16,16 +16,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmaskrcnn.haze.depth import EDGE, WINDOW, Objects, estimate_depth, reduced_objects
+from dmaskrcnn.haze.depth import (
+    EDGE,
+    WINDOW,
+    Objects,
+    estimate_layout,
+    reduced_objects,
+    scene_depth,
+)
 from dmaskrcnn.haze.filters import fast_guided_filter
-from dmaskrcnn.haze.scattering import extinction, through_haze
+from dmaskrcnn.haze.scattering import extinction, ray_length, through_haze
 
 STEP = 3  # depth and haze are computed in a picture reduced by this factor
 # Optical depth (beta d) of the median object, log-uniform: from a transmission of 0.78 to one of
-# 0.11. The true scale of a photograph is not known; with the object at 20 m, visibility is 310 to
-# 36 m.
+# 0.11. The true scale of a photograph is not known; with the object at 20 m, visibility is 240 to
+# 27 m.
 OPTICAL_DEPTH = (0.25, 2.2)
-LEAST_VISIBILITY = 20.0  # m
+# m; beta is 0.2: all but the next two lengths of a car is gone, whatever the object's distance
+LEAST_VISIBILITY = 15.3
 PATCHINESS = 0.35  # largest standard deviation of ln beta
 GLOW = (0.004, 0.02)  # radius of the forward-scattered light, in widths of the picture
 SHADE = 0.12  # largest standard deviation of the airlight's unevenness
@@ -68,24 +76,26 @@ class HazeAugment:
         # from a channels-last view, as decoding gives it: several times faster below
         image = image.contiguous().float()
         small = F.avg_pool2d(image, STEP, ceil_mode=True)
-        depth, reference = estimate_depth(
-            small.numpy(), *reduced_objects(objects, self.classes, STEP), rng
-        )
+        boxes, heights, masks = reduced_objects(objects, self.classes, STEP)
+        ground, depths, reference, background = estimate_layout(small.numpy(), boxes, heights, rng)
+        size = (small.shape[-2], small.shape[-1])
+        depth = scene_depth(boxes, depths, masks, ground, size, background)
+        way = torch.from_numpy(ray_length(depth, ground.focal))
         beta = min(
             float(np.exp(rng.uniform(*np.log(OPTICAL_DEPTH)))) / reference,
             extinction(LEAST_VISIBILITY),
         )
-        return _random_haze(image, small, torch.from_numpy(depth), beta, rng)
+        return _random_haze(image, small, way, beta, rng)
 
 
 def _random_haze(
-    image: Tensor, small: Tensor, depth: Tensor, beta: float, rng: np.random.Generator
+    image: Tensor, small: Tensor, way: Tensor, beta: float, rng: np.random.Generator
 ) -> Tensor:
-    """The picture, float ``(3, H, W)`` in [0, 255] (overwritten), in haze; ``small`` and ``depth``
-    are reduced by ``STEP``."""
+    """The picture, float ``(3, H, W)`` in [0, 255] (overwritten), in haze; ``small`` and
+    ``way``, metres along the line of sight, are reduced by ``STEP``."""
     height, width = image.shape[-2:]
-    patches = torch.exp(rng.uniform(0, PATCHINESS) * _smooth(rng, *depth.shape))
-    t = torch.exp(-beta * patches * depth)
+    patches = torch.exp(rng.uniform(0, PATCHINESS) * _smooth(rng, *way.shape))
+    t = torch.exp(-beta * patches * way)
     # Soft outlines of boxes and of the background so become those of the things in them.
     t = fast_guided_filter(
         image.mean(0).div_(255), small.mean(0).div_(255), t, WINDOW, EDGE

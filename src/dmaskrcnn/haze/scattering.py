@@ -3,7 +3,8 @@
 Koschmieder, "Theorie der horizontalen Sichtweite", Beitr. Phys. freien Atmos. 12, 1924: what
 reaches the camera is the object's own light J, attenuated over the line of sight d, plus airlight A
 scattered into it. Dehazing work (Narasimhan and Nayar 2002, He et al. 2009, RESIDE 2018) applies it
-to display-referred (sRGB) values, and so does this module.
+to display-referred (sRGB) values, and so does this module. The line of sight is longer than the
+depth along the camera's axis, off the axis: see :func:`ray_length`.
 
 Units: distances and visibilities in metres, extinction in 1/m, intensities in [0, 1].
 """
@@ -17,17 +18,18 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 from torch import Tensor
 
-# Koschmieder's visibility is where the contrast of a black object has fallen to 2 %: V = ln(50) /
-# beta = 3.912 / beta.
-CONTRAST_AT_VISIBILITY = 0.02
+# Visibility is the meteorological optical range, what weather stations and airports report: where
+# the contrast of a black object has fallen to 5 % (CIE, ICAO, WMO; Foggy Cityscapes), V = ln(20) /
+# beta = 2.996 / beta. Koschmieder himself had 2 %, 3.912 / beta.
+CONTRAST_AT_VISIBILITY = 0.05
 
 Image = TypeVar("Image", NDArray[np.uint8], NDArray[np.float32])
 Floats = TypeVar("Floats", NDArray[np.floating], Tensor)
 
 
 def extinction(visibility: float) -> float:
-    """The extinction coefficient beta [1/m] of air with this meteorological visibility [m]; 0 for
-    infinite visibility.
+    """The extinction coefficient beta [1/m] of air with this visibility [m] (meteorological optical
+    range); 0 for infinite visibility.
 
     Raises:
         ValueError: the visibility is not positive.
@@ -35,6 +37,24 @@ def extinction(visibility: float) -> float:
     if not visibility > 0:
         raise ValueError(f"visibility must be positive metres, not {visibility}")
     return float(-np.log(CONTRAST_AT_VISIBILITY) / visibility)
+
+
+def ray_length(depth: NDArray[np.floating], focal: float) -> NDArray[np.float32]:
+    """Metres along the line of sight, float32 ``(H, W)``, of depths along the camera's axis.
+
+    What stereo, depth networks and most depth maps give is along the axis. At the left and right
+    edge of a picture with a field of view of 53 degrees (focal length = width) the way of the light
+    is 12 % longer. The axis is taken to go through the middle of the picture.
+
+    Args:
+        depth: ``(H, W)``, metres; ``inf`` is allowed.
+        focal: focal length in px; ``inf`` where the depths are along the line of sight already.
+    """
+    y, x = (
+        (np.arange(n, dtype=np.float32) + np.float32((1 - n) / 2)) / np.float32(focal)
+        for n in depth.shape
+    )
+    return np.asarray(depth, np.float32) * np.sqrt(1 + x**2 + y[:, None] ** 2)
 
 
 def transmission(

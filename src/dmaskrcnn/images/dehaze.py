@@ -7,6 +7,7 @@ Names and subfolders are kept. ``dehazed.json`` beside the pictures says how the
 
     {"format": "dmaskrcnn dehaze 1", "complete": true,
      "method": "mscnn", "weights": "mscnn.safetensors",
+     "ignore_rows": null,                                      or [top, bottom], as they were given
      "images": [{"file": "folder/a/x.png",                         the input as it was named
                  "picture": "a/x.png",                             relative to this file
                  "maps": "a/x-maps.png"}],                         with --maps
@@ -87,6 +88,7 @@ def dehaze_images(
     options = {
         "method": dehazer.method,
         "weights": dehazer.weights.name if dehazer.weights else None,
+        "ignore_rows": dehazer.ignore_rows,
     }
     outcome = run_jobs(
         jobs, lambda job: decode_image(job.source), work, output, options, progress=progress

@@ -37,6 +37,7 @@ from dmaskrcnn.haze.depth_maps import DepthMaps
 from dmaskrcnn.haze.scattering import (
     extinction,
     random_airlight,
+    ray_length,
     scatter,
     smooth_field,
     transmission,
@@ -54,12 +55,14 @@ class HazeConditions:
     """What haze images are put behind.
 
     Attributes:
-        visibilities: meteorological visibilities in metres, V = 3.912 / beta.
+        visibilities: meteorological visibilities in metres, V = 2.996 / beta.
         depth: depth maps; None: estimated from the ground and the annotated objects, see
             ``depth.py``.
         airlight: RGB in [0, 1]; None: a random one per image.
         inhomogeneity: standard deviation of ln beta over the picture; 0.3 is plainly visible.
-        focal: focal length in px for the estimated depth; None: the longer side of each picture.
+        focal: focal length in px, to estimate depth, and to get from depth along the axis to the
+            line of sight; None: the longer side of each picture; ``inf`` for maps that hold lengths
+            of lines of sight.
         seed: of all that is random.
     """
 
@@ -84,12 +87,15 @@ class HazeConditions:
             raise UserError(f"--airlight must be three numbers in [0, 1], got {given}")
         if not 0 <= self.inhomogeneity <= 2:
             raise UserError(f"--inhomogeneity must be in [0, 2], got {self.inhomogeneity:g}")
-        if self.focal is not None and not 0 < self.focal < np.inf:
+        if self.focal is not None and not 0 < self.focal < np.inf and not self.ray_maps:
             raise UserError(f"--focal must be above 0 px, got {self.focal:g}")
-        if self.focal is not None and self.depth is not None:
-            raise UserError("--focal has no use with depth maps: leave it out")
         if self.seed < 0:
             raise UserError(f"--seed must not be negative, got {self.seed}")
+
+    @property
+    def ray_maps(self) -> bool:
+        """The maps hold lengths of lines of sight, as a lidar measures them."""
+        return self.focal == np.inf and self.depth is not None
 
 
 @dataclass
@@ -232,13 +238,14 @@ def _write(
     image = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
     if depth is None:
         depth = picture_depth(sample, classes, rng, haze.focal)
+    way = ray_length(depth, haze.focal or max(depth.shape))
     patches = (
-        np.exp(haze.inhomogeneity * smooth_field(rng, *depth.shape, cells=3))
+        np.exp(haze.inhomogeneity * smooth_field(rng, *way.shape, cells=3))
         if haze.inhomogeneity
         else 1.0
     )
     for value in haze.visibilities:
-        t = transmission(depth, extinction(value) * patches)
+        t = transmission(way, extinction(value) * patches)
         picture, map_of_t = (output.path / name for name in _paths(job, f"{value:g}"))
         hazy = Image.fromarray(scatter(image, t, airlight))
         output.write(picture, partial(save_picture, hazy, job.source))

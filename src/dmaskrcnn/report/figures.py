@@ -27,8 +27,10 @@ _VARIABLES |= {PAPER: "paper", "#000000": "ink"}  # black: matplotlib's default
 DASHES = {
     "none": "-",
     "dark-channel": ":",
+    "dark-channel-robust": (0, (1, 3)),
     "mscnn": "--",
     "mscnn-released": (0, (5, 1, 1, 1, 1, 1)),
+    "mscnn-robust": (0, (5, 1, 1, 1)),
     "aod-net": "-.",
 }
 _STYLE: dict[Any, Any] = {
