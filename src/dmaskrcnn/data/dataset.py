@@ -111,6 +111,18 @@ class Dataset:
             self.classes, self.category_ids, list(paths), self.image_ids, self._sizes, self._objects
         )
 
+    def select(self, images: np.ndarray) -> Dataset:
+        """These images (bool ``(n,)``) alone, with the ids they have."""
+        chosen = np.flatnonzero(images).tolist()
+        return Dataset(
+            self.classes,
+            self.category_ids,
+            [self.paths[i] for i in chosen],
+            [self.image_ids[i] for i in chosen],
+            None if self._sizes is None else self._sizes[images],
+            None if self._objects is None else self._objects.select(images),
+        )
+
     def without_labels(self) -> Dataset:
         """The same images; nothing of their annotations is left in it."""
         return Dataset((), (), self.paths, self.image_ids)

@@ -4,6 +4,7 @@ honoured."""
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,13 +91,23 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise unreadable(path, error) from error
     if size is not None and pixels.shape[:2] != size:
-        height, width = pixels.shape[:2]
-        stated = f"{size[1]}x{size[0]}"
-        raise UserError(
-            f"{path}: the picture is {width}x{height} but its annotations say "
-            f"{stated}; correct them"
-        )
+        raise _other_size(path, pixels.shape[:2], size)
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
+    """Look at a picture without decoding it. Raises UserError as `decode_image`, but for what only
+    decoding shows."""
+    displayed, stored = image_size(path)
+    if size is not None and size not in (displayed, stored):
+        raise _other_size(path, displayed, size)
+
+
+def _other_size(path: Path, size: Sequence[int], stated: tuple[int, int]) -> UserError:
+    return UserError(
+        f"{path}: the picture is {size[1]}x{size[0]} but its annotations say "
+        f"{stated[1]}x{stated[0]}; correct them"
+    )
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

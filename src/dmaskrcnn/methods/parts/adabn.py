@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from typing import cast
 
 import torch
@@ -19,6 +20,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.loader import permutation
+from dmaskrcnn.data.readable import readable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.pyramid import without_padding
 
@@ -52,7 +54,7 @@ def adapt_norms(
         The number of target images that were looked at.
 
     Raises:
-        UserError: an image cannot be read.
+        UserError: no image of a domain can be read.
     """
     norms = [m for m in detector.backbone.modules() if isinstance(m, Norm)]
     training = detector.training
@@ -119,8 +121,7 @@ def _affine(source: Moments, target: Moments, share: float) -> tuple[Tensor, Ten
 
 
 def _batches(detector: Detector, images: Dataset, seed: int) -> Iterator[ImageList]:
-    chosen = permutation(seed, "adabn", 0, len(images))[:IMAGES].tolist()
-    for first in range(0, len(chosen), BATCH):
-        yield detector.normalise(
-            [detector.resize(images.load(i).image) for i in chosen[first : first + BATCH]]
-        )
+    order = permutation(seed, "adabn", 0, len(images)).tolist()
+    chosen = islice(readable(images, order), IMAGES)
+    while batch := [detector.resize(sample.image) for sample in islice(chosen, BATCH)]:
+        yield detector.normalise(batch)
