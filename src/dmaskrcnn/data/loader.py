@@ -105,7 +105,7 @@ class Batches(TorchDataset[Batch]):
         if target is not None and target_per_batch:
             self._domains.append(("target", target, target_per_batch, augment_target))
         self._places = {
-            domain: _places(len(images), gone.get(domain, ())) for domain, images, *_ in self._domains
+            name: _places(len(images), gone.get(name, ())) for name, images, *_ in self._domains
         }
         self._seed, self._rank, self._world = seed, rank, world
 

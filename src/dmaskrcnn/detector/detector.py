@@ -30,15 +30,12 @@ from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
 from dmaskrcnn.detector.roi_heads import RoIHeads
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
-from dmaskrcnn.detector.weights import (
-    check_and_load,
-    load_start,
-    read_description,
-    read_state,
-)
+from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.distributed import largest, resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
+
+OneImage = Tensor | str | Path
 
 
 class Detector(nn.Module):
@@ -174,11 +171,15 @@ class Detector(nn.Module):
         )
 
     @overload
-    def predict(self, images: Tensor | str | Path, threshold: float = ...) -> Detections: ...
+    def predict(self, images: OneImage, threshold: float = ..., best: bool = ...) -> Detections: ...
     @overload
-    def predict(self, images: Sequence[Any], threshold: float = ...) -> list[Detections]: ...
+    def predict(
+        self, images: Sequence[Any], threshold: float = ..., best: bool = ...
+    ) -> list[Detections]: ...
     @torch.inference_mode()
-    def predict(self, images: Any, threshold: float = 0.5) -> Detections | list[Detections]:
+    def predict(
+        self, images: Any, threshold: float = 0.5, best: bool = False
+    ) -> Detections | list[Detections]:
         """Find objects.
 
         Args:
@@ -186,6 +187,7 @@ class Detector(nn.Module):
                 RGB.
             threshold: the lowest score to return, in [0, 1]; scores below the configuration's
                 ``min_score`` are never returned.
+            best: return the best of an image also where no score reaches the threshold.
 
         Returns:
             The detections of the image, or a list of them, in pixels of the original image and on
@@ -195,7 +197,7 @@ class Detector(nn.Module):
             UserError: a file that cannot be read, or a tensor of another shape or dtype.
         """
         if isinstance(images, (Tensor, str, Path)):
-            return self.predict([images], threshold)[0]
+            return self.predict([images], threshold, best)[0]
         originals = [image_tensor(i) for i in images]
         if not originals:
             return []
@@ -207,7 +209,7 @@ class Detector(nn.Module):
         results = self.roi_heads.detect(features, proposals, batch.image_sizes)
         self.train(was_training)
         return [
-            self._detections(r, size, o.shape[-2:], threshold)
+            self._detections(r, size, o.shape[-2:], threshold, best)
             for r, size, o in zip(results, batch.image_sizes, originals, strict=True)
         ]
 
@@ -217,8 +219,10 @@ class Detector(nn.Module):
         size: tuple[int, int],
         original: torch.Size,
         threshold: float,
+        best: bool,
     ) -> Detections:
         keep = result["scores"] >= threshold
+        keep[:1] |= best  # they come by falling score
         height, width = original
         scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
         boxes = result["boxes"][keep] * scale
@@ -239,8 +243,7 @@ class Detector(nn.Module):
 
         Args:
             classes: the class names to learn. With the weights of a whole detector, the rows of the
-                classes both know are re-
-            used.
+                classes both know are used.
             config: the architecture.
             weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco``
                 (ResNet-50-FPN, through torchvision); a run folder; or a ``.safetensors``/``.pth``

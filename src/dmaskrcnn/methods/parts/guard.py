@@ -10,6 +10,7 @@ from dmaskrcnn.errors import UserError
 
 LN2 = math.log(2)
 SETTLED = 50  # iterations after which the number of pseudo-labels has a level to be compared with
+FEW_LABELS = 0.02  # per image: one in fifty images teaches nothing
 MOMENTUM = 0.99  # of the running mean of that number
 
 
@@ -75,7 +76,7 @@ class PseudoLabelWatch:
         if state["seen"] < SETTLED or state["warned"]:
             return None
         count, level = state["count"], state["level"]
-        if count < max(0.02, level / 5):
+        if count < max(FEW_LABELS, level / 5):
             state["warned"] = True
             return (
                 f"the teacher finds almost nothing in the target images ({count:.2f} "
