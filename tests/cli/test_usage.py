@@ -97,7 +97,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "verb": (["trian"], "Unrecognized options: trian (Available subcommands: demo, adapt, train"),
     "option": (
         ["train", "--itertions", "5"],
-        "Unrecognized options: --itertions, 5 (did you mean --iterations?); see dmaskrcnn train ",
+        "unknown option --itertions; did you mean --iterations?",
     ),
     "choice": (
         ["train", "--optimizer", "sgdd"],

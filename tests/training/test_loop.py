@@ -102,7 +102,7 @@ class TestRun:
 
     def test_minutes_end_on_time(self, tiny: Make):
         began = time.monotonic()
-        run = train(tiny(iterations=None, minutes=0.08))
+        run = train(tiny(iterations=0, minutes=0.08))
         assert Checkpoint.load(run).seconds >= 4.8
         assert time.monotonic() - began < 60
 

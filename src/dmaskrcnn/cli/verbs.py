@@ -8,44 +8,20 @@ from typing import Annotated, Literal, Union
 
 from tyro.conf import Positional, arg, subcommand
 
+from dmaskrcnn.cli.flags import (
+    BatchSize,
+    Bootstrap,
+    Classes,
+    Device,
+    Images,
+    NetworkWeights,
+    Preset,
+    Runs,
+    Source,
+    Target,
+    TestSet,
+)
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
-
-# The flags that several verbs share, each with its help.
-Images = Positional[
-    Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
-]
-Runs = Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint="(required)")]
-Source = Annotated[
-    tuple[Path, ...],
-    arg(metavar="PATH ...", help="Labelled clear images: COCO JSON files, Pascal VOC folders."),
-]
-Target = Annotated[
-    tuple[Path, ...],
-    arg(
-        metavar="PATH ...",
-        help="Unlabelled hazy images: folders. Annotations beside them are never read.",
-    ),
-]
-TestSet = Annotated[
-    tuple[Path, ...],
-    arg(
-        metavar="PATH ...",
-        help="The labelled test set: a COCO JSON file or a Pascal VOC folder.",
-    ),
-]
-Classes = Annotated[
-    tuple[str, ...],
-    arg(
-        metavar="CLASS ...",
-        help="Classes to score.",
-        help_behavior_hint="(default: those all know)",
-    ),
-]
-Preset = Literal["cpu", "default", "paper", "demo"]
-Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
-BatchSize = Annotated[int, arg(help="Images per forward pass.")]
-Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
-NetworkWeights = Annotated[Path | None, arg(help_behavior_hint="(default: the project's own)")]
 
 
 @dataclass
@@ -180,7 +156,14 @@ class Reproduce:
     """Architecture and schedule; those other than `paper` are smaller."""
     weights: Annotated[str | None, arg(help_behavior_hint="(default: the preset's)")] = None
     """Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local
-    .safetensors/.pth file."""
+    .safetensors/.pth file. Where that is no trained detector, each seed trains one first."""
+    clear: Annotated[
+        tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(default: none)")
+    ] = ()
+    """Labelled clear images, scored with the same runs: what adaptation costs in clear air."""
+    drop_invalid: bool = False
+    """Leave out annotations and pictures of source and target that are wrong, instead of stopping
+    at the first."""
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
     bootstrap: Bootstrap = 1000

@@ -129,7 +129,7 @@ class Dataset:
 
 
 def open_dataset(
-    *paths: PathLike, classes: Sequence[str] | None = None, drop_invalid: bool = False
+    *paths: PathLike, classes: Sequence[str] | None = None, drop_invalid: bool | None = False
 ) -> Dataset:
     """Open one or several paths as one data set; the format is recognised from each path alone.
 
@@ -141,7 +141,7 @@ def open_dataset(
         classes: select and order the classes; objects of others are left out, their images stay.
             None: all, in the order met.
         drop_invalid: leave out invalid objects and images with one warning, instead of stopping at
-            them.
+            them. None: as False, where the user has no such choice.
 
     Raises:
         UserError: something is missing or wrong; names the file, the field and the remedy.
@@ -203,7 +203,7 @@ def _join(parts: list[Part]) -> tuple[list[Path], list[int | str]]:
     return images, ids if len(set(ids)) == len(ids) else counted
 
 
-def _settle_problems(parts: list[Part], drop_invalid: bool) -> None:
+def _settle_problems(parts: list[Part], drop_invalid: bool | None) -> None:
     for part in parts:
         if not part.problems:
             continue
@@ -215,9 +215,8 @@ def _settle_problems(parts: list[Part], drop_invalid: bool) -> None:
             if len(part.problems) > 1
             else ""
         )
-        raise UserError(
-            f"{part.problems[0]}{more}; correct it, or leave such out with --drop-invalid"
-        )
+        remedy = "" if drop_invalid is None else ", or leave such out with --drop-invalid"
+        raise UserError(f"{part.problems[0]}{more}; correct it{remedy}")
 
 
 def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -283,9 +283,8 @@ class Detector(nn.Module):
             )
         classes, config = read_description(folder)
         detector = cls(classes, config)
-        check_and_load(
-            detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors")
-        )
+        file, remedy = folder / "model.safetensors", "model.json beside it is of another detector"
+        check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)
 
     def save(self, folder: str | Path, **notes: Any) -> None:

@@ -52,23 +52,23 @@ def open_test_set(
             f"--classes {unknown[0]}: the detector does not know it; it knows "
             f"{', '.join(known or ())}"
         )
-    truth = open_dataset(*paths)
+    truth = open_dataset(*paths, drop_invalid=None)
     if not truth.labelled:
         raise UserError(
-            f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
+            f"{paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
             "draws without labels"
         )
     chosen = list(classes) or [c for c in truth.classes if names is None or c in names]
     if not chosen:
         raise UserError(
-            f"--data {paths[0]}: has no class that the detector knows "
+            f"{paths[0]}: has no class that the detector knows "
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
     whole = TestSet.of(truth)
     if chosen == list(truth.classes):
         return whole
-    return TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
+    return TestSet(open_dataset(*paths, classes=chosen, drop_invalid=None), whole.category_ids)
 
 
 def open_shared_test_set(

@@ -74,7 +74,7 @@ def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) 
     order = range(0, len(data), max(1, len(data) // count))
     images = [sample.image for sample in islice(readable(data, order), count)]
     found = detector.predict(images, threshold=SHOWN, best=True)
-    drawn = [one[one.scores >= SHOWN].draw(image) for one, image in zip(found, images, strict=True)]
+    drawn = [one.above(SHOWN).draw(image) for one, image in zip(found, images, strict=True)]
     sheet = contact_sheet(drawn, columns=min(3, len(images)))
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
     return max((float(score) for one in found for score in one.scores), default=0.0)
