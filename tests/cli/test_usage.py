@@ -99,6 +99,14 @@ USAGE: dict[str, tuple[list[str], str]] = {
         ["train", "--itertions", "5"],
         "unknown option --itertions; did you mean --iterations?",
     ),
+    "option beside a missing one": (
+        ["evaluate", "run", "--dta", "x"],
+        "unknown option --dta; did you mean --data?",
+    ),
+    "option like no other": (
+        ["train", "--xyzzy"],
+        "unknown option --xyzzy; see dmaskrcnn train --help",
+    ),
     "choice": (
         ["train", "--optimizer", "sgdd"],
         "invalid choice 'sgdd' for argument '--optimizer'",
