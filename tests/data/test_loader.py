@@ -192,13 +192,12 @@ def test_endless_loader_survives_ctrl_c_in_workers_and_ends_with_them(
 def test_error_in_a_worker_keeps_its_one_line(
     domains: tuple[Dataset, Dataset], workers: int
 ) -> None:
-    path = domains[1].paths[2]
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UserError) as error:
+    for path in domains[1].paths:
+        path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match=str(domains[1].paths[0].parent)) as error:
         for _ in batch_loader(make(domains), 0, 5, workers):
             pass
     assert "\n" not in str(error.value)
-    assert str(path) in str(error.value)
 
 
 def test_pack_and_unpack(domains: tuple[Dataset, Dataset]) -> None:

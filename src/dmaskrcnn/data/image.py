@@ -98,9 +98,13 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
 def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
     """Look at a picture without decoding it. Raises UserError as `decode_image`, but for what only
     decoding shows."""
-    displayed, stored = image_size(path)
-    if size is not None and size not in (displayed, stored):
-        raise _other_size(path, displayed, size)
+    try:
+        with Image.open(path) as picture:
+            stored = (picture.height, picture.width)
+    except Exception as error:  # as in `image_size`, which decodes a PNG to look for its rotation
+        raise unreadable(path, error) from error
+    if size is not None and size != stored and size not in image_size(path):
+        raise _other_size(path, stored, size)
 
 
 def _other_size(path: Path, size: Sequence[int], stated: tuple[int, int]) -> UserError:

@@ -105,7 +105,7 @@ class Batches(TorchDataset[Batch]):
         if target is not None and target_per_batch:
             self._domains.append(("target", target, target_per_batch, augment_target))
         self._places = {
-            name: _places(len(images), gone.get(name, ())) for name, images, *_ in self._domains
+            name: find_places(len(images), gone.get(name, ())) for name, images, *_ in self._domains
         }
         self._seed, self._rank, self._world = seed, rank, world
 
@@ -138,7 +138,7 @@ class Batches(TorchDataset[Batch]):
         raise UserError(f"{ATTEMPTS} {domain} images in a row cannot be read ({reason})")
 
 
-def _places(images: int, gone: Collection[int]) -> np.ndarray:
+def find_places(images: int, gone: Collection[int]) -> np.ndarray:
     """Per place the number of its image, −1 where that is gone: int64 ``(images + gone,)``."""
     places = np.full(images + len(gone), -1, dtype=np.int64)
     places[np.setdiff1d(np.arange(len(places)), list(gone))] = np.arange(images)

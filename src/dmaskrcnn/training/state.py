@@ -114,7 +114,9 @@ class TrainingState:
         config = self.config
         if not config.adabn or self.target is None or self.adapted_norms:
             return
-        count = adapt_norms(self.saved, self.source, self.target, config.adabn, config.seed)
+        count = adapt_norms(
+            self.saved, self.source, self.target, config.adabn, config.seed, self.gone
+        )
         print(
             "adabn: the norms of the backbone moved towards the statistics of "
             f"{count} target images",
