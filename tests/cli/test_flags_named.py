@@ -10,9 +10,11 @@ from typing import Any, get_args
 import dmaskrcnn
 from dmaskrcnn.cli.arguments import _flags
 from dmaskrcnn.cli.training import _flags as training_flags
-from dmaskrcnn.cli.training import _groups
+from dmaskrcnn.cli.training import _groups, parse_training
+from dmaskrcnn.cli.training_verbs import Adapt, Resume
 from dmaskrcnn.cli.verbs import Verbs
 from dmaskrcnn.config.methods import find_methods
+from dmaskrcnn.config.train import TrainConfig
 
 SOURCE = Path(dmaskrcnn.__file__).parent
 TRAIN = ("train", "adapt")  # `reproduce` adds to what its trainings say whose options these are
@@ -90,12 +92,14 @@ def test_of_every_message():
     assert seen > 50
 
 
-def test_adapt_has_every_flag_of_train():
-    flags = flags_of_verbs()["adapt"]
-    assert flags >= {
-        f"--{name}"
-        for name in (
-            "drop-invalid classes batch accumulate image-size name config resume minutes seed "
-            "pseudo-labels burn-in grl-lambda fpn-channels weights test workers"
-        ).split()
-    }
+def test_adapt_takes_the_flags_of_train(tmp_path: Path):
+    file = tmp_path / "config.yaml"
+    file.write_text("seed: 5")
+    words = (
+        "--source a --target b --drop-invalid --classes car --batch 2 --accumulate 2 --name fog "
+        f"--image-size 64 --burn-in 0.3 --device cpu --config {file}"
+    )
+    config = parse_training(Adapt, words.split())
+    assert isinstance(config, TrainConfig)
+    assert (config.name, config.batch, config.seed, config.method) == ("fog", 2, 5, "teacher")
+    assert parse_training(Adapt, ["--resume", "runs/adapt-1"]) == Resume(Path("runs/adapt-1"))

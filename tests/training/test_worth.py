@@ -66,7 +66,7 @@ def test_once_the_pace_is_known(config: TrainConfig, each: float, said: str):
     pace = Pace(config, 0, 0.0)
     doubts = [pace.doubts(i, each * i) for i in range(1, 30)]
     assert sum(map(len, doubts)) == bool(said)
-    assert said in " ".join(sum(doubts, []))
+    assert said in " ".join(doubt for said_then in doubts for doubt in said_then)
 
 
 def state(config: TrainConfig, steps: int, phase: int = -1) -> Any:
