@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from dmaskrcnn.errors import UserError, first_line
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -73,6 +76,15 @@ def largest(values: Tensor) -> Tensor:
     if world_size() > 1:
         dist.all_reduce(values, op=dist.ReduceOp.MAX)
     return values
+
+
+def gather(values: list[T]) -> list[T]:
+    """The items of all processes, in the order of these."""
+    lists = [values]
+    if world_size() > 1:
+        lists = [values] * world_size()
+        dist.all_gather_object(lists, values)
+    return [value for one in lists for value in one]
 
 
 def broadcast_path(path: str) -> str:

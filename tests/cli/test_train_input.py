@@ -165,7 +165,7 @@ class TestWeights:
             ("pickle.pth", "is not unpickled"),
             ("objects.pth", "is not unpickled"),
             ("text.safetensors", "not a readable weights file"),
-            ("last.pt", "is a checkpoint for --resume; give its run folder"),
+            ("last.pt", "is a checkpoint to resume from; give its run folder"),
         ):
             answer = train("--weights", tmp_path / name)
             assert str(tmp_path / name) in answer
@@ -176,7 +176,7 @@ class TestWeights:
         assert "does not fit the architecture" in train(
             "--weights", run / "model.safetensors", "--backbone", "mobilenet_v2"
         )
-        assert "torchvision has them for --backbone resnet50" in train("--weights", "coco")
+        assert "torchvision has them for the backbone resnet50" in train("--weights", "coco")
 
     def test_folder_that_is_no_run(self, train: Callable[..., str], tmp_path: Path):
         assert "model.json: not found; give the folder of a training run" in train(

@@ -97,7 +97,15 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "verb": (["trian"], "Unrecognized options: trian (Available subcommands: demo, adapt, train"),
     "option": (
         ["train", "--itertions", "5"],
-        "Unrecognized options: --itertions, 5 (did you mean --iterations?); see dmaskrcnn train ",
+        "unknown option --itertions; did you mean --iterations?",
+    ),
+    "option beside a missing one": (
+        ["evaluate", "run", "--dta", "x"],
+        "unknown option --dta; did you mean --data?",
+    ),
+    "option like no other": (
+        ["train", "--xyzzy"],
+        "unknown option --xyzzy; see dmaskrcnn train --help",
     ),
     "choice": (
         ["train", "--optimizer", "sgdd"],

@@ -44,9 +44,9 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         counts["dehazed"] += 1
         return dehaze(self, images)
 
-    def counted_predict(self: Detector, images: Any, *options: Any) -> Any:
+    def counted_predict(self: Detector, images: Any, *others: Any, **options: Any) -> Any:
         counts["detected"] += len(images)
-        return predict(self, images, *options)
+        return predict(self, images, *others, **options)
 
     monkeypatch.setattr(Dehazer, "__call__", counted_dehaze)
     monkeypatch.setattr(Detector, "predict", counted_predict)

@@ -19,6 +19,7 @@ from dmaskrcnn.compare import reproduce as room
 from dmaskrcnn.compare.comparison import load_comparison
 from dmaskrcnn.compare.reproduce import reproduce
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data import open_images
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import Run
 from dmaskrcnn.training import loop
@@ -66,6 +67,7 @@ def test_the_whole_table_in_small(
 ):
     monkeypatch.setattr("dmaskrcnn.report.write_report", lambda out, *_, **__: out / "report.html")
     out, arguments["budget"] = arguments["out"], TWO / 2
+    arguments["clear"] = arguments["test"]
     flags = [
         word
         for name, value in arguments.items()
@@ -96,6 +98,8 @@ def test_the_whole_table_in_small(
         "paper, RTTS",
         "Other test images and another training",
         "Iterations here: 1 of 8 source images",
+        "all three start from a detector trained as long on the source, one per seed, from scratch",
+        "In clear air (6 images), VOC AP50 and the difference to Mask R-CNN: Mask R-CNN ",
         "75,000;",
     ):
         assert said in " ".join(text.split())
@@ -111,6 +115,9 @@ def test_the_whole_table_in_small(
     # but for the settings of gradient reversal
     assert all(config | configs[0] == config for config in configs)
     assert configs[1] == configs[2]
+    assert configs[0]["weights"] == str(out / "runs" / "start-s0-1")
+    clear_air = load_comparison(out / "clear").rows
+    assert [row.group for row in clear_air] == [row.group for row in rows[:3]]
     assert len(list((out / "target-mscnn").glob("*.png"))) == 6
 
 
@@ -119,7 +126,7 @@ def test_once_finished_nothing_is_trained_again(arguments: dict[str, Any], prete
     reproduce(**arguments)
     before = contents(arguments["out"])
     assert pretended == [
-        f"{name}-s{seed}" for seed in (0, 4) for name in ("mask-rcnn", "dmask1", "dmask2")
+        f"{name}-s{seed}" for seed in (0, 4) for name in ("start", "mask-rcnn", "dmask1", "dmask2")
     ]
     pretended.clear()
     plans: Any = reproduce(**arguments)
@@ -127,6 +134,26 @@ def test_once_finished_nothing_is_trained_again(arguments: dict[str, Any], prete
     assert [run.name for run in plans[3].group.runs] == ["dmask1-s0-1", "dmask1-s4-1"]
     assert contents(arguments["out"]) == before
     assert tuple(plan.name for plan in plans) == NAMES
+
+
+def test_a_trained_start_is_shared(
+    arguments: dict[str, Any], pretended: list[str], run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(room, "_check_data", lambda *_: open_images(*arguments["target"]))
+    plans: Any = reproduce(**arguments | {"weights": str(run)})
+    assert pretended == ["mask-rcnn-s0", "dmask1-s0", "dmask2-s0"]
+    assert plans[0].group.runs[0].config["weights"] == str(run)
+
+
+def test_what_a_training_says_is_told_as_such(
+    arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    def diverging(_: TrainConfig) -> Path:
+        raise UserError("lower --lr")
+
+    monkeypatch.setattr(room, "train", diverging)
+    with pytest.raises(UserError, match=r"lower --lr \(said by a training: .* `dmaskrcnn train`"):
+        reproduce(**arguments)
 
 
 def test_other_arguments_are_refused(
@@ -162,7 +189,7 @@ def test_goes_on_within_a_training(
 
     def step_and_terminate(state: TrainingState, *others: Any) -> dict[str, float]:
         steps.append(state.config.name)
-        if len(steps) == 3:
+        if len(steps) == 5:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(state, *others)
 
@@ -177,7 +204,8 @@ def test_goes_on_within_a_training(
     plans: Any = reproduce(**arguments)
     assert trained == [("resume", "dmask1-s0-1"), ("train", "dmask2-s0")]
     assert plans[1].group.runs == (Run(folder),)
-    assert steps == ["mask-rcnn-s0"] * 2 + ["dmask1-s0"] * 2 + ["dmask2-s0"] * 2
+    names = ("start-s0", "mask-rcnn-s0", "dmask1-s0", "dmask2-s0")
+    assert steps == [name for name in names for _ in range(2)]
 
 
 def test_training_that_left_no_checkpoint_begins_again(

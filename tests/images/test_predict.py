@@ -50,6 +50,8 @@ def test_nothing_found_is_written_too(tmp_path):
     photo(tmp_path / "in" / "a.jpg")
     summary = predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out", threshold=0.9)
     assert (summary.images, summary.objects) == (1, 0)
+    said = "no object reached 0.9; the best score was 0.75: --threshold 0.75"
+    assert str(summary).startswith(f"{said}\n0 objects in 1 images")
     assert content(tmp_path / "out")["images"][0]["detections"] == []
     assert files(tmp_path / "out") == ["a.jpg", "detections.json"]
 

@@ -11,7 +11,7 @@ from dmaskrcnn import Detector, DetectorConfig
 from dmaskrcnn.data import open_dataset, open_images
 from dmaskrcnn.detector.pyramid import without_padding
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.methods.parts.adabn import Norm, _batches, adapt_norms
+from dmaskrcnn.methods.parts.adabn import Norm, _batches, _chosen, adapt_norms
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.loop import resume, train
 
@@ -33,7 +33,7 @@ def domains(clear, hazy):
 
 def outputs(detector: Detector, images) -> list[tuple[Tensor, Tensor]]:
     """Mean and deviation of what each norm puts out, by torch's own reduction."""
-    (batch,) = _batches(detector, images, seed=0)
+    (batch,) = _batches(detector, _chosen(images, 0, ()))
     found: list[tuple[Tensor, Tensor]] = []
     norms = [m for m in detector.backbone.modules() if isinstance(m, Norm)]
     hooks = [

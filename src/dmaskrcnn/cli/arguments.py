@@ -6,10 +6,13 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from typing import Any, get_args
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, get_args, get_type_hints
 
 import tyro
 
+from dmaskrcnn.config.values import flag
 from dmaskrcnn.errors import UserError
 
 
@@ -43,19 +46,33 @@ def parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        names = {
-            word.name
+        verbs = {
+            word.name: verb.__origin__
             for verb in get_args(kind)
             for word in getattr(verb, "__metadata__", ())
             if hasattr(word, "name")
         }
-        verb = f" {arguments[0]}" if arguments[0] in names else ""
-        raise UserError(f"{_one_line(said.getvalue())}; see {program}{verb} --help") from None
+        verb = f" {arguments[0]}" if arguments[0] in verbs else ""
+        text = _one_line(said.getvalue())
+        if unknown := re.search(r"Unrecognized options:[\s│]*(--[\w-]+)", said.getvalue()):
+            text = f"unknown option {unknown[1]}"
+            if near := get_close_matches(unknown[1], _flags(verbs.get(arguments[0], kind)), 1):
+                raise UserError(f"{text}; did you mean {near[0]}?") from None
+        raise UserError(f"{text}; see {program}{verb} --help") from None
+
+
+def _flags(kind: Any) -> list[str]:
+    """The flags of a dataclass, and of those within it."""
+    flags = []
+    for of in fields(kind) if is_dataclass(kind) else ():
+        inner = get_type_hints(kind)[of.name]
+        flags += _flags(inner) if is_dataclass(inner) else [flag(of.name)]
+    return flags
 
 
 def _one_line(box: str) -> str:
     """The text of tyro's box (drawn, or in ASCII a title and rules) up to the first rule, and the
-    names it suggests below that."""
+    verbs it lists below that."""
     lines = [
         line.strip(" │") for line in box.splitlines() if line.strip(" │") and line[0] not in "╭╰"
     ]
@@ -69,7 +86,5 @@ def _one_line(box: str) -> str:
     text = " ".join(said)
     if more[:1] and more[0].startswith("Available"):
         text += f" ({' '.join(more)})"
-    elif nearest := [line.split()[0].rstrip(",") for line in more if line.startswith("--")]:
-        text += f" (did you mean {nearest[0]}?)"
     text = re.sub("'None', |, 'None'", "", text)  # the default of many options, but not to be typed
     return re.sub(" +", " ", text).rstrip(".")

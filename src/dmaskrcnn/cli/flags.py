@@ -54,7 +54,7 @@ StartWeights = Annotated[
     str | None,
     arg(
         help="Where all trainings start: `coco`, `imagenet`, `scratch`, a run folder, or a local "
-        ".safetensors/.pth file.",
+        ".safetensors/.pth file. Where that is no trained detector, each seed trains one first.",
         help_behavior_hint="(default: the preset's)",
     ),
 ]

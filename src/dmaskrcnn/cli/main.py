@@ -7,16 +7,16 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.arguments import parse
+from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
 from dmaskrcnn.cli.training import parse_training
+from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
 from dmaskrcnn.cli.verbs import (
-    Adapt,
     Compare,
     Dehaze,
     Demo,
@@ -26,8 +26,6 @@ from dmaskrcnn.cli.verbs import (
     Predict,
     Report,
     Reproduce,
-    Resume,
-    Train,
     TrainDehazer,
     Verbs,
 )
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Bad input ends in one line on stderr and exit code 2; Ctrl-C in 130."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
+        with termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
             try:
                 _dispatch(arguments)
             finally:
@@ -54,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("dmaskrcnn: interrupted", file=sys.stderr)
         raise SystemExit(128 + (interruption.args or (signal.SIGINT,))[0]) from None
     except BrokenPipeError:  # the reader (`| head`) has gone
-        _discard_output()
+        discard_output()
         raise SystemExit(141) from None
     except OSError as error:  # a full disk below `>`, a file that vanished or may not be read
-        _discard_output()
+        discard_output()
         print(
             f"dmaskrcnn: {error.filename or 'output'}: {error.strerror or first_line(error)}",
             file=sys.stderr,
@@ -77,31 +75,6 @@ def _dispatch(arguments: list[str]) -> None:
     else:
         run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
     _VERBS[type(run)](run)
-
-
-@contextmanager
-def _termination_as_interrupt(enabled: bool) -> Iterator[None]:
-    """Let SIGTERM end a verb like Ctrl-C, so that what is half done is kept; training has its own
-    way to stop."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt) if enabled else None
-    except ValueError:  # not in the main thread
-        previous = None
-    try:
-        yield
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
-
-
-def _discard_output() -> None:
-    """Let nothing more be said on an output that is gone, not even by Python's own flush at the
-    end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _DESCRIPTION = (

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from tyro.conf import Suppress, arg
 
 from dmaskrcnn.cli.arguments import parse
-from dmaskrcnn.cli.verbs import Adapt, Resume, Train
+from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import ADAPT

@@ -23,6 +23,7 @@ from dmaskrcnn.cli.flags import (
     Target,
     TestSet,
 )
+from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
 from dmaskrcnn.config.options import Preset
 
@@ -36,26 +37,6 @@ class Demo:
     """Folder for the demo's folder."""
     seed: int = 0
     """Seed of the scenes and of the training."""
-
-
-@dataclass
-class Adapt:
-    """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence
-    favours, nothing to tune.
-
-    A mean teacher that looks at dehazed pictures, on a source in synthetic haze: `dmaskrcnn train`
-    with these defaults, and with the preset that fits the machine: `default` with a GPU, `cpu`
-    without.
-    """
-
-
-@dataclass
-class Train:
-    """Train a detector on labelled clear images and adapt it to unlabelled hazy ones.
-
-    The defaults shown are those that the other words lead to: try `--preset cpu --help`. Under
-    torchrun several processes share the work.
-    """
 
 
 @dataclass
@@ -159,6 +140,13 @@ class Reproduce:
     preset: Preset = "paper"
     """Architecture and schedule; those other than `paper` are smaller."""
     weights: StartWeights = None
+    clear: Annotated[
+        tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(default: none)")
+    ] = ()
+    """Labelled clear images, scored with the same runs: what adaptation costs in clear air."""
+    drop_invalid: bool = False
+    """Leave out annotations and pictures of source and target that are wrong, instead of stopping
+    at the first."""
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
     groups: Groups = ""
@@ -290,14 +278,6 @@ class TrainDehazer:
     seed: int = 0
     """Seed of scenes, haze and initial weights."""
     device: Device = "auto"
-
-
-@dataclass
-class Resume:
-    """Continue an interrupted run from its last checkpoint."""
-
-    resume: Path
-    """The run folder."""
 
 
 Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)

@@ -6,47 +6,38 @@
 Three trainings per seed, of equal length from the same start: Mask R-CNN on the clear images
 (``source``), DMask1 (``grl`` with the hazy images as they are) and DMask2 (``grl`` with the hazy
 images dehazed by MSCNN). Then the eight rows of the paper (arXiv 1807.00202) with its numbers
-beside ours. Everything is kept in the output folder: the same command goes on where it was
-interrupted.
+beside ours. The original started from a detector trained on COCO; where there is none, a training
+of the same length on the clear images comes first, for each seed. Everything is kept in the output
+folder: the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dmaskrcnn.compare.comparison import INDEX, Comparison
 from dmaskrcnn.compare.groups import RunGroup
+from dmaskrcnn.compare.paper import ITERATIONS, MODELS, TABLE, notes_on
 from dmaskrcnn.compare.rows import Plan, check_numbers, check_out, compare_rows
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset, open_dataset, open_images
+from dmaskrcnn.data.readable import check_headers
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
+from dmaskrcnn.evaluation.text import interval
 from dmaskrcnn.images.dehazed_set import dehaze_dataset
 from dmaskrcnn.output_folder import OutputFolder
 from dmaskrcnn.run import STARTS, Run
 from dmaskrcnn.training.loop import resume, train
 
 T = TypeVar("T")
-ITERATIONS = 75_000  # the paper's: 5 k of the domain classifier, 50 k and 20 k of all layers
-MODELS = {"mask-rcnn": "Mask R-CNN", "dmask1": "DMask1", "dmask2": "DMask2"}
-# The paper's table in its order: model, dehazing of the test images, authors' metric on RTTS.
-TABLE = (
-    ("mask-rcnn", "none", 0.6101),
-    ("dmask1", "none", 0.6121),
-    ("dmask2", "none", 0.6172),
-    ("dmask1", "aod-net", 0.6021),
-    ("dmask2", "aod-net", 0.6047),
-    ("mask-rcnn", "mscnn", 0.6272),
-    ("dmask1", "mscnn", 0.6271),
-    ("dmask2", "mscnn", 0.6336),
-)
 
 
 def reproduce(
@@ -58,6 +49,8 @@ def reproduce(
     seeds: Sequence[int] = (0, 1),
     preset: str = "paper",
     weights: str | None = None,
+    clear: Sequence[Path] = (),
+    drop_invalid: bool = False,
     out: Path = Path("reproduce"),
     groups: str = "",
     bootstrap: int = 1000,
@@ -75,7 +68,10 @@ def reproduce(
         budget: iterations of each training, in units of the paper's 75,000.
         seeds: of the trainings; each seed trains all three models.
         preset: architecture and everything else of the trainings, see `TrainConfig`.
-        weights: where all trainings start, see `TrainConfig`; by default the preset's.
+        weights: where all trainings start, see `TrainConfig`; by default the preset's. Where that
+            is no trained detector, each seed trains one on the source first.
+        clear: labelled clear images, scored with the same runs: what adaptation costs in clear air.
+        drop_invalid: leave out annotations and pictures of source and target that are wrong.
         out: the folder to write to.
         groups: which test images are resampled together, see `dmaskrcnn.data.group_images`.
         bootstrap: resamples behind the intervals.
@@ -94,6 +90,8 @@ def reproduce(
         "budget": budget,
         "seeds": list(seeds),
         "preset": preset,
+        "clear": _absolute(clear),
+        "drop_invalid": drop_invalid,
         "weights": weights if weights in (None, *STARTS) else _absolute([Path(str(weights))])[0],
         "out": str(Path(out).resolve()),
         "mscnn_weights": _absolute([mscnn_weights])[0] if mscnn_weights else None,
@@ -106,22 +104,25 @@ def reproduce(
     configs = [_configs(arguments, seed) for seed in seeds]
     dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
     Dehazer("aod-net", aod_net_weights)
-    hazy = _check_data(configs[0]["mask-rcnn"], target, test, groups)
+    hazy = _check_data(configs[0]["mask-rcnn"], target, test, clear, groups)
     check_out(out)
     output.begin({"arguments": arguments})
-    notes = _notes(configs[0]["mask-rcnn"], budget, seeds)
+    notes = notes_on(configs[0]["mask-rcnn"], budget, seeds)
     print("\n".join(notes), file=sys.stderr)
 
     dehaze_dataset(dehazer, hazy, out / "target-mscnn")
     runs: dict[str, list[Run]] = {model: [] for model in MODELS}
-    for number, (model, config) in enumerate(
-        ((m, c) for of_seed in configs for m, c in of_seed.items()), 1
-    ):
-        print(
-            f"training {number}/{len(MODELS) * len(seeds)}: {MODELS[model]}, seed {config.seed}",
-            file=sys.stderr,
-        )
-        runs[model].append(_train(config))
+    for number, seed in enumerate(seeds, 1):
+        of_seed = f"of seed {seed} ({number}/{len(seeds)})"
+        start = None
+        if not configs[0]["mask-rcnn"].starts_trained:
+            print(f"training {of_seed}: the start of all models", file=sys.stderr)
+            start = str(_train(_configs(arguments, seed, name="start")["mask-rcnn"]).path)
+        for model, config in _configs(arguments, seed, start).items():
+            print(f"training {of_seed}: {MODELS[model]}", file=sys.stderr)
+            runs[model].append(_train(config))
+    if clear:
+        notes += (_clear_air(runs, clear, out / "clear", bootstrap, device),)
     comparison = compare_rows(
         [
             Plan(RunGroup(MODELS[model], tuple(runs[model])), dehaze, published)
@@ -140,12 +141,15 @@ def reproduce(
     return comparison
 
 
-def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
-    """The three trainings with one seed. Raises UserError for what ``TrainConfig`` refuses."""
+def _configs(
+    arguments: dict[str, Any], seed: int, start: str | None = None, name: str = ""
+) -> dict[str, TrainConfig]:
+    """The three trainings with one seed, from the run ``start``, or from what is asked for; called
+    ``name``, or by model. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    kept = {name: arguments[name] for name in ("source", "preset", "weights", "device")}
-    if kept["weights"] is None:  # the preset's
-        del kept["weights"]
+    kept = {key: arguments[key] for key in ("source", "preset", "device", "drop_invalid")}
+    if weights := start or arguments["weights"]:  # otherwise the preset's
+        kept["weights"] = weights
     kept |= {
         "seed": seed,
         "out": out / "runs",
@@ -157,7 +161,7 @@ def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
         model: TrainConfig.from_preset(
             method="grl" if images else "source",
             target=images,
-            name=f"{model}-s{seed}",
+            name=f"{name or model}-s{seed}",
             **kept,
         )
         for model, images in targets.items()
@@ -189,6 +193,32 @@ def _or_say_how_to_go_on(training: Callable[[T], Path], argument: T) -> Path:
     except SystemExit:
         print("or repeat the command: `dmaskrcnn reproduce` goes on from there", file=sys.stderr)
         raise
+    except UserError as error:
+        raise UserError(
+            f"{error} (said by a training: its options are those of `dmaskrcnn train`, which "
+            "--preset chooses here)"
+        ) from error
+
+
+def _clear_air(
+    runs: Mapping[str, Sequence[Run]],
+    clear: Sequence[Path],
+    out: Path,
+    bootstrap: int,
+    device: str,
+) -> str:
+    """The same runs on clear images, as a sentence; their table goes to ``out``."""
+    plans = [Plan(RunGroup(MODELS[model], tuple(runs[model]))) for model in MODELS]
+    comparison = compare_rows(plans, clear, out, bootstrap=bootstrap, device=device)
+    said = []
+    for row, differences in zip(comparison.rows, comparison.differences(), strict=True):
+        change = differences.get("voc/AP50")
+        loss = f" ({interval(change)})" if change is not None else ""
+        said.append(f"{row.name} {interval(row.scores['voc/AP50'])}{loss}")
+    return (
+        f"In clear air ({comparison.rows[0].scores.images} images), VOC AP50 and the difference to "
+        f"{MODELS['mask-rcnn']}: {'; '.join(said)}. The whole table: {out.name}/comparison.md."
+    )
 
 
 def _check_numbers(budget: float, seeds: Sequence[int]) -> None:
@@ -228,42 +258,26 @@ def _open(out: Path, arguments: dict[str, Any]) -> OutputFolder:
 
 
 def _check_data(
-    config: TrainConfig, target: Sequence[Path], test: Sequence[Path], groups: str
+    config: TrainConfig,
+    target: Sequence[Path],
+    test: Sequence[Path],
+    clear: Sequence[Path],
+    groups: str,
 ) -> Dataset:
     """The target images. Raises UserError, before anything is written, for data and weights that
     the trainings would refuse."""
-    source = open_dataset(*config.source)
+    source = open_dataset(*config.source, drop_invalid=config.drop_invalid)
     if not source.labelled:
         raise UserError(
             f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
             "Pascal VOC folder"
         )
-    open_test_set(test, known=source.classes, groups=groups)
+    check_headers(source, config.drop_invalid)
+    for labelled in (test, clear) if clear else (test,):
+        open_test_set(labelled, known=source.classes, groups=groups)
     Detector.create(source.classes, config.detector, config.weights)
-    return open_images(*target)
-
-
-def _notes(config: TrainConfig, budget: float, seeds: Sequence[int]) -> tuple[str, ...]:
-    detector = config.detector
-    network = (
-        f"{detector.backbone} FPN, {detector.fpn_channels} channels, short side "
-        f"{detector.image_size} px"
-    )
-    return (
-        "paper, RTTS: the published numbers (arXiv 1807.00202), authors' metric, one run each. "
-        "Other test images and another "
-        "training than here: compare order and gains, not levels.",
-        f"Iterations here: {config.iterations:,} of {config.batch} source images in each of the "
-        f"three trainings, {budget:.3g} "
-        f"times the paper's {ITERATIONS:,}; seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))}; from {config.weights}.",
-        f"Preset {config.preset}: {network}"
-        + (
-            ", the paper's."
-            if config.preset == "paper"
-            else "; the paper's network is larger: ResNet-101 FPN, 256, 800 px."
-        ),
-    )
+    images = open_images(*target, drop_invalid=config.drop_invalid)
+    return check_headers(images, config.drop_invalid)
 
 
 def _absolute(paths: Sequence[Path]) -> list[str]:

@@ -95,6 +95,12 @@ class TrainConfig(TrainOptions):
         return bool(self.iterations or self.minutes)
 
     @property
+    def starts_trained(self) -> bool:
+        """Whether training begins from a detector that has learnt to detect, not from a backbone or
+        from nothing."""
+        return self.weights not in ("imagenet", "scratch")
+
+    @property
     def targets(self) -> int:
         """Target images per optimiser step: ``target_batch``, or as many as source images; 0 where
         the method uses none."""

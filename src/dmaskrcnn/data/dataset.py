@@ -120,6 +120,18 @@ class Dataset:
         changed.paths, changed._stored = list(paths), False  # written as they were read
         return changed
 
+    def select(self, images: np.ndarray) -> Dataset:
+        """These images (bool ``(n,)``) alone, with the ids they have."""
+        chosen = np.flatnonzero(images).tolist()
+        return Dataset(
+            self.classes,
+            self.category_ids,
+            [self.paths[i] for i in chosen],
+            [self.image_ids[i] for i in chosen],
+            None if self._sizes is None else self._sizes[images],
+            None if self._objects is None else self._objects.select(images),
+        )
+
     def without_labels(self) -> Dataset:
         """The same images; nothing of their annotations is left in it."""
         return Dataset((), (), self.paths, self.image_ids)
@@ -128,7 +140,7 @@ class Dataset:
 def open_dataset(
     *paths: PathLike,
     classes: Sequence[str] | None = None,
-    drop_invalid: bool = False,
+    drop_invalid: bool | None = False,
     orientation: Orientation = "auto",
 ) -> Dataset:
     """Open one or several paths as one data set; the format is recognised from each path alone.
@@ -141,7 +153,7 @@ def open_dataset(
         classes: select and order the classes; objects of others are left out, their images stay.
             None: all, in the order met.
         drop_invalid: leave out invalid objects and images with one warning, instead of stopping at
-            them.
+            them. None: as False, where the user has no such choice.
         orientation: in which frame the boxes of pictures with an EXIF rotation lie: ``"upright"``,
             as ``"stored"``, or ``"auto"``: the one whose size the annotations state.
 
@@ -214,7 +226,7 @@ def _join(parts: list[Part]) -> tuple[list[Path], list[int | str]]:
     return images, ids if len(set(ids)) == len(ids) else counted
 
 
-def _settle_problems(parts: list[Part], drop_invalid: bool) -> None:
+def _settle_problems(parts: list[Part], drop_invalid: bool | None) -> None:
     for part in parts:
         if not part.problems:
             continue
@@ -226,9 +238,8 @@ def _settle_problems(parts: list[Part], drop_invalid: bool) -> None:
             if len(part.problems) > 1
             else ""
         )
-        raise UserError(
-            f"{part.problems[0]}{more}; correct it, or leave such out with --drop-invalid"
-        )
+        remedy = "" if drop_invalid is None else ", or leave such out with --drop-invalid"
+        raise UserError(f"{part.problems[0]}{more}; correct it{remedy}")
 
 
 def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ honoured."""
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,13 +120,27 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise unreadable(path, error) from error
     if size is not None and pixels.shape[:2] != size:
-        height, width = pixels.shape[:2]
-        stated = f"{size[1]}x{size[0]}"
-        raise UserError(
-            f"{path}: the picture is {width}x{height} but its annotations say "
-            f"{stated}; correct them"
-        )
+        raise _other_size(path, pixels.shape[:2], size)
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
+    """Look at a picture without decoding it. Raises UserError as `decode_image`, but for what only
+    decoding shows."""
+    try:
+        with Image.open(path) as picture:
+            stored = (picture.height, picture.width)
+    except Exception as error:  # as in `image_size`, which decodes a PNG to look for its rotation
+        raise unreadable(path, error) from error
+    if size is not None and size != stored and size not in image_size(path):
+        raise _other_size(path, stored, size)
+
+
+def _other_size(path: Path, size: Sequence[int], stated: tuple[int, int]) -> UserError:
+    return UserError(
+        f"{path}: the picture is {size[1]}x{size[0]} but its annotations say "
+        f"{stated[1]}x{stated[0]}; correct them"
+    )
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

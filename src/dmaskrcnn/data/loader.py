@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from dmaskrcnn.data.dataset import Dataset
-from dmaskrcnn.data.sample import Batch, Sample
+from dmaskrcnn.data.sample import Batch, Broken, Sample
 from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import derive_seed
 
 Augment = Callable[[Sample, int], Sample]
+# pictures that are tried for one: were half of a data set broken, one in 10^15 would find none
+ATTEMPTS = 50
 
 
 # two domains, and a batch may touch two epochs; a pure function, so that caching changes nothing
@@ -43,7 +46,8 @@ class Batches(TorchDataset[Batch]):
     Global position ``p = iteration · B + j`` of a domain takes image ``permutation(seed, domain, p
     // n)[p % n]``, augmented with a seed made from ``(seed, domain, p)``: every image once per
     epoch, epochs running on over batch borders. Process ``rank`` of ``world`` takes the j with ``j
-    ≡ rank (mod world)``; together the processes hold what one process would.
+    ≡ rank (mod world)``; together the processes hold what one process would. For an image that
+    cannot be decoded another stands in, a function of ``(seed, domain, p)`` as well.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Batches(TorchDataset[Batch]):
         rank: int = 0,
         world: int = 1,
         target_labels: bool = False,
+        gone: Mapping[str, Collection[int]] = MappingProxyType({}),
     ) -> None:
         """Prepare; reads nothing.
 
@@ -71,6 +76,8 @@ class Batches(TorchDataset[Batch]):
             augment_target: the same for target samples.
             rank: of this process.
             world: number of processes.
+            gone: per domain the places of images that were there when the training began and could
+                not be decoded, and are in the data set no more: others stand in for them as before.
             target_labels: let target samples keep their objects (the oracle); otherwise they are
                 taken off here.
 
@@ -97,19 +104,45 @@ class Batches(TorchDataset[Batch]):
         self._domains = [("source", source, source_per_batch, augment_source)]
         if target is not None and target_per_batch:
             self._domains.append(("target", target, target_per_batch, augment_target))
+        self._places = {
+            name: find_places(len(images), gone.get(name, ())) for name, images, *_ in self._domains
+        }
         self._seed, self._rank, self._world = seed, rank, world
 
     def __getitem__(self, index: int) -> Batch:
         """The batch of iteration ``index`` (from 0, without end)."""
-        samples: dict[str, list[Sample]] = {"source": [], "target": []}
+        batch = Batch([], [])
+        samples = {"source": batch.source, "target": batch.target}
         for domain, images, per_batch, augment in self._domains:
             for j in range(self._rank, per_batch, self._world):
                 position = index * per_batch + j
-                epoch, place = divmod(position, len(images))
-                image = int(permutation(self._seed, domain, epoch, len(images))[place])
                 seed = derive_seed(self._seed, domain, position)
-                samples[domain].append(replace(augment(images.load(image), seed), seed=seed))
-        return Batch(samples["source"], samples["target"])
+                sample = self._load(domain, images, position, batch.broken)
+                samples[domain].append(replace(augment(sample, seed), seed=seed))
+        return batch
+
+    def _load(self, domain: str, images: Dataset, position: int, broken: list[Broken]) -> Sample:
+        """The image of a position, or, where it cannot be decoded, one that the position alone
+        chooses; what is found to be broken is added to ``broken``."""
+        places = self._places[domain]
+        epoch, turn = divmod(position, len(places))
+        place = int(permutation(self._seed, domain, epoch, len(places))[turn])
+        for attempt in range(ATTEMPTS):
+            if (image := int(places[place])) >= 0:
+                try:
+                    return images.load(image)
+                except UserError as error:
+                    broken.append(Broken(domain, place, str(error)))
+            place = derive_seed(self._seed, domain, position, "instead", attempt) % len(places)
+        reason = broken[-1].reason if broken else "they are gone"
+        raise UserError(f"{ATTEMPTS} {domain} images in a row cannot be read ({reason})")
+
+
+def find_places(images: int, gone: Collection[int]) -> np.ndarray:
+    """Per place the number of its image, −1 where that is gone: int64 ``(images + gone,)``."""
+    places = np.full(images + len(gone), -1, dtype=np.int64)
+    places[np.setdiff1d(np.arange(len(places)), list(gone))] = np.arange(images)
+    return places
 
 
 class _Packed(TorchDataset):

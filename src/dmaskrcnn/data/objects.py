@@ -103,6 +103,20 @@ class ObjectTable:
             _offsets(lengths[keep]),
         )
 
+    def select(self, images: np.ndarray) -> ObjectTable:
+        """The table of the images (bool ``(n,)``) alone."""
+        counts, lengths = np.diff(self.first), np.diff(self.text_first)
+        keep = np.repeat(images, counts)
+        return ObjectTable(
+            self.boxes[keep],
+            self.labels[keep],
+            self.crowd[keep],
+            self.difficult[keep],
+            _offsets(counts[images]),
+            self.text[np.repeat(keep, lengths)],
+            _offsets(lengths[keep]),
+        )
+
     @classmethod
     def concatenate(cls, tables: Sequence[ObjectTable]) -> ObjectTable:
         """One table for the images of all, in order."""

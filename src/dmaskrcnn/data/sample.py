@@ -84,6 +84,21 @@ class Sample:
     weak: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A picture that cannot be decoded.
+
+    Attributes:
+        domain: "source" or "target".
+        place: its number among the images with which the training began.
+        reason: file, reason and remedy in one line.
+    """
+
+    domain: str
+    place: int
+    reason: str
+
+
 @dataclass
 class Batch:
     """One training batch. Target samples carry objects only for ``oracle``, and where the user
@@ -91,6 +106,8 @@ class Batch:
 
     source: list[Sample]
     target: list[Sample] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    """Pictures that should have been here but could not be decoded."""
 
     @property
     def names(self) -> list[str]:

@@ -59,12 +59,12 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
     block = torch.empty(end, dtype=torch.uint8)
     for offset, tensor in stored:
         _view(block, _View(offset, tuple(tensor.shape), tensor.dtype)).copy_(tensor)
-    return block, layout
+    return block, (layout, batch.broken)
 
 
 def unpack(packed: tuple[Tensor, Any]) -> Batch:
     """The batch; its tensors are views into the block."""
-    block, layout = packed
+    block, (layout, broken) = packed
 
     def restore(sample: tuple[Any, ...]) -> Sample:
         image, objects, weak, (path, image_id, seed) = sample
@@ -81,7 +81,7 @@ def unpack(packed: tuple[Tensor, Any]) -> Batch:
         )
 
     source, target = ([restore(sample) for sample in samples] for samples in layout)
-    return Batch(source, target)
+    return Batch(source, target, broken)
 
 
 def _view(block: Tensor, view: _View) -> Tensor:

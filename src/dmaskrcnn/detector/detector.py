@@ -35,6 +35,8 @@ from dmaskrcnn.distributed import largest, resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 
+OneImage = Tensor | str | Path
+
 
 class Detector(nn.Module):
     """Mask R-CNN (He et al., ICCV 2017) on an FPN, with torchvision's names in its state dict.
@@ -167,10 +169,11 @@ class Detector(nn.Module):
     @overload
     def predict(
         self,
-        images: Tensor | str | Path,
+        images: OneImage,
         threshold: float = ...,
         min_score: float | None = ...,
         mask_score: float = ...,
+        best: bool = ...,
     ) -> Detections: ...
     @overload
     def predict(
@@ -179,6 +182,7 @@ class Detector(nn.Module):
         threshold: float = ...,
         min_score: float | None = ...,
         mask_score: float = ...,
+        best: bool = ...,
     ) -> list[Detections]: ...
     @torch.inference_mode()
     def predict(
@@ -187,6 +191,7 @@ class Detector(nn.Module):
         threshold: float = 0.5,
         min_score: float | None = None,
         mask_score: float = 0.0,
+        best: bool = False,
     ) -> Detections | list[Detections]:
         """Find objects.
 
@@ -196,6 +201,7 @@ class Detector(nn.Module):
             threshold: the lowest score to return, in [0, 1].
             min_score: scores below it are never returned; None: the configuration's.
             mask_score: the masks of lower scores are left empty.
+            best: return the best of an image also where no score reaches the threshold.
 
         Returns:
             The detections of the image, or a list of them, in pixels of the original image and on
@@ -205,7 +211,7 @@ class Detector(nn.Module):
             UserError: a file that cannot be read, or a tensor of another shape or dtype.
         """
         if isinstance(images, (Tensor, str, Path)):
-            return self.predict([images], threshold, min_score, mask_score)[0]
+            return self.predict([images], threshold, min_score, mask_score, best)[0]
         originals = [image_tensor(i) for i in images]
         if not originals:
             return []
@@ -219,7 +225,7 @@ class Detector(nn.Module):
         )
         self.train(was_training)
         return [
-            self._detections(r, size, o.shape[-2:], threshold)
+            self._detections(r, size, o.shape[-2:], threshold, best)
             for r, size, o in zip(results, batch.image_sizes, originals, strict=True)
         ]
 
@@ -229,8 +235,10 @@ class Detector(nn.Module):
         size: tuple[int, int],
         original: torch.Size,
         threshold: float,
+        best: bool,
     ) -> Detections:
         keep = result["scores"] >= threshold
+        keep[:1] |= best  # they come by falling score
         height, width = original
         scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
         boxes = result["boxes"][keep] * scale
@@ -255,8 +263,7 @@ class Detector(nn.Module):
 
         Args:
             classes: the class names to learn. With the weights of a whole detector, the rows of the
-                classes both know are re-
-            used.
+                classes both know are used.
             config: the architecture.
             weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco``
                 (ResNet-50-FPN, through torchvision); a run folder; or a ``.safetensors``/``.pth``
@@ -293,9 +300,8 @@ class Detector(nn.Module):
             )
         classes, config = read_description(folder)
         detector = cls(classes, config)
-        check_and_load(
-            detector, read_state(folder / "model.safetensors"), str(folder / "model.safetensors")
-        )
+        file, remedy = folder / "model.safetensors", "model.json beside it is of another detector"
+        check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)
 
     def save(self, folder: str | Path, **notes: Any) -> None:

@@ -50,7 +50,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if isinstance(state, dict) and any(str(k).startswith("detector.") for k in state):
-        raise UserError(f"{path}: is a checkpoint for --resume; give its run folder instead")
+        raise UserError(f"{path}: is a checkpoint to resume from; give its run folder instead")
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: not a state dict (names to tensors); save it as .safetensors")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
@@ -103,8 +103,8 @@ def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weigh
     if weights == "coco":
         if backbone != "resnet50":
             raise UserError(
-                "--weights coco: torchvision has them for --backbone resnet50, not "
-                f"{backbone}; use imagenet"
+                f"--weights coco: torchvision has them for the backbone resnet50, not {backbone}; "
+                "use imagenet, or another --preset"
             )
         coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
         # index 0 is background; "N/A" rows were never trained
@@ -171,7 +171,12 @@ def load_whole(
     check_and_load(detector, merged, weights)
 
 
-def check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> None:
+def check_and_load(
+    module: nn.Module,
+    state: dict[str, Tensor],
+    name: str,
+    remedy: str = "check --preset and what changes its backbone or its widths",
+) -> None:
     """``load_state_dict`` whose UserError names the first tensor that is missing, extra or of
     another shape."""
     wanted = module.state_dict()
@@ -181,19 +186,14 @@ def check_and_load(module: nn.Module, state: dict[str, Tensor], name: str) -> No
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, value)
         elif key not in state:
-            raise UserError(
-                f"{name}: does not fit the architecture: {key} is missing; check "
-                "--backbone and --preset"
-            )
+            raise UserError(f"{name}: does not fit the architecture: {key} is missing; {remedy}")
         elif state[key].shape != value.shape:
             raise UserError(
                 f"{name}: does not fit the architecture: {key} is {tuple(state[key].shape)} "
-                f"instead of {tuple(value.shape)}; "
-                "check --backbone, --fpn-channels and --preset"
+                f"instead of {tuple(value.shape)}; {remedy}"
             )
     if extra := sorted(set(state) - set(wanted)):
         raise UserError(
-            f"{name}: does not fit the architecture: {extra[0]} is not part of it; "
-            "check --backbone and --preset"
+            f"{name}: does not fit the architecture: {extra[0]} is not part of it; {remedy}"
         )
     module.load_state_dict(state)

@@ -108,23 +108,25 @@ def open_test_set(
             f"--classes {unknown[0]}: the detector does not know it; it knows "
             f"{', '.join(known or ())}"
         )
-    truth = open_dataset(*paths)
+    truth = open_dataset(*paths, drop_invalid=None)
     if not truth.labelled:
         raise UserError(
-            f"--data {paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
+            f"{paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
             "draws without labels"
         )
     _check_once(truth)
     chosen = list(classes) or [c for c in truth.classes if names is None or c in names]
     if not chosen:
         raise UserError(
-            f"--data {paths[0]}: has no class that the detector knows "
+            f"{paths[0]}: has no class that the detector knows "
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
     test = TestSet.of(truth, groups)
     if chosen != list(truth.classes):
-        test = TestSet(open_dataset(*paths, classes=chosen), test.category_ids, groups)
+        test = TestSet(
+            open_dataset(*paths, classes=chosen, drop_invalid=None), test.category_ids, groups
+        )
     if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
         _ = test.groups
     return test

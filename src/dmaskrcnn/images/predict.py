@@ -20,6 +20,7 @@ Boxes are in pixels, masks COCO's compressed RLE.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,16 +47,22 @@ JPEG = {
 class Predictor(Protocol):
     """What is used of a detector."""
 
-    def predict(self, images: list[Tensor], threshold: float = ...) -> list[Detections]:
-        """The objects in each uint8 ``(3, H, W)`` image, with a score of at least the threshold."""
+    def predict(
+        self, images: list[Tensor], threshold: float = ..., *, best: bool = ...
+    ) -> list[Detections]:
+        """The objects in each uint8 ``(3, H, W)`` image, with a score of at least the threshold;
+        with ``best`` also the best of an image where there are none."""
         ...
 
 
 @dataclass
 class PredictionSummary(Summary):
-    """What ``predict_images`` did: besides, the number of objects found."""
+    """What ``predict_images`` did: besides, the number of objects found, the threshold, and the
+    best score below it (0 where there was nothing)."""
 
     objects: int = 0
+    threshold: float = 0.5
+    best_below: float = 0.0
 
     @property
     def json(self) -> Path:
@@ -63,7 +70,19 @@ class PredictionSummary(Summary):
         return self.out / INDEX
 
     def __str__(self) -> str:
-        return self.line(f"{self.objects} objects in {self.images} images")
+        return self._advice() + self.line(f"{self.objects} objects in {self.images} images")
+
+    def _advice(self) -> str:
+        """Of a result without objects, what to do about it."""
+        if self.objects:
+            return ""
+        if not self.best_below:
+            return "no object was found, not even below the threshold: train the detector longer\n"
+        lower = math.floor(100 * self.best_below) / 100
+        return (
+            f"no object reached {self.threshold:g}; the best score was {self.best_below:.2f}: "
+            f"--threshold {lower:g}\n"
+        )
 
 
 def predict_images(
@@ -104,10 +123,14 @@ def predict_images(
     output = OutputFolder(Path(out), "predict", INDEX, indent=None)
     jobs = plan(inputs, output, lambda _: ".jpg")
 
+    below = [0.0]  # scores under the threshold
+
     def work(batch: list[tuple[PictureJob, Tensor]]) -> list[Callable[[], dict[str, Any]]]:
-        found = detector.predict([image for _, image in batch], threshold=threshold)
+        images = [image for _, image in batch]
+        found = detector.predict(images, threshold=threshold, best=True)
+        below.extend(score for d in found for score in d.scores.tolist() if score < threshold)
         return [
-            partial(write, *item, detections.to("cpu"))
+            partial(write, *item, detections.above(threshold).to("cpu"))
             for item, detections in zip(batch, found, strict=True)
         ]
 
@@ -132,4 +155,6 @@ def predict_images(
         outcome.skipped,
         outcome.seconds,
         objects=sum(len(entry["detections"]) for entry in outcome.done),
+        threshold=threshold,
+        best_below=max(below),
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 from dmaskrcnn.data import Dataset
+from dmaskrcnn.data.readable import readable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.files import atomic_write
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import column
 from dmaskrcnn.run import read_metrics
+
+SHOWN = 0.5  # least score of what is drawn, as of `dmaskrcnn predict`
 
 
 def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
@@ -60,12 +64,17 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
     atomic_write(out, lambda path: figure.savefig(path, dpi=110, format="png"))
 
 
-def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) -> None:
+def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) -> float:
     """Draw what the detector finds in ``count`` images, evenly spread over the data set, on one
-    sheet (a ``.jpg``)."""
-    images = [data.load(i).image for i in range(0, len(data), max(1, len(data) // count))][:count]
-    sheet = contact_sheet(
-        [f.draw(i) for f, i in zip(detector.predict(images), images, strict=True)],
-        columns=min(3, len(images)),
-    )
+    sheet (a ``.jpg``).
+
+    Returns:
+        The best score in them, also where it is too low to be drawn; 0 where nothing was found.
+    """
+    order = range(0, len(data), max(1, len(data) // count))
+    images = [sample.image for sample in islice(readable(data, order), count)]
+    found = detector.predict(images, threshold=SHOWN, best=True)
+    drawn = [one.above(SHOWN).draw(image) for one, image in zip(found, images, strict=True)]
+    sheet = contact_sheet(drawn, columns=min(3, len(images)))
     atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
+    return max((float(score) for one in found for score in one.scores), default=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 
 import torch
 
@@ -18,9 +18,16 @@ class Feed:
     """Batches of the current phase. Its loading processes end with it, or with `close`."""
 
     def __init__(
-        self, config: TrainConfig, source: Dataset, target: Dataset | None, device: torch.device
+        self,
+        config: TrainConfig,
+        source: Dataset,
+        target: Dataset | None,
+        device: torch.device,
+        gone: Mapping[str, Collection[int]],
     ) -> None:
+        """``gone``: see `Batches`."""
         self.config, self.source, self.target, self.device = config, source, target, device
+        self.gone = gone
         self.loader: Generator[Batch, None, None] | None = None
         self.with_target = False
 
@@ -49,6 +56,7 @@ class Feed:
             self.loader.close()
 
     def _load(self, phase: Phase, iteration: int) -> Generator[Batch, None, None]:
-        batches = make_batches(self.config, self.source, self.target if phase.target else None)
+        target = self.target if phase.target else None
+        batches = make_batches(self.config, self.source, target, self.gone)
         first = iteration * self.config.accumulate
         return batch_loader(batches, first, None, loading_processes(self.config, self.device))

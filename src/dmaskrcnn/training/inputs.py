@@ -3,11 +3,11 @@ of its method."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
 
 import torch
 
@@ -21,6 +21,7 @@ from dmaskrcnn.data import (
     open_images,
     same_images,
 )
+from dmaskrcnn.data.readable import broken_headers, check_headers
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set, shared_images
@@ -46,6 +47,7 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             f"--source {config.source[0]}: holds images but no labels{kind}; give a COCO JSON file "
             "or a Pascal VOC folder"
         )
+    source = check_headers(source, config.drop_invalid)
     learnable = describe_learnable(source)
     if config.trains and not learnable.per_class:
         why = "; ".join(learnable.warnings) or "no object at all"
@@ -53,6 +55,8 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     test = None
     if config.test:  # what is wrong with it is said now rather than after the training
         test = open_test_set(config.test, known=source.classes, groups=config.groups).data
+        if broken := broken_headers(test):
+            raise UserError(f"--test: {next(iter(broken.values()))}")
     target = _open_target(config, source) if config.adapts or config.adabn else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
@@ -71,6 +75,7 @@ def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
     brings."""
     if not config.settings.reads_target_labels:
         target = open_images(*config.target, drop_invalid=config.drop_invalid)
+        target = check_headers(target, config.drop_invalid)
         return config.settings.label_target(target, source)
     target = open_dataset(
         *config.target,
@@ -83,12 +88,17 @@ def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
             f"--target {config.target[0]}: holds no labels, which --method {config.method} needs; "
             "use a method that adapts without"
         )
-    return target
+    return check_headers(target, config.drop_invalid)
 
 
-def make_batches(config: TrainConfig, source: Dataset, target: Dataset | None) -> Batches:
+def make_batches(
+    config: TrainConfig,
+    source: Dataset,
+    target: Dataset | None,
+    gone: Mapping[str, Collection[int]] = MappingProxyType({}),
+) -> Batches:
     """The batches of every iteration, this process's share of them; without target images where
-    ``target`` is None."""
+    ``target`` is None. ``gone``: see `Batches`."""
     detector, method = config.detector, config.settings
     # the same for both domains: otherwise a domain classifier would learn the augmentation
     usual = Augmentation(
@@ -109,6 +119,7 @@ def make_batches(config: TrainConfig, source: Dataset, target: Dataset | None) -
         rank(),
         world_size(),
         target_labels=method.keeps_target_labels,
+        gone=gone,
     )
 
 
@@ -118,15 +129,3 @@ def loading_processes(config: TrainConfig, device: torch.device) -> int:
     if config.workers >= 0:
         return config.workers
     return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) // world_size()))
-
-
-def fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
-    """Tells on resume whether the images, their order or the source's classes changed."""
-    names = "\n".join(
-        str(p) for data in (source, target) if data for p in (*data.paths, "")
-    ) + "\n".join(source.classes)
-    return {
-        "source_images": len(source),
-        "target_images": len(target) if target else 0,
-        "names": hashlib.sha256(names.encode()).hexdigest(),
-    }

@@ -16,6 +16,7 @@ import math
 import sys
 import time
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,6 +40,7 @@ from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
 from dmaskrcnn.training.state import TrainingState
+from dmaskrcnn.training.worth import Pace, doubts_after, doubts_before, warn
 
 # Iterations per row of metrics.csv: their mean is smooth enough to read, and a run of an hour on a
 # CPU still has a hundred rows.
@@ -56,12 +58,14 @@ def train(config: TrainConfig) -> Path:
     with processes(config.device) as device:
         source, target = open_data(config)
         state = TrainingState(config, source, target, device)
+        if rank() == 0:
+            warn(doubts_before(config))
         # Last, so that bad input leaves no empty folder.
         folder = Path(broadcast_path(str(Run.create(config)) if rank() == 0 else ""))
-        _run(state, folder)
+        doubts = _run(state, folder)
         main = rank() == 0
     if main:
-        write_final_scores(folder, config)
+        write_final_scores(folder, config, doubts)
     return folder
 
 
@@ -71,26 +75,28 @@ def resume(folder: Path) -> Path:
     checkpoint = Checkpoint.load(folder)
     config = TrainConfig.from_dict(checkpoint.config)
     with processes(config.device) as device:
-        source, target = open_data(config)
+        # What the run found broken may be gone; whatever else is left out shows as a change.
+        source, target = open_data(replace(config, drop_invalid=True))
         # the checkpoint has the weights; those that the run began from may be gone
         state = TrainingState(config, source, target, device, weights="scratch")
         state.restore(checkpoint, folder)
-        _run(state, folder)
+        doubts = _run(state, folder)
         main = rank() == 0
     if main:
-        write_final_scores(folder, config)
+        write_final_scores(folder, config, doubts)
     return folder
 
 
-def _run(state: TrainingState, folder: Path) -> None:
-    """Train to the end of the schedule and save in the run folder."""
-    metrics = None  # process 0 alone writes
+def _run(state: TrainingState, folder: Path) -> list[str]:
+    """Train to the end of the schedule and save in the run folder; why the result may be worth
+    little."""
+    metrics, doubts = None, []  # process 0 alone writes
     if rank() == 0:
         metrics = Metrics(folder / "metrics.csv", state.iteration, state.config.tensorboard)
     try:
         asked = _loop(state, folder, metrics)
         if metrics:
-            _end(state, folder, metrics, finished=not asked)
+            doubts = _end(state, folder, metrics, finished=not asked)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"out of memory at iteration {state.iteration} ({first_line(error)}): raise "
@@ -105,6 +111,7 @@ def _run(state: TrainingState, folder: Path) -> None:
                 file=sys.stderr,
             )
         raise SystemExit(128 + asked)
+    return doubts
 
 
 def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
@@ -112,16 +119,19 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
     if metrics and state.iteration == 0:
         state.announce()
     clock, saved = time.monotonic() - state.seconds, time.monotonic()
+    pace = Pace(state.config, state.iteration, state.seconds)
     with (
         stop_signals() as stop,
         ProgressBar(state.schedule, state.iteration, enabled=metrics is not None) as bar,
-        closing(Feed(state.config, state.source, state.target, state.device)) as feed,
+        closing(Feed(state.config, state.source, state.target, state.device, state.gone)) as feed,
     ):
         while True:
             # One exchange per iteration settles what all processes must agree on: a process
             # that ended one iteration before the others would leave them waiting for ever.
-            here = torch.tensor([time.monotonic() - clock, stop.signal], device=state.device)
-            state.seconds, asked = largest(here).tolist()
+            own = [time.monotonic() - clock, stop.signal, len(state.found_broken)]
+            state.seconds, asked, broken = largest(torch.tensor(own, device=state.device)).tolist()
+            if broken:
+                state.settle_broken()
             progress = state.schedule.progress(state.iteration, state.seconds)
             if progress >= 1 or asked:
                 return int(asked)
@@ -136,6 +146,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
                 stopped = int(largest(torch.tensor(stopped, device=state.device)))
             if stopped:
                 return stopped
+            state.look_at(batches)
             values = _step(state, batches, phase, progress)
             state.iteration += 1
             if not metrics:
@@ -147,6 +158,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
                 _write_row(state, metrics)
             status = f"loss {values['loss']:.2f}{state.method.status(values)}"
             bar.update(state.iteration, state.seconds, phase, status)
+            warn(pace.doubts(state.iteration, state.seconds))
 
             # The checkpoint.
             if time.monotonic() - saved > 60 * state.config.checkpoint_minutes:
@@ -186,7 +198,7 @@ def _step(
         tqdm.write(f"warning: {warning}", file=sys.stderr)
 
     # Step, at the rate of this point of the schedule.
-    rate = state.schedule.rate(phase, state.detector_steps)
+    rate = state.schedule.rate(phase, state.detector_steps, progress)
     for group in state.optimizer.param_groups:
         group["lr"] = group["base_lr"] * rate
     state.optimizer.step()
@@ -233,8 +245,8 @@ def _write_row(state: TrainingState, metrics: Metrics) -> None:
         metrics.write({**where, **means})
 
 
-def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -> None:
-    """Save what was learnt and, of a run that has come to its end, how it looks."""
+def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -> list[str]:
+    """Save what was learnt and, of a run that has come to its end, how it looks; see `_run`."""
     if finished:
         _write_row(state, metrics)
         state.adapt_norms()
@@ -243,6 +255,7 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
     if metrics.rows:
         name = state.config.name or state.config.method
         plot_curves({name: metrics.path}, folder / "curves.png")
-    if finished:
-        shown = state.target or state.source
-        draw_examples(state.saved, shown, folder / "pictures.jpg")
+    if not finished:
+        return []
+    best = draw_examples(state.saved, state.target or state.source, folder / "pictures.jpg")
+    return doubts_after(state, metrics.rows, best)

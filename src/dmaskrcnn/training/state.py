@@ -5,22 +5,25 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
 from dmaskrcnn.config.schedule import Phase, Schedule, rising_decay
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data import Dataset, describe_learnable
+from dmaskrcnn.data import Batch, Dataset, describe_learnable
+from dmaskrcnn.data.sample import Broken
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.distributed import world_size
+from dmaskrcnn.distributed import gather, rank, world_size
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.adabn import adapt_norms
 from dmaskrcnn.training.checkpoint import Checkpoint
-from dmaskrcnn.training.inputs import fingerprint
+from dmaskrcnn.training.fingerprint import find_gone, fingerprint
 from dmaskrcnn.training.learner import Learner, copy_weights
 from dmaskrcnn.training.log import Window
 
@@ -41,6 +44,8 @@ class TrainingState:
         self.schedule = Schedule(config.phases, config.iterations, config.minutes, config.warmup)
         self.source, self.target = source, target
         self.data = fingerprint(source, target)
+        self.gone: dict[str, list[int]] = {}
+        self.found_broken: list[Broken] = []  # by this process, and not settled with the others
         torch.manual_seed(config.seed)  # the same start in every process
         detector = Detector.create(source.classes, config.detector, weights or config.weights)
         self.method: Method = config.settings.build(detector)
@@ -64,6 +69,26 @@ class TrainingState:
     def saved(self) -> Detector:
         """The detector that is saved and evaluated: the average, if there is one."""
         return self.ema or self.detector
+
+    def look_at(self, batches: Sequence[Batch]) -> None:
+        """Take note of the pictures that could not be decoded."""
+        self.found_broken += [
+            found
+            for batch in batches
+            for found in batch.broken
+            if found.place not in self.data["broken"][found.domain]
+        ]
+
+    def settle_broken(self) -> None:
+        """Let all processes know of the pictures that any of them could not decode; each is named
+        once."""
+        for found in gather(self.found_broken):
+            known = self.data["broken"][found.domain]
+            if found.place not in known and rank() == 0:
+                said = f"warning: another picture stands in for a broken one: {found.reason}"
+                tqdm.write(said, file=sys.stderr)
+            known[found.place] = found.reason
+        self.found_broken = []
 
     def enter(self, phase: Phase) -> None:
         """What begins with a phase: freeze or thaw the detector, let it go on from its average.
@@ -101,7 +126,9 @@ class TrainingState:
         config = self.config
         if not config.adabn or self.target is None or self.adapted_norms:
             return
-        count = adapt_norms(self.saved, self.source, self.target, config.adabn, config.seed)
+        count = adapt_norms(
+            self.saved, self.source, self.target, config.adabn, config.seed, self.gone
+        )
         print(
             "adabn: the norms of the backbone moved towards the statistics of "
             f"{count} target images",
@@ -157,11 +184,15 @@ class TrainingState:
     def restore(self, state: Checkpoint, folder: Path) -> None:
         """Continue from what ``save`` wrote. Raises UserError when the data have changed since, or
         the state does not fit."""
-        if state.data != self.data:
+        try:
+            domains = {"source": self.source, "target": self.target}
+            self.gone, self.data = find_gone(state.data, self.data, domains), state.data
+        except ValueError as error:
             raise UserError(
-                f"--resume {folder}: the images or annotations changed since this run began, so "
-                "it cannot be continued exactly; start a new run with --weights set to this one"
-            )
+                f"--resume {folder}: the images or annotations changed since this run began "
+                f"({error}), so it cannot be continued exactly; start a new run with --weights set "
+                "to this one"
+            ) from error
         try:
             self.learner.load_state_dict(state.model)
             if self.ema:

@@ -8,8 +8,10 @@ training, some seconds. Here by a share of the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -18,12 +20,14 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
 from dmaskrcnn.data import Dataset
-from dmaskrcnn.data.loader import permutation
+from dmaskrcnn.data.loader import find_places, permutation
+from dmaskrcnn.data.readable import readable
+from dmaskrcnn.data.sample import Sample
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.pyramid import without_padding
 
-# Of each domain in all, and at a time. A channel's mean is over all positions of all images, so that
-# few images will do; these are seconds on a CPU, and docs/results.md measured with them.
+# Of each domain in all, and at a time. A channel's mean is over all positions of all images, so
+# that few images will do; these are seconds on a CPU, and docs/results.md measured with them.
 IMAGES, BATCH = 32, 8
 # Of a channel: one that varies less counts as varying so much, as a dead one must not be amplified.
 LEAST_DEVIATION = 1e-3
@@ -34,7 +38,12 @@ Moments = tuple[Tensor, Tensor]  # mean and standard deviation per channel, floa
 
 @torch.no_grad()
 def adapt_norms(
-    detector: Detector, source: Dataset, target: Dataset, share: float, seed: int = 0
+    detector: Detector,
+    source: Dataset,
+    target: Dataset,
+    share: float,
+    seed: int = 0,
+    gone: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> int:
     """Change the norms of the backbone so that target images give features with the statistics of
     source images.
@@ -50,20 +59,21 @@ def adapt_norms(
         target: images of the domain that it is to work in.
         share: in [0, 1]; 0 changes nothing, 1 is AdaBN.
         seed: of the choice of images.
+        gone: see `Batches`; the choice is that from all that were there.
 
     Returns:
         The number of target images that were looked at.
 
     Raises:
-        UserError: an image cannot be read.
+        UserError: no image of a domain can be read.
     """
     norms = [m for m in detector.backbone.modules() if isinstance(m, Norm)]
     training = detector.training
     detector.eval()
-    clear = _moments(detector, norms, source, seed)
-    hazy = _moments(
-        detector, norms, target, seed, lambda index, own: _affine(clear[index], own, share)
-    )
+    chosen = _chosen(source, seed, gone.get("source", ()))
+    clear = _moments(detector, norms, chosen)
+    chosen = _chosen(target, seed, gone.get("target", ()))
+    hazy = _moments(detector, norms, chosen, lambda index, own: _affine(clear[index], own, share))
     detector.train(training)
     for norm, own, other in zip(norms, clear, hazy, strict=True):
         gain, shift = _affine(own, other, share)
@@ -76,8 +86,7 @@ def adapt_norms(
 def _moments(
     detector: Detector,
     norms: Sequence[Norm],
-    images: Dataset,
-    seed: int,
+    images: Iterator[Sample],
     change: Callable[[int, Moments], tuple[Tensor, Tensor]] | None = None,
 ) -> list[Moments]:
     """What each norm puts out, over some images.
@@ -102,7 +111,7 @@ def _moments(
     with ExitStack() as hooks:
         for index, norm in enumerate(norms):
             hooks.callback(norm.register_forward_hook(observer(index)).remove)
-        for batch in _batches(detector, images, seed):
+        for batch in _batches(detector, images):
             detector.backbone.body(batch.tensors)  # all norms are there
     return [_mean_and_deviation(torch.stack(parts).mean(0)) for parts in sums]
 
@@ -121,9 +130,12 @@ def _affine(source: Moments, target: Moments, share: float) -> tuple[Tensor, Ten
     return gain, source[0] - mean * gain
 
 
-def _batches(detector: Detector, images: Dataset, seed: int) -> Iterator[ImageList]:
-    chosen = permutation(seed, "adabn", 0, len(images))[:IMAGES].tolist()
-    for first in range(0, len(chosen), BATCH):
-        yield detector.normalise(
-            [detector.resize(images.load(i).image) for i in chosen[first : first + BATCH]]
-        )
+def _chosen(images: Dataset, seed: int, gone: Collection[int]) -> Iterator[Sample]:
+    places = find_places(len(images), gone)
+    order = places[permutation(seed, "adabn", 0, len(places))]
+    return islice(readable(images, order[order >= 0].tolist()), IMAGES)
+
+
+def _batches(detector: Detector, images: Iterator[Sample]) -> Iterator[ImageList]:
+    while batch := [detector.resize(sample.image) for sample in islice(images, BATCH)]:
+        yield detector.normalise(batch)

@@ -12,6 +12,7 @@ LN2 = math.log(2)
 # Iterations after which the number of pseudo-labels has a level to be compared with: hundreds of
 # pictures, so that no single crowded one sets it.
 SETTLED = 50
+FEW_LABELS = 0.02  # per image: one in fifty images teaches nothing
 MOMENTUM = 0.99  # of the running mean of that number: over some 100 iterations
 
 
@@ -77,7 +78,7 @@ class PseudoLabelWatch:
         if state["seen"] < SETTLED or state["warned"]:
             return None
         count, level = state["count"], state["level"]
-        if count < max(0.02, level / 5):
+        if count < max(FEW_LABELS, level / 5):
             state["warned"] = True
             return (
                 f"the teacher finds almost nothing in the target images ({count:.2f} "

@@ -1,0 +1,35 @@
+"""The verbs whose flags are the options of a training (see `training`), and what they may lead to
+instead. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Adapt:
+    """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence
+    favours, nothing to tune.
+
+    A mean teacher that looks at dehazed pictures, on a source in synthetic haze: `dmaskrcnn train`
+    with these defaults, and with the preset that fits the machine: `default` with a GPU, `cpu`
+    without.
+    """
+
+
+@dataclass
+class Train:
+    """Train a detector on labelled clear images and adapt it to unlabelled hazy ones.
+
+    The defaults shown are those that the other words lead to: try `--preset cpu --help`. Under
+    torchrun several processes share the work.
+    """
+
+
+@dataclass
+class Resume:
+    """Continue an interrupted run from its last checkpoint."""
+
+    resume: Path
+    """The run folder."""

@@ -1,0 +1,105 @@
+"""Every flag that an error names exists for the verbs that may raise it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import dmaskrcnn
+from dmaskrcnn.cli.arguments import _flags
+from dmaskrcnn.cli.training import _flags as training_flags
+from dmaskrcnn.cli.training import _groups, parse_training
+from dmaskrcnn.cli.training_verbs import Adapt, Resume
+from dmaskrcnn.cli.verbs import Verbs
+from dmaskrcnn.config.methods import find_methods
+from dmaskrcnn.config.train import TrainConfig
+
+SOURCE = Path(dmaskrcnn.__file__).parent
+TRAIN = ("train", "adapt")  # `reproduce` adds to what its trainings say whose options these are
+SCORE = ("evaluate", "compare")
+# Which verbs get to say what stands in a file or folder: the longest name that fits.
+REACHED = {
+    "cli/main.py": ("train-dehazer",),
+    "cli/training.py": TRAIN,
+    "compare/": ("compare",),
+    "compare/reproduce.py": ("reproduce",),
+    "compare/paper.py": ("reproduce",),
+    "config/": TRAIN,
+    "data/": (*TRAIN, "haze", "reproduce"),  # others open with drop_invalid=None
+    "data/classes.py": (*TRAIN, *SCORE),  # whoever chooses classes
+    "dehazing/": ("dehaze", "train-dehazer"),
+    "dehazing/train_dehazer.py": ("train-dehazer",),
+    "demo/": ("demo",),
+    "detector/": (*TRAIN, "reproduce"),
+    "detector/config.py": TRAIN,
+    "distributed.py": (*TRAIN, *SCORE, "predict", "dehaze", "train-dehazer", "reproduce", "report"),
+    "evaluation/": SCORE,
+    "evaluation/evaluate.py": ("evaluate",),
+    "haze/": ("haze",),
+    "images/": ("predict", "dehaze", "haze"),
+    "images/dehaze.py": ("dehaze",),
+    "images/haze.py": ("haze",),
+    "methods/": TRAIN,
+    "output_folder.py": ("predict", "dehaze", "haze", "compare", "reproduce"),
+    "report/": ("report",),
+    "run.py": TRAIN,
+    "training/": TRAIN,
+}
+EVERYWHERE = {"--help", "--nproc-per-node"}  # the latter is torchrun's
+
+
+def flags_of_verbs() -> dict[str, set[str]]:
+    verbs: dict[str, Any] = {v.__metadata__[0].name: v.__origin__ for v in get_args(Verbs)}
+    training = set(_flags(training_flags(_groups(find_methods()))))
+    flags = {verb: set(_flags(kind)) for verb, kind in verbs.items()}
+    return flags | dict.fromkeys(TRAIN, training)
+
+
+def messages(file: Path) -> list[str]:
+    """The texts of the errors that are meant for a person, and of the warnings."""
+    said = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
+            said += [text for argument in node.args for text in texts(argument)]
+    return said
+
+
+def texts(node: ast.AST) -> list[str]:
+    return [
+        part.value
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
+
+
+def test_of_every_message():
+    existing, wrong, seen = flags_of_verbs(), [], 0
+    for file in sorted(SOURCE.rglob("*.py")):
+        name = file.relative_to(SOURCE).as_posix()
+        prefix = max((p for p in REACHED if name.startswith(p)), key=len, default="")
+        for message in messages(file):
+            for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", message)) - EVERYWHERE:
+                seen += 1
+                verbs = REACHED.get(prefix, ("none: add the file to the table",))
+                wrong += [
+                    f"{name}: {flag} for {verb}"
+                    for verb in verbs
+                    if flag not in existing.get(verb, set())
+                ]
+    assert wrong == []
+    assert seen > 50
+
+
+def test_adapt_takes_the_flags_of_train(tmp_path: Path):
+    file = tmp_path / "config.yaml"
+    file.write_text("seed: 5")
+    words = (
+        "--source a --target b --drop-invalid --classes car --batch 2 --accumulate 2 --name fog "
+        f"--image-size 64 --burn-in 0.3 --device cpu --config {file}"
+    )
+    config = parse_training(Adapt, words.split())
+    assert isinstance(config, TrainConfig)
+    assert (config.name, config.batch, config.seed, config.method) == ("fog", 2, 5, "teacher")
+    assert parse_training(Adapt, ["--resume", "runs/adapt-1"]) == Resume(Path("runs/adapt-1"))
