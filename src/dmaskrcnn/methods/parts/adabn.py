@@ -22,7 +22,7 @@ from dmaskrcnn.data.loader import permutation
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.pyramid import without_padding
 
-# Of each domain in all, and at a time. A channel's mean is over all positions of all images, so that
+# Of each domain in all, and at a time. A channel's mean is over all positions of all images, so
 # few images will do; these are seconds on a CPU, and docs/results.md measured with them.
 IMAGES, BATCH = 32, 8
 # Of a channel: one that varies less counts as varying so much, as a dead one must not be amplified.
