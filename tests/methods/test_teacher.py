@@ -75,8 +75,8 @@ def test_burn_in_follows_from_the_start(teaching, tmp_path):
     assert burn_in(weights=run, burn_in=0.2) == 0.2
 
 
-def test_the_teacher_has_a_decay_of_its_own(teaching):
-    start = str(train(teaching(method="source", target=(), iterations=2)))
+def test_the_teacher_has_a_decay_of_its_own(teaching, tiny):
+    start = str(train(tiny(method="source", iterations=2)))
     averages = [
         Checkpoint.load(train(teaching(weights=start, iterations=3, teacher_ema=decay))).ema
         for decay in (0.9, 0.98)

@@ -61,7 +61,7 @@ def test_two_processes_learn_what_one_does(tiny, clear, hazy, tmp_path):
         one, two = _learn(name, config, clear, hazy), torch.load(tmp_path / name)
         assert one.keys() == two.keys(), name
         errors = {
-            key: float((value - two[key]).norm() / value.norm().clamp(min=1e-6))
+            key: float((value - two[key]).float().norm() / value.float().norm().clamp(min=1e-6))
             for key, value in one.items()
             if value.numel()
         }
