@@ -76,3 +76,10 @@ def test_classes_that_several_runs_share(run: Path, clear: Path, tmp_path: Path)
         UserError, match=r"model\.json: not found; give the folder of a training run"
     ):
         shared(run, tmp_path / "gone")
+
+
+@pytest.mark.parametrize("iscrowd", [1, None])
+def test_nothing_to_score_is_refused(tmp_path: Path, iscrowd: int | None):
+    path = write_coco(tmp_path, [coco_object(1, iscrowd=iscrowd)] if iscrowd else [])
+    with pytest.raises(UserError, match="nothing to score: no object of car"):
+        open_test_set(path)

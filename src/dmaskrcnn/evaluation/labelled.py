@@ -65,10 +65,20 @@ def open_test_set(
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
-    whole = TestSet.of(truth)
-    if chosen == list(truth.classes):
-        return whole
-    return TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
+    whole = test = TestSet.of(truth)
+    if chosen != list(truth.classes):
+        test = TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
+    _check_objects(test.data, paths[0])
+    return test
+
+
+def _check_objects(data: Dataset, path: str | Path) -> None:
+    """Raise UserError where no score would mean anything."""
+    if data.objects is not None and data.objects.crowd.all():
+        raise UserError(
+            f"--data {path}: nothing to score: no object of {', '.join(data.classes[:8])} that is "
+            "no crowd region (iscrowd 1)"
+        )
 
 
 def open_shared_test_set(
