@@ -10,6 +10,7 @@ import pytest
 from data_files import coco_object, write_coco, write_image
 
 from dmaskrcnn.data import decode_image, inspect, open_dataset
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.errors import UserError
 
 
@@ -157,7 +158,11 @@ def test_an_option_settles_where_boxes_lie(tmp_path: Path, orientation: int) -> 
     upright = decode_image(tmp_path / "images" / "001.png")
     sample = open_dataset(path, orientation="upright").load(0)
     assert np.array_equal(sample.image.numpy(), upright.numpy())
-    for way, text in (("stored", "those of 1 in the picture as stored"), ("upright", "of 1 are")):
+    texts: dict[Orientation, str] = {
+        "stored": "those of 1 in the picture as stored",
+        "upright": "of 1 are",
+    }
+    for way, text in texts.items():
         found = inspect(path, orientation=way)
         assert found.problems == []
         assert [text in n.message for n in found.notes if n.kind == "rotation"] == [True]

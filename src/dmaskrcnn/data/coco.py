@@ -195,25 +195,30 @@ def _read_categories(
         elif category in names:
             where = f"categories[id={shown(category)}]"
             problems.append(Problem("category", path, where, "the id occurs twice"))
-        elif (
-            category not in used
-            and name in parents
-            and entry.get("supercategory") in (None, "", "none")
-        ):
-            # Roboflow puts the group of all classes before them, with the id 0
+        elif category not in used and name in parents and _is_root(entry):
             reason = f"{shown(name)} only groups others and has no annotation: no class for it"
             notes.append(Problem("no class", path, where, reason))
         else:
             names[category] = canonical(name)
     classes = tuple(dict.fromkeys(names.values()))
     label_of = {category: classes.index(name) for category, name in names.items()}
-    # of several ids of one name, the one that annotations use
-    ids = {}
-    for category, name in names.items():
-        if name not in ids or (ids[name] not in used and category in used):
-            ids[name] = category
-    integers = tuple(i for i in ids.values() if isinstance(i, int))
-    return _Categories(label_of, classes, integers if len(integers) == len(ids) else None)
+    return _Categories(label_of, classes, _id_per_class(names, used, classes))
+
+
+def _id_per_class(
+    names: dict[int | str, str], used: set[int | str | None], classes: tuple[str, ...]
+) -> tuple[int, ...] | None:
+    """Of several ids of one name, the first that annotations use; None where one is text."""
+    ids = {name: category for category, name in reversed(names.items())}
+    ids |= {name: category for category, name in reversed(names.items()) if category in used}
+    integers = tuple(i for name in classes if isinstance(i := ids[name], int))
+    return integers if len(integers) == len(classes) else None
+
+
+def _is_root(category: dict[str, Any]) -> bool:
+    """Whether a category has none above it. Roboflow puts one such before the classes, with the id
+    0, to group them."""
+    return category.get("supercategory") in (None, "", "none")
 
 
 def _in_brackets(text: str | None) -> str:

@@ -166,13 +166,7 @@ def open_dataset(
         )
     parts = [find_format(Path(path), orientation=orientation).read() for path in paths]
     _settle_problems(parts, drop_invalid)
-    labelled = [part for part in parts if part.objects is not None]
-    if labelled and len(labelled) < len(parts):
-        bare = next(part for part in parts if part.objects is None)
-        raise UserError(
-            f"{bare.path}: {bare.format} without annotations, but {labelled[0].path} "
-            "has some; do not mix the two"
-        )
+    labelled = _labelled(parts)
     images, ids = _join(parts)
     notes = [note for part in parts for note in part.notes]
     if not labelled:
@@ -217,6 +211,18 @@ def open_images(*paths: PathLike, drop_invalid: bool = False) -> Dataset:
     parts = [find_format(Path(path), labels=False).read() for path in paths]
     _settle_problems(parts, drop_invalid)
     return Dataset((), (), *_join(parts))
+
+
+def _labelled(parts: list[Part]) -> list[Part]:
+    """All of them or none; raises UserError where only some are labelled."""
+    labelled = [part for part in parts if part.objects is not None]
+    if labelled and len(labelled) < len(parts):
+        bare = next(part for part in parts if part.objects is None)
+        raise UserError(
+            f"{bare.path}: {bare.format} without annotations, but {labelled[0].path} "
+            "has some; do not mix the two"
+        )
+    return labelled
 
 
 def _join(parts: list[Part]) -> tuple[list[Path], list[int | str]]:

@@ -60,8 +60,10 @@ def read_segmentation(value: Any, height: int, width: int) -> Mask | None:
     if len(value) > 2 and all(len(point) == 2 for point in value):
         value = [value]
     polygons = [_flat(polygon) for polygon in value if polygon]
-    if not polygons:
-        return None
+    return _read_polygons(polygons, height, width) if polygons else None
+
+
+def _read_polygons(polygons: list[list[Any]], height: int, width: int) -> Mask:
     arrays = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
     limit = 2 * max(height, width)
     for array in arrays:
@@ -83,12 +85,8 @@ def read_segmentation(value: Any, height: int, width: int) -> Mask | None:
     if thin and not mask_api.area(compressed(polygons, height, width)):
         raise EmptyMaskError("encloses no pixel", tiny=any(areas))
     joined = np.concatenate(arrays)
-    bounds = (
-        max(joined[0::2].min(), 0.0),
-        max(joined[1::2].min(), 0.0),
-        min(joined[0::2].max(), float(width)),
-        min(joined[1::2].max(), float(height)),
-    )
+    x, y = joined[0::2].clip(0, width), joined[1::2].clip(0, height)
+    bounds = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
     if bounds[2] <= bounds[0] or bounds[3] <= bounds[1]:
         raise EmptyMaskError("lies outside the picture")
     return Mask(polygons, bounds)

@@ -122,6 +122,7 @@ def open_test_set(
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
+<<<<<<< HEAD
     test = TestSet.of(truth, groups)
     if chosen != list(truth.classes):
         test = TestSet(
@@ -142,6 +143,22 @@ def _check_once(truth: Dataset) -> None:
                 f"{path}: is in the test set twice, with the ids {before!r} and {image_id!r}, and "
                 "would count twice; list it once, with all its objects"
             )
+=======
+    whole = test = TestSet.of(truth)
+    if chosen != list(truth.classes):
+        test = TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
+    _check_objects(test.data, paths[0])
+    return test
+
+
+def _check_objects(data: Dataset, path: str | Path) -> None:
+    """Raise UserError where no score would mean anything."""
+    if data.objects is not None and data.objects.crowd.all():
+        raise UserError(
+            f"--data {path}: nothing to score: no object of {', '.join(data.classes[:8])} that is "
+            "no crowd region (iscrowd 1)"
+        )
+>>>>>>> v-data
 
 
 def open_shared_test_set(
