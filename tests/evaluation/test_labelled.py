@@ -85,7 +85,6 @@ def test_classes_that_several_runs_share(run: Path, clear: Path, tmp_path: Path)
         shared(run, tmp_path / "gone")
 
 
-<<<<<<< HEAD
 class TestPicturesThatBelongTogether:
     def test_identical_files_are_drawn_together_and_told(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -162,10 +161,10 @@ class TestPicturesThatWereTrainedOn:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         open_shared_test_set([open_run(folder)], [clear])
         assert caplog.text == ""
-=======
+
+
 @pytest.mark.parametrize("iscrowd", [1, None])
 def test_nothing_to_score_is_refused(tmp_path: Path, iscrowd: int | None):
     path = write_coco(tmp_path, [coco_object(1, iscrowd=iscrowd)] if iscrowd else [])
     with pytest.raises(UserError, match="nothing to score: no object of car"):
         open_test_set(path)
->>>>>>> v-data

@@ -122,12 +122,12 @@ def open_test_set(
             f"({', '.join(truth.classes[:8]) or 'none at all'} against "
             f"{', '.join(sorted(names or ())[:8]) or 'none'})"
         )
-<<<<<<< HEAD
     test = TestSet.of(truth, groups)
     if chosen != list(truth.classes):
         test = TestSet(
             open_dataset(*paths, classes=chosen, drop_invalid=None), test.category_ids, groups
         )
+    _check_objects(test.data, paths[0])
     if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
         _ = test.groups
     return test
@@ -143,22 +143,15 @@ def _check_once(truth: Dataset) -> None:
                 f"{path}: is in the test set twice, with the ids {before!r} and {image_id!r}, and "
                 "would count twice; list it once, with all its objects"
             )
-=======
-    whole = test = TestSet.of(truth)
-    if chosen != list(truth.classes):
-        test = TestSet(open_dataset(*paths, classes=chosen), whole.category_ids)
-    _check_objects(test.data, paths[0])
-    return test
 
 
 def _check_objects(data: Dataset, path: str | Path) -> None:
     """Raise UserError where no score would mean anything."""
     if data.objects is not None and data.objects.crowd.all():
         raise UserError(
-            f"--data {path}: nothing to score: no object of {', '.join(data.classes[:8])} that is "
+            f"{path}: nothing to score: no object of {', '.join(data.classes[:8])} that is "
             "no crowd region (iscrowd 1)"
         )
->>>>>>> v-data
 
 
 def open_shared_test_set(
