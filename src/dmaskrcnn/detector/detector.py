@@ -15,7 +15,6 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.transforms.v2 import functional as transforms
 
@@ -27,7 +26,7 @@ from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.precision import Precision, has_fast_bfloat16
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
-from dmaskrcnn.detector.roi_heads import RoIHeads
+from dmaskrcnn.detector.roi_heads import USUAL, Limits, RoIHeads, paste_masks
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
@@ -168,30 +167,15 @@ class Detector(nn.Module):
 
     @overload
     def predict(
-        self,
-        images: OneImage,
-        threshold: float = ...,
-        min_score: float | None = ...,
-        mask_score: float = ...,
-        best: bool = ...,
+        self, images: OneImage, threshold: float = ..., limits: Limits = ..., best: bool = ...
     ) -> Detections: ...
     @overload
     def predict(
-        self,
-        images: Sequence[Any],
-        threshold: float = ...,
-        min_score: float | None = ...,
-        mask_score: float = ...,
-        best: bool = ...,
+        self, images: Sequence[Any], threshold: float = ..., limits: Limits = ..., best: bool = ...
     ) -> list[Detections]: ...
     @torch.inference_mode()
     def predict(
-        self,
-        images: Any,
-        threshold: float = 0.5,
-        min_score: float | None = None,
-        mask_score: float = 0.0,
-        best: bool = False,
+        self, images: Any, threshold: float = 0.5, limits: Limits = USUAL, best: bool = False
     ) -> Detections | list[Detections]:
         """Find objects.
 
@@ -199,8 +183,7 @@ class Detector(nn.Module):
             images: one image or a sequence of images: each a path, or a uint8 tensor ``(3, H, W)``,
                 RGB.
             threshold: the lowest score to return, in [0, 1].
-            min_score: scores below it are never returned; None: the configuration's.
-            mask_score: the masks of lower scores are left empty.
+            limits: scores that are never returned, and those whose masks are left empty.
             best: return the best of an image also where no score reaches the threshold.
 
         Returns:
@@ -211,7 +194,7 @@ class Detector(nn.Module):
             UserError: a file that cannot be read, or a tensor of another shape or dtype.
         """
         if isinstance(images, (Tensor, str, Path)):
-            return self.predict([images], threshold, min_score, mask_score, best)[0]
+            return self.predict([images], threshold, limits, best)[0]
         originals = [image_tensor(i) for i in images]
         if not originals:
             return []
@@ -220,9 +203,7 @@ class Detector(nn.Module):
         batch = self.normalise([self.resize(i) for i in originals])
         features = self.features(batch)
         proposals, _ = self.rpn(batch, features)
-        results = self.roi_heads.detect(
-            features, proposals, batch.image_sizes, min_score, mask_score
-        )
+        results = self.roi_heads.detect(features, proposals, batch.image_sizes, limits)
         self.train(was_training)
         return [
             self._detections(r, size, o.shape[-2:], threshold, best)
@@ -242,11 +223,7 @@ class Detector(nn.Module):
         height, width = original
         scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
         boxes = result["boxes"][keep] * scale
-        masks = torch.zeros(len(boxes), height, width, dtype=torch.bool)
-        # one at a time: torchvision's float32 masks of a hundred objects in 12 megapixels are 5 GB
-        for row, mask in enumerate(result["masks"][keep[: len(result["masks"])]]):
-            pasted = paste_masks_in_image(mask[None], boxes[row : row + 1], (height, width))
-            masks[row] = (pasted[0, 0] >= 0.5).cpu()
+        masks = paste_masks(result["masks"][keep[: len(result["masks"])]], boxes, height, width)
         return Detections(
             boxes.cpu(),
             result["labels"][keep].cpu() - 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,21 @@ from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.sampling import inside_crowd, normaliser, sample_balanced
+
+
+class Limits(NamedTuple):
+    """Lowest scores.
+
+    Attributes:
+        box: of a box, before NMS; None: the detector's own.
+        mask: of a box that gets a mask.
+    """
+
+    box: float | None = None
+    mask: float = 0.0
+
+
+USUAL = Limits()
 
 
 class RoIHeads(roi_heads.RoIHeads):
@@ -58,23 +74,19 @@ class RoIHeads(roi_heads.RoIHeads):
         features: Features,
         proposals: list[Tensor],
         sizes: list[tuple[int, int]],
-        min_score: float | None = None,
-        mask_score: float = 0.0,
+        limits: Limits = USUAL,
     ) -> list[dict[str, Tensor]]:
         """Boxes, labels (1-based) and scores per image by falling score, in pixels of the padded
-        batch; masks (probabilities, ``(m, 1, 28, 28)``) of the first m, whose score is at least
-        ``mask_score``.
-
-        ``min_score``: boxes below it are left out before NMS; None: the detector's own.
-        """
+        batch; masks (probabilities, ``(m, 1, 28, 28)``) of the first m, whose score is high
+        enough for one."""
         logits, deltas = self.box_outputs(features, proposals, sizes)
         usual = self.score_thresh
         try:
-            self.score_thresh = usual if min_score is None else min_score
+            self.score_thresh = usual if limits.box is None else limits.box
             boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
         finally:
             self.score_thresh = usual
-        counts = [int((score >= mask_score).sum()) for score in scores]
+        counts = [int((score >= limits.mask).sum()) for score in scores]
         first = [box[:count] for box, count in zip(boxes, counts, strict=True)]
         of_first = [label[:count] for label, count in zip(labels, counts, strict=True)]
         masks = roi_heads.maskrcnn_inference(self.mask_outputs(features, first, sizes), of_first)
@@ -151,3 +163,15 @@ class RoIHeads(roi_heads.RoIHeads):
         logits = logits[torch.arange(len(label), device=label.device), label]
         loss = F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum")
         return loss / (count * logits[0].numel())
+
+
+def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+    """The masks (probabilities, ``(m, 1, 28, 28)``) of the first m of n boxes, in an image of this
+    size: bool ``(n, height, width)``, on the CPU; empty for the other boxes."""
+    result = torch.zeros(len(boxes), height, width, dtype=torch.bool)
+    # one at a time: torchvision's float32 masks of a hundred objects in 12 megapixels are 5 GB
+    for row, mask in enumerate(masks):
+        box = boxes[row : row + 1]
+        pasted = roi_heads.paste_masks_in_image(mask[None], box, (height, width))
+        result[row] = (pasted[0, 0] >= 0.5).cpu()
+    return result

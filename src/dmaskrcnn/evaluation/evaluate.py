@@ -14,6 +14,7 @@ from tqdm import tqdm
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.roi_heads import Limits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
 from dmaskrcnn.evaluation.results_json import save_results
@@ -142,7 +143,7 @@ def predictions(
     """Detections of every image of a data set, in order; the next images are decoded while the
     detector runs. Where the data have no masks to compare with, only boxes that the detector would
     show by itself (``DetectorConfig.min_score``) get one, since masks take longest."""
-    mask_score = 0.0 if has_masks(data) else detector.config.min_score
+    limits = Limits(min_score, 0.0 if has_masks(data) else detector.config.min_score)
     indices = range(0, len(data), batch_size)
     bar = tqdm(
         total=len(data),
@@ -161,7 +162,7 @@ def predictions(
             assert coming is not None
             images = coming.result()
             coming = pool.submit(read, start + batch_size)
-            yield from detector.predict(images, 0.0, min_score, mask_score)
+            yield from detector.predict(images, 0.0, limits)
             bar.update(len(images))
 
 
