@@ -1,6 +1,5 @@
-"""Writing files so that an interruption, a full disk or a power cut never leaves half of one behind;
-reading them so that neither a pipe nor a huge one stops the program; telling files apart by
-content."""
+"""Writing files so that no interruption, full disk or power cut leaves half of one behind; reading
+them so that neither a pipe nor a huge one stops the program; telling files apart by content."""
 
 from __future__ import annotations
 
@@ -136,8 +135,10 @@ def check_writable(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """``atomic_write`` for UTF-8 text."""
-    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """``atomic_write`` for UTF-8 text; what is no character, as in names that are not UTF-8, is
+    escaped as JSON does it."""
+    data = text.encode(errors="backslashreplace")
+    atomic_write(path, lambda temporary: temporary.write_bytes(data))
 
 
 def check_regular(path: Path) -> None:

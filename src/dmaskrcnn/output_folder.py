@@ -193,6 +193,11 @@ class OutputFolder:
         atomic_write(path, write)
         self.wrote(path)
 
+    def write_text(self, path: Path, text: str) -> None:
+        """`write_text` of a claimed file."""
+        write_text(path, text)
+        self.wrote(path)
+
     def wrote(self, path: Path) -> None:
         """Say that a claimed file was written by other means."""
         self._written.add(self.name(path))
@@ -210,10 +215,6 @@ class OutputFolder:
         content = {"format": index_format(self.verb), "complete": complete, **content}
         content |= {"files": sorted(files), "earlier": sorted(self.earlier - files)}
         text = json.dumps(content, ensure_ascii=False, indent=self.indent)
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # a name on disk that is not UTF-8
-            text = json.dumps(content, indent=self.indent)
         write_text(self.index, text + "\n")
 
     def _read(self) -> None:

@@ -11,7 +11,7 @@ import datetime
 import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 import yaml
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
-from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import file_digest, write_text
+from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_text
 from dmaskrcnn.training.log import read_metrics
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
@@ -36,8 +36,8 @@ NO_MATTER = (
     "workers",
     "checkpoint_minutes",
     "tensorboard",
+    "max_pixels",
 )
-STARTS = ("coco", "imagenet", "scratch")
 MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
@@ -69,11 +69,19 @@ class Run:
                 "--out"
             )
         folder = create_numbered_folder(config.out, name)
-        write_text(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+        values = config.absolute().to_dict()
+        write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
         return cls(folder)
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def training(self) -> AbstractContextManager[None]:
+        """Keep other processes from training in the folder. Raises UserError where one does."""
+        return alone_in(
+            self.path,
+            f"{self.path}: another process is training there; wait for it, or stop it first",
+        )
 
     @property
     def name(self) -> str:
@@ -100,7 +108,7 @@ class Run:
     def config_text(self) -> str:
         """``config.yaml`` as it stands there; empty where there is none."""
         try:
-            return (self.path / "config.yaml").read_text(encoding="utf-8", errors="replace")
+            return read_bytes(self.path / "config.yaml").decode(errors="replace")
         except OSError:
             return ""
 
@@ -203,7 +211,7 @@ class Run:
     def _description(self) -> dict[str, Any]:
         """All of ``model.json``; empty where it is missing or damaged."""
         try:
-            model = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
+            model = read_json(self.path / "model.json")
         except (OSError, ValueError):
             return {}
         return model if isinstance(model, dict) else {}

@@ -25,6 +25,7 @@ from dmaskrcnn.cli.verbs import (
     Haze,
     Inspect,
     Predict,
+    ReadsPictures,
     Report,
     Reproduce,
     Resume,
@@ -78,6 +79,10 @@ def _dispatch(arguments: list[str]) -> None:
     else:
         run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
     with harmless_output():
+        if isinstance(run, ReadsPictures):
+            from dmaskrcnn.data.image import set_max_pixels
+
+            set_max_pixels(run.max_pixels)
         _VERBS[type(run)](run)
 
 

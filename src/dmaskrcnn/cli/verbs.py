@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Union
 from tyro.conf import Positional, arg, subcommand
 
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
+from dmaskrcnn.config.options import TrainOptions
 
 # The flags that several verbs share, each with its help.
 Images = Positional[
@@ -48,6 +49,14 @@ Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
 NetworkWeights = Annotated[Path | None, arg(help_behavior_hint="(default: the project's own)")]
 
 
+@dataclass(kw_only=True)
+class ReadsPictures:
+    """What verbs share that decode pictures."""
+
+    max_pixels: float = TrainOptions.max_pixels
+    """Largest picture that is decoded, in megapixels; memory grows with it."""
+
+
 @dataclass
 class Demo:
     """Do the main job on rendered street scenes, in a few minutes: train a clear-only baseline and
@@ -80,7 +89,7 @@ class Train:
 
 
 @dataclass
-class Evaluate:
+class Evaluate(ReadsPictures):
     """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric,
     with 95 % intervals.
 
@@ -105,7 +114,7 @@ class Evaluate:
 
 
 @dataclass
-class Report:
+class Report(ReadsPictures):
     """Write one HTML page about runs: scores with intervals, curves, features and pictures. It
     needs no network.
 
@@ -135,7 +144,7 @@ class Report:
 
 
 @dataclass
-class Compare:
+class Compare(ReadsPictures):
     """Score every run with every way to dehaze the test images before: tables, CSV and a report.
 
     Runs that differ only in their seed share a row, with intervals over images and seeds. Started
@@ -161,7 +170,7 @@ class Compare:
 
 
 @dataclass
-class Reproduce:
+class Reproduce(ReadsPictures):
     """The table of the DMask R-CNN paper, from nothing, on your data: three trainings per seed,
     eight rows, the paper's numbers beside them.
 
@@ -192,7 +201,7 @@ class Reproduce:
 
 
 @dataclass
-class Predict:
+class Predict(ReadsPictures):
     """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one
     JSON."""
 
@@ -209,7 +218,7 @@ class Predict:
 
 
 @dataclass
-class Inspect:
+class Inspect(ReadsPictures):
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
     in it."""
 
@@ -220,7 +229,7 @@ class Inspect:
 
 
 @dataclass
-class Dehaze:
+class Dehaze(ReadsPictures):
     """Remove haze from images and folders of images; names and subfolders are kept.
 
     A network uses the project's own weights unless --weights names a .safetensors of train-dehazer.
@@ -241,7 +250,7 @@ class Dehaze:
 
 
 @dataclass
-class Haze:
+class Haze(ReadsPictures):
     """Put data sets and images behind haze of known visibility; labels stay, and each folder opens
     as a data set.
 
@@ -285,7 +294,7 @@ class Haze:
 
 
 @dataclass
-class TrainDehazer:
+class TrainDehazer(ReadsPictures):
     """Train MSCNN or AOD-Net, in minutes, on clear pictures behind synthetic haze."""
 
     out: Path

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from dmaskrcnn.compare.comparison import INDEX, Comparison
 from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.compare.rows import Plan, check_numbers, check_out, compare_rows
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.train import STARTS, TrainConfig
 from dmaskrcnn.data import Dataset, open_dataset, open_images
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detector.detector import Detector
@@ -30,7 +30,7 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.images.dehazed_set import dehaze_dataset
 from dmaskrcnn.output_folder import OutputFolder
-from dmaskrcnn.run import STARTS, Run
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.loop import resume, train
 
 T = TypeVar("T")
@@ -63,6 +63,7 @@ def reproduce(
     mscnn_weights: Path | None = None,
     aod_net_weights: Path | None = None,
     device: str = "auto",
+    max_pixels: float = 100.0,
 ) -> Comparison:
     """Train the three models, or go on where an earlier call stopped, and compare them.
 
@@ -80,6 +81,7 @@ def reproduce(
         mscnn_weights: weights of MSCNN, for target and test images; by default the project's own.
         aod_net_weights: weights of AOD-Net, for test images.
         device: ``auto``, ``cpu``, ``cuda``.
+        max_pixels: largest picture that is decoded, in megapixels.
 
     Raises:
         UserError: bad input, or ``out`` holds a reproduction with other arguments.
@@ -97,6 +99,7 @@ def reproduce(
         "mscnn_weights": _absolute([mscnn_weights])[0] if mscnn_weights else None,
         "aod_net_weights": _absolute([aod_net_weights])[0] if aod_net_weights else None,
         "device": device,
+        "max_pixels": max_pixels,
     }
     _check_numbers(budget, seeds)
     check_numbers(bootstrap=bootstrap)
@@ -140,7 +143,9 @@ def reproduce(
 def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
     """The three trainings with one seed. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    kept = {name: arguments[name] for name in ("source", "preset", "weights", "device")}
+    kept = {
+        name: arguments[name] for name in ("source", "preset", "weights", "device", "max_pixels")
+    }
     if kept["weights"] is None:  # the preset's
         del kept["weights"]
     kept |= {
@@ -163,7 +168,7 @@ def _configs(arguments: dict[str, Any], seed: int) -> dict[str, TrainConfig]:
 
 def _train(config: TrainConfig) -> Run:
     """The finished run of this configuration: an earlier one, one that goes on, or a new one."""
-    wanted, name = config.to_dict(), f"{config.name}-"
+    wanted, name = config.absolute().to_dict(), f"{config.name}-"
     numbers = [
         number
         for path in config.out.glob(f"{name}*")

@@ -94,6 +94,9 @@ class TrainOptions:
     """Leave out annotations that are wrong (zero area, outside the image, ...) instead of stopping
     at the first."""
 
+    max_pixels: float = 100.0
+    """Largest picture that is decoded, in megapixels; memory grows with it."""
+
     seed: int = 0
     """Seed of everything random; on a CPU the same seed gives the same bits."""
     precision: Literal["auto", "bf16", "float32"] = "auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -15,7 +15,8 @@ from dmaskrcnn.data.objects import ObjectTableBuilder
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem, check_box
 from dmaskrcnn.data.rle import check_rle
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import MOST_DATA, check_regular, read_json
 
 # COCO's own files name "images" within the first few kB (after info and licences)
 _SNIFF_BYTES = 1 << 16
@@ -25,6 +26,7 @@ _KEYS = re.compile(rb'"(images|annotations|categories)"\s*:')
 def looks_like_coco(path: Path) -> bool:
     """Whether the beginning of a JSON file names COCO's keys: cheap, to find it among others."""
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return _KEYS.search(file.read(_SNIFF_BYTES)) is not None
     except OSError:
@@ -122,15 +124,15 @@ def image_roots(path: Path) -> list[Path]:
 
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path, MOST_DATA)
     except OSError as error:
         raise UserError(
             f"{path}: cannot read the file ({error.strerror}); check the path"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
-            f"{path}: not valid JSON ({error}); name a COCO JSON, a Pascal VOC folder or an image "
-            "folder"
+            f"{path}: not valid JSON ({first_line(error)}); name a COCO JSON, a Pascal VOC "
+            "folder or an image folder"
         ) from error
     if not isinstance(data, dict):
         raise UserError(
@@ -167,7 +169,7 @@ def _read_images(
         if image_id in images:
             problems.append(Problem("duplicate id", path, where, "the id occurs twice"))
             continue
-        file = next((root / name for root in roots if (root / name).is_file()), None)
+        file = next((root / name for root in roots if os.path.isfile(root / name)), None)
         if file is None:
             missing += 1
             reason = f"{name} is neither beside the JSON nor in images/ there"

@@ -4,6 +4,7 @@ honoured."""
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import check_regular
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -41,6 +43,36 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def set_max_pixels(megapixels: float) -> None:
+    """Set the largest picture that is decoded, in this process and in those that load images for
+    it: memory grows with it (dehazing takes 50 bytes for a pixel, each object found one).
+
+    It is Pillow's own limit (``PIL.Image.MAX_IMAGE_PIXELS``, 89 megapixels), which Pillow only
+    warns of. Raises UserError for a number that is not above 0.
+    """
+    if not megapixels > 0:
+        raise UserError(f"--max-pixels must be above 0, got {megapixels:g}")
+    Image.MAX_IMAGE_PIXELS = int(min(megapixels, 1e12) * 1e6)
+
+
+def _open(path: Path) -> Image.Image:
+    """A picture whose header has been read, and that is not too large to decode."""
+    check_regular(path)
+    try:
+        picture = Image.open(path)
+        pixels = picture.width * picture.height
+        if pixels <= (Image.MAX_IMAGE_PIXELS or pixels):
+            return picture
+        picture.close()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        pixels = int(re.findall(r"\d+", str(error))[0])
+    most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+    raise UserError(
+        f"{path}: has {pixels / 1e6:.0f} megapixels, more than {most:g}; reduce it, or raise "
+        "--max-pixels"
+    )
+
+
 def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     """The size of a picture from its header, without decoding it.
 
@@ -51,9 +83,11 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
         UserError: the file is missing or no picture.
     """
     try:
-        with Image.open(path) as picture:
+        with _open(path) as picture:
             stored = (picture.height, picture.width)
             sideways = picture.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS
+    except UserError:
+        raise
     except Exception as error:  # Pillow's readers raise many kinds on broken files
         raise unreadable(path, error) from error
     return (stored[::-1] if sideways else stored), stored
@@ -78,7 +112,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         UserError: the file is missing, truncated, no picture, or of another size than stated.
     """
     try:
-        with Image.open(path) as picture:
+        with _open(path) as picture:
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             if size is not None and (upright.height, upright.width) != size == (
@@ -87,6 +121,8 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
             ):
                 upright = picture
             pixels = np.array(_to_rgb(upright))
+    except UserError:
+        raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise unreadable(path, error) from error
     if size is not None and pixels.shape[:2] != size:
@@ -101,8 +137,10 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """The one-line error for a picture that cannot be read."""
-    if not path.exists():
+    if not os.path.exists(path) and not os.path.islink(path):
         return UserError(f"{path}: no such picture; check the path")
+    if isinstance(error, OSError) and error.strerror:
+        error = OSError(error.strerror)
     reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "") or type(error).__name__
     return UserError(f"{path}: cannot read the picture ({reason}); replace or remove it")
 

@@ -13,6 +13,7 @@ import torch
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Augmentation, Batches, Dataset, open_dataset, open_images, same_images
+from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
@@ -22,6 +23,7 @@ from dmaskrcnn.haze.random_haze import HazeAugment
 def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     """Source and target (None where there is no use for it). Raises UserError for what is missing
     or wrong, of --test too."""
+    set_max_pixels(config.max_pixels)
     if not config.source:
         raise UserError(
             "--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)"
@@ -103,5 +105,5 @@ def fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
     return {
         "source_images": len(source),
         "target_images": len(target) if target else 0,
-        "names": hashlib.sha256(names.encode()).hexdigest(),
+        "names": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest(),
     }

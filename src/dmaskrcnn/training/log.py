@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.files import write_text
+from dmaskrcnn.files import read_bytes, write_text
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
     missing or not such a one."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {k: float(v) for k, v in row.items() if k != "phase" and v}
-                for row in csv.DictReader(file)
-            ]
+        rows = [{k: float(v) for k, v in row.items() if k != "phase" and v} for row in _read(path)]
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
+            raise ValueError("holds numbers that are not finite")
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
@@ -31,6 +31,10 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if any("iteration" not in row for row in rows):
         raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
     return rows
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    return csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
 
 
 class Window:
@@ -73,8 +77,8 @@ class Metrics:
         self.rows: list[dict[str, Any]] = []
         if path.is_file():
             try:
-                with path.open(newline="", encoding="utf-8") as file:
-                    rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit()]
+                number = re.compile("[0-9]{1,18}")
+                rows = [r for r in _read(path) if number.fullmatch(r.get("iteration") or "")]
             except (OSError, ValueError, csv.Error) as error:
                 raise UserError(
                     f"{path}: cannot be read ({first_line(error)}); move it away to "
@@ -125,6 +129,8 @@ class Metrics:
         try:
             with self.path.open("ab") as file:
                 file.write(line)
+                file.flush()
+                os.fsync(file.fileno())  # 10 ms, every 20 iterations
         except OSError as error:
             with suppress(OSError):
                 os.truncate(self.path, before)
