@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import atomic_write, becomes, write_text
+from dmaskrcnn.files import MOST_DATA, atomic_write, fitting, left_in, read_json, write_text
 
 HEAD = 500  # bytes of a page in which its mark is looked for
 
@@ -61,7 +61,8 @@ def check_marked(path: Path, verb: str) -> None:
 
 
 def numbered(name: Path) -> Iterator[Path]:
-    """``a/x.png``, ``a/x-2.png``, ``a/x-3.png``, …"""
+    """``a/x.png``, ``a/x-2.png``, ``a/x-3.png``, …; cut where they would be too long."""
+    name = fitting(name)
     yield name
     for number in count(2):
         yield name.with_name(f"{name.stem}-{number}{name.suffix}")
@@ -180,15 +181,21 @@ class OutputFolder:
         for name in sorted(self.earlier - self._written):
             if stale(PurePosixPath(name)) and self.owns(self.path / name):
                 _remove(self.path / name)
-        for folder in {(self.path / name).parent for name in known}:
-            for path in folder.glob(".*"):
-                target = becomes(path.name)
-                if target and self.name(folder / target) in known:
-                    _remove(path)
+        beside: dict[Path, list[str]] = {}
+        for path in (self.path / name for name in known):
+            beside.setdefault(path.parent, []).append(path.name)
+        for folder, names in beside.items():
+            for left in left_in(folder, names):
+                _remove(left)
 
     def write(self, path: Path, write: Callable[[Path], object]) -> None:
         """`atomic_write` of a claimed file. May be called in threads."""
         atomic_write(path, write)
+        self.wrote(path)
+
+    def write_text(self, path: Path, text: str) -> None:
+        """`write_text` of a claimed file."""
+        write_text(path, text)
         self.wrote(path)
 
     def wrote(self, path: Path) -> None:
@@ -208,23 +215,18 @@ class OutputFolder:
         content = {"format": index_format(self.verb), "complete": complete, **content}
         content |= {"files": sorted(files), "earlier": sorted(self.earlier - files)}
         text = json.dumps(content, ensure_ascii=False, indent=self.indent)
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # a name on disk that is not UTF-8
-            text = json.dumps(content, indent=self.indent)
         write_text(self.index, text + "\n")
 
     def _read(self) -> None:
         try:
-            if self.index.is_file():  # nothing that would block, such as a pipe
-                content = json.loads(self.index.read_text(encoding="utf-8"))
-                known = content["format"] == index_format(self.verb)
-                if known and isinstance(content["complete"], bool):
-                    listed = [*content.get("files", ()), *content.get("earlier", ())]
-                    self.earlier = {name for name in listed if self._may_be_ours(name)}
-                    self.content = content
-                    return
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            content = read_json(self.index, MOST_DATA)
+            known = content["format"] == index_format(self.verb)
+            if known and isinstance(content["complete"], bool):
+                listed = [*content.get("files", ()), *content.get("earlier", ())]
+                self.earlier = {name for name in listed if self._may_be_ours(name)}
+                self.content = content
+                return
+        except (OSError, ValueError, KeyError, TypeError):
             pass
         raise not_ours(self.index, self.verb)
 

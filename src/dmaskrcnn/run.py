@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import csv
 import datetime
+import io
 import json
+import math
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,11 +22,11 @@ from typing import Any, ClassVar
 import yaml
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
-from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.files import file_digest, write_text
+from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_text
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
@@ -37,8 +39,8 @@ NO_MATTER = (
     "workers",
     "checkpoint_minutes",
     "tensorboard",
+    "max_pixels",
 )
-STARTS = ("coco", "imagenet", "scratch")
 MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
@@ -70,11 +72,19 @@ class Run:
                 "--out"
             )
         folder = create_numbered_folder(config.out, name)
-        write_text(folder / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+        values = config.absolute().to_dict()
+        write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
         return cls(folder)
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def training(self) -> AbstractContextManager[None]:
+        """Keep other processes from training in the folder. Raises UserError where one does."""
+        return alone_in(
+            self.path,
+            f"{self.path}: another process is training there; wait for it, or stop it first",
+        )
 
     @property
     def name(self) -> str:
@@ -101,7 +111,7 @@ class Run:
     def config_text(self) -> str:
         """``config.yaml`` as it stands there; empty where there is none."""
         try:
-            return (self.path / "config.yaml").read_text(encoding="utf-8", errors="replace")
+            return read_bytes(self.path / "config.yaml").decode(errors="replace")
         except OSError:
             return ""
 
@@ -204,7 +214,7 @@ class Run:
     def _description(self) -> dict[str, Any]:
         """All of ``model.json``; empty where it is missing or damaged."""
         try:
-            model = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
+            model = read_json(self.path / "model.json")
         except (OSError, ValueError):
             return {}
         return model if isinstance(model, dict) else {}
@@ -234,11 +244,11 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
     missing or not such a one."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {k: float(v) for k, v in row.items() if k != "phase" and v}
-                for row in csv.DictReader(file)
-            ]
+        rows = [
+            {k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv_rows(path)
+        ]
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
+            raise ValueError("holds numbers that are not finite")
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
@@ -247,6 +257,11 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if any("iteration" not in row for row in rows):
         raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
     return rows
+
+
+def csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV as they stand there. Raises what `read_bytes`, decoding and csv raise."""
+    return csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
+from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
 from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
 from dmaskrcnn.cli.verbs import (
@@ -24,13 +25,14 @@ from dmaskrcnn.cli.verbs import (
     Haze,
     Inspect,
     Predict,
+    ReadsPictures,
     Report,
     Reproduce,
     TrainDehazer,
     Verbs,
 )
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.errors import UserError, first_line, printable
 
 if TYPE_CHECKING:
     from dmaskrcnn.compare.comparison import Comparison
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Bad input ends in one line on stderr and exit code 2; Ctrl-C in 130."""
+    if arguments is None:  # the program, and no test or script
+        quiet_libraries()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             finally:
                 sys.stdout.flush()  # here, where an error can still be reported
     except UserError as error:
-        print(f"dmaskrcnn: {error}", file=sys.stderr)
+        print(f"dmaskrcnn: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt as interruption:
         print("dmaskrcnn: interrupted", file=sys.stderr)
@@ -56,10 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(141) from None
     except OSError as error:  # a full disk below `>`, a file that vanished or may not be read
         discard_output()
-        print(
-            f"dmaskrcnn: {error.filename or 'output'}: {error.strerror or first_line(error)}",
-            file=sys.stderr,
-        )
+        said = f"{error.filename or 'output'}: {error.strerror or first_line(error)}"
+        print(f"dmaskrcnn: {printable(said)}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -74,7 +76,12 @@ def _dispatch(arguments: list[str]) -> None:
         run: object = parse_training(verb, arguments[1:])
     else:
         run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
-    _VERBS[type(run)](run)
+    with harmless_output():
+        if isinstance(run, ReadsPictures):
+            from dmaskrcnn.data.image import set_max_pixels
+
+            set_max_pixels(run.max_pixels)
+        _VERBS[type(run)](run)
 
 
 _DESCRIPTION = (

@@ -25,7 +25,15 @@ from dmaskrcnn.cli.flags import (
 )
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
-from dmaskrcnn.config.options import Preset
+from dmaskrcnn.config.options import Preset, TrainOptions
+
+
+@dataclass(kw_only=True)
+class ReadsPictures:
+    """What verbs share that decode pictures."""
+
+    max_pixels: float = TrainOptions.max_pixels
+    """Largest picture that is decoded, in megapixels; memory grows with it."""
 
 
 @dataclass
@@ -40,7 +48,7 @@ class Demo:
 
 
 @dataclass
-class Evaluate:
+class Evaluate(ReadsPictures):
     """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric,
     with 95 % intervals.
 
@@ -66,7 +74,7 @@ class Evaluate:
 
 
 @dataclass
-class Report:
+class Report(ReadsPictures):
     """Write one HTML page about runs: scores with intervals, curves, features and pictures. It
     needs no network.
 
@@ -97,7 +105,7 @@ class Report:
 
 
 @dataclass
-class Compare:
+class Compare(ReadsPictures):
     """Score every run with every way to dehaze the test images before: tables, CSV and a report.
 
     Runs that differ only in their seed share a row, with intervals over images and seeds. Started
@@ -122,7 +130,7 @@ class Compare:
 
 
 @dataclass
-class Reproduce:
+class Reproduce(ReadsPictures):
     """The table of the DMask R-CNN paper, from nothing, on your data: three trainings per seed,
     eight rows, the paper's numbers beside them.
 
@@ -157,7 +165,7 @@ class Reproduce:
 
 
 @dataclass
-class Predict:
+class Predict(ReadsPictures):
     """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one
     JSON."""
 
@@ -174,7 +182,7 @@ class Predict:
 
 
 @dataclass
-class Inspect:
+class Inspect(ReadsPictures):
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
     in it."""
 
@@ -187,7 +195,7 @@ class Inspect:
 
 
 @dataclass
-class Dehaze:
+class Dehaze(ReadsPictures):
     """Remove haze from images and folders of images; names and subfolders are kept.
 
     A network uses the project's own weights unless --weights names a .safetensors of train-dehazer.
@@ -214,7 +222,7 @@ class Dehaze:
 
 
 @dataclass
-class Haze:
+class Haze(ReadsPictures):
     """Put data sets and images behind haze of known visibility; labels stay, and each folder opens
     as a data set.
 
@@ -260,7 +268,7 @@ class Haze:
 
 
 @dataclass
-class TrainDehazer:
+class TrainDehazer(ReadsPictures):
     """Train MSCNN or AOD-Net, in minutes, on clear pictures behind synthetic haze."""
 
     out: Path

@@ -7,11 +7,9 @@ made again without the test set.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +21,7 @@ from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
-from dmaskrcnn.files import file_digest
+from dmaskrcnn.files import MOST_DATA, file_digest, read_json
 from dmaskrcnn.output_folder import OutputFolder, index_format
 from dmaskrcnn.run import open_run
 
@@ -105,7 +103,7 @@ def save_comparison(
     output.begin({})
     output.write(resamples, lambda path: save_file(replicates, path))
     for file in files:
-        output.write(file, partial(Path.write_text, data=tables[file.name], encoding="utf-8"))
+        output.write_text(file, tables[file.name])
     rows = [
         {
             "name": row.name,
@@ -142,7 +140,7 @@ def load_comparison(out: Path) -> Comparison:
     out = Path(out)
     path = out / INDEX
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, MOST_DATA)
         if content["format"] != index_format("compare"):
             raise ValueError(f"its format is {content['format']!r}")
         if not content["complete"]:

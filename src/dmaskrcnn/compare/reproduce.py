@@ -23,7 +23,7 @@ from dmaskrcnn.compare.comparison import INDEX, Comparison
 from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.compare.paper import ITERATIONS, MODELS, TABLE, notes_on
 from dmaskrcnn.compare.rows import Plan, check_numbers, check_out, compare_rows
-from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.train import STARTS, TrainConfig
 from dmaskrcnn.data import Dataset, open_dataset, open_images
 from dmaskrcnn.data.readable import check_headers
 from dmaskrcnn.dehazing import Dehazer
@@ -34,7 +34,7 @@ from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.evaluation.text import interval
 from dmaskrcnn.images.dehazed_set import dehaze_dataset
 from dmaskrcnn.output_folder import OutputFolder
-from dmaskrcnn.run import STARTS, Run
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.loop import resume, train
 
 T = TypeVar("T")
@@ -57,6 +57,7 @@ def reproduce(
     mscnn_weights: Path | None = None,
     aod_net_weights: Path | None = None,
     device: str = "auto",
+    max_pixels: float = 100.0,
 ) -> Comparison:
     """Train the three models, or go on where an earlier call stopped, and compare them.
 
@@ -78,6 +79,7 @@ def reproduce(
         mscnn_weights: weights of MSCNN, for target and test images; by default the project's own.
         aod_net_weights: weights of AOD-Net, for test images.
         device: ``auto``, ``cpu``, ``cuda``.
+        max_pixels: largest picture that is decoded, in megapixels.
 
     Raises:
         UserError: bad input, or ``out`` holds a reproduction with other arguments.
@@ -97,6 +99,7 @@ def reproduce(
         "mscnn_weights": _absolute([mscnn_weights])[0] if mscnn_weights else None,
         "aod_net_weights": _absolute([aod_net_weights])[0] if aod_net_weights else None,
         "device": device,
+        "max_pixels": max_pixels,
     }
     _check_numbers(budget, seeds)
     check_numbers(bootstrap=bootstrap)
@@ -147,7 +150,9 @@ def _configs(
     """The three trainings with one seed, from the run ``start``, or from what is asked for; called
     ``name``, or by model. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    kept = {key: arguments[key] for key in ("source", "preset", "device", "drop_invalid")}
+    kept = {
+        key: arguments[key] for key in ("source", "preset", "device", "drop_invalid", "max_pixels")
+    }
     if weights := start or arguments["weights"]:  # otherwise the preset's
         kept["weights"] = weights
     kept |= {
@@ -170,7 +175,7 @@ def _configs(
 
 def _train(config: TrainConfig) -> Run:
     """The finished run of this configuration: an earlier one, one that goes on, or a new one."""
-    wanted, name = config.to_dict(), f"{config.name}-"
+    wanted, name = config.absolute().to_dict(), f"{config.name}-"
     numbers = [
         number
         for path in config.out.glob(f"{name}*")

@@ -36,6 +36,9 @@ class MethodSettings:
     average: ClassVar[str] = ""
     """What the method calls the averaged weights, where it has a name for them."""
 
+    files: ClassVar[tuple[str, ...]] = ()
+    """Fields that name files; empty text names none."""
+
     @classmethod
     def name(cls) -> str:
         """What the command line calls the method: the name of its file."""

@@ -108,6 +108,9 @@ class TrainOptions:
     """Where the boxes of source pictures with an EXIF rotation lie: in the picture turned upright,
     or as stored; `auto` goes by the size that the annotations state."""
 
+    max_pixels: float = 100.0
+    """Largest picture that is decoded, in megapixels; memory grows with it."""
+
     seed: int = 0
     """Seed of everything random; on a CPU the same seed gives the same bits."""
     precision: Literal["auto", "bf16", "float32"] = "auto"

@@ -6,6 +6,7 @@ the Python keywords. None of them is None. Imports no torch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -26,7 +27,10 @@ from dmaskrcnn.config.values import (
 )
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import read_bytes
 
+MOST_YAML = 1_000_000  # bytes; config.yaml has 2,000, and 1 MB takes the parser 3 s
+STARTS = ("coco", "imagenet", "scratch")  # what --weights names that is no file
 UNTRAINED = ("imagenet", "scratch")  # starts whose heads are random
 # Decay of the average from a trained detector where the clock sets the length: the last 50 steps
 # count, and a teacher that is so quick suits the few hundred steps that minutes allow on a CPU.
@@ -79,6 +83,18 @@ class TrainConfig(TrainOptions):
         values |= _by_name(settings) | _by_name(detector)
         return {name: plain(value) for name, value in values.items()}
 
+    def absolute(self) -> TrainConfig:
+        """The same with data and weights named by paths that hold wherever the program is started:
+        what a run remembers. ``out`` stays, which only says where the next run goes."""
+        named = {name: getattr(self.settings, name) for name in self.settings.files}
+        files = {name: os.path.abspath(file) for name, file in named.items() if file}
+        start = self.weights if self.weights in STARTS else os.path.abspath(self.weights)
+        data = {
+            name: tuple(Path(os.path.abspath(path)) for path in getattr(self, name))
+            for name in ("source", "target", "test")
+        }
+        return replace(self, weights=start, settings=replace(self.settings, **files), **data)
+
     @property
     def adapts(self) -> bool:
         """Whether the method uses target images."""
@@ -107,7 +123,7 @@ class TrainConfig(TrainOptions):
         return (self.target_batch or self.batch) if self.adapts else 0
 
     def _check_numbers(self) -> None:
-        check_above_zero(self, "batch", "accumulate", "lr", "clip", "classifier_lr")
+        check_above_zero(self, "batch", "accumulate", "lr", "clip", "classifier_lr", "max_pixels")
         check_above_zero(self, "classifier_clip", "checkpoint_minutes")
         check_not_negative(self, "iterations", "minutes", "target_batch", "warmup", "weight_decay")
         check_not_negative(self, "seed")
@@ -232,9 +248,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The fields of a YAML file. Raises UserError naming the file."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Without aliases: a few of them make gigabytes, or a list that holds itself."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("aliases (*name) are not read, write the value itself")
+            return super().compose_node(parent, index)
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = yaml.load(read_bytes(path, MOST_YAML), Loader)
+    except Exception as error:  # of YAML, and what its constructors meet, such as a 13th month
         raise UserError(
             f"{path}: not a readable YAML file ({first_line(error)}); see config.yaml of any run"
         ) from error

@@ -44,7 +44,10 @@ def convert(value: Any, kind: Any) -> Any:
         return value
     if kind in NUMBERS:
         return _number(value, kind)
-    return kind(value) if kind in (str, Path) else value
+    # YAML also has dates and bytes; a number may be a name
+    if kind in (str, Path) and not isinstance(value, (str, Path, int, float)):
+        raise ValueError(f"{value!r} is no text")
+    return kind(str(value)) if kind in (str, Path) else value
 
 
 def _tuple(value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from dmaskrcnn.data.orientation import Orientation, of_tool, turned_hint
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.data.values import identifier, number, shown
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import MOST_DATA, check_regular, read_json
 
 # COCO's own files name "images" within the first few kB (after info and licences)
 _SNIFF_BYTES = 1 << 16
@@ -28,6 +28,7 @@ _KEYS = re.compile(rb'"(images|annotations|categories)"\s*:')
 def looks_like_coco(path: Path) -> bool:
     """Whether the beginning of a JSON file names COCO's keys: cheap, to find it among others."""
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return _KEYS.search(file.read(_SNIFF_BYTES)) is not None
     except OSError:
@@ -122,15 +123,15 @@ def list_coco_images(path: Path) -> Part:
 
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path, MOST_DATA)
     except OSError as error:
         raise UserError(
             f"{path}: cannot read the file ({error.strerror}); check the path"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
-            f"{path}: not valid JSON ({error}); name a COCO JSON, a Pascal VOC folder or an image "
-            "folder"
+            f"{path}: not valid JSON ({first_line(error)}); name a COCO JSON, a Pascal VOC "
+            "folder or an image folder"
         ) from error
     if not isinstance(data, dict):
         raise UserError(

@@ -4,6 +4,7 @@ honoured."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import check_regular
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -44,6 +46,36 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def set_max_pixels(megapixels: float) -> None:
+    """Set the largest picture that is decoded, in this process and in those that load images for
+    it: memory grows with it (dehazing takes 50 bytes for a pixel, each object found one).
+
+    It is Pillow's own limit (``PIL.Image.MAX_IMAGE_PIXELS``, 89 megapixels), which Pillow only
+    warns of. Raises UserError for a number that is not above 0.
+    """
+    if not megapixels > 0:
+        raise UserError(f"--max-pixels must be above 0, got {megapixels:g}")
+    Image.MAX_IMAGE_PIXELS = int(min(megapixels, 1e12) * 1e6)
+
+
+def _open(path: Path) -> Image.Image:
+    """A picture whose header has been read, and that is not too large to decode."""
+    check_regular(path)
+    try:
+        picture = Image.open(path)
+        pixels = picture.width * picture.height
+        if pixels <= (Image.MAX_IMAGE_PIXELS or pixels):
+            return picture
+        picture.close()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        pixels = int(re.findall(r"\d+", str(error))[0])
+    most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+    raise UserError(
+        f"{path}: has {pixels / 1e6:.0f} megapixels, more than {most:g}; reduce it, or raise "
+        "--max-pixels"
+    )
+
+
 @dataclass(frozen=True)
 class Header:
     """What a picture says about itself before it is decoded.
@@ -64,10 +96,12 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header of a picture. Raises UserError where the file is missing or no picture."""
     try:
-        with Image.open(path) as picture:
+        with _open(path) as picture:
             stored = (picture.height, picture.width)
             orientation = picture.getexif().get(_ORIENTATION_TAG)
             deep = deep_kind(picture)
+    except UserError:
+        raise
     except Exception as error:  # Pillow's readers raise many kinds on broken files
         raise unreadable(path, error) from error
     displayed = stored[::-1] if orientation in _SIDEWAYS else stored
@@ -103,7 +137,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
         UserError: the file is missing, truncated, no picture, or of another size than stated.
     """
     try:
-        with Image.open(path) as picture:
+        with _open(path) as picture:
             deep = deep_kind(picture) is not None
             picture.load()
             whole = picture
@@ -117,6 +151,8 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
             ):
                 upright = whole
             pixels = np.array(_to_rgb(upright))
+    except UserError:
+        raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise unreadable(path, error) from error
     if size is not None and pixels.shape[:2] != size:
@@ -128,8 +164,10 @@ def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
     """Look at a picture without decoding it. Raises UserError as `decode_image`, but for what only
     decoding shows."""
     try:
-        with Image.open(path) as picture:
+        with _open(path) as picture:
             stored = (picture.height, picture.width)
+    except UserError:
+        raise
     except Exception as error:  # as in `image_size`, which decodes a PNG to look for its rotation
         raise unreadable(path, error) from error
     if size is not None and size != stored and size not in image_size(path):
@@ -145,8 +183,10 @@ def _other_size(path: Path, size: Sequence[int], stated: tuple[int, int]) -> Use
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """The one-line error for a picture that cannot be read."""
-    if not path.exists():
+    if not os.path.exists(path) and not os.path.islink(path):
         return UserError(f"{path}: no such picture; check the path")
+    if isinstance(error, OSError) and error.strerror:
+        error = OSError(error.strerror)
     reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "") or type(error).__name__
     return UserError(f"{path}: cannot read the picture ({reason}); replace or remove it")
 

@@ -10,13 +10,14 @@ import threading
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -189,7 +190,7 @@ def batch_loader(
         num_workers=workers,
         prefetch_factor=prefetch,
         collate_fn=_as_is,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, Image.MAX_IMAGE_PIXELS),
         # Forked workers share the annotations' memory and start at once; elsewhere fork is unsafe
         # or absent.
         multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
@@ -237,7 +238,8 @@ def _as_is(item: object) -> object:
     return item
 
 
-def _start_worker(_: int) -> None:
+def _start_worker(max_pixels: int | None, _: int) -> None:
+    Image.MAX_IMAGE_PIXELS = max_pixels
     # Ctrl-C is the main process's, which saves and then ends the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -20,6 +20,7 @@ from dmaskrcnn.data.parsed import Part, stem_ids
 from dmaskrcnn.data.problems import Problem, check_box
 from dmaskrcnn.data.values import flag, number, shown
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import read_bytes
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -152,7 +153,7 @@ class _XmlFiles:
 
 def _parse(file: Path) -> Element:
     try:
-        root = ElementTree.parse(file).getroot()
+        root = ElementTree.fromstring(read_bytes(file))
     except defusedxml.DefusedXmlException as error:
         raise UserError(f"{file}: XML with entities is refused; remove the DOCTYPE") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
+from dmaskrcnn.config.values import check_share, convert
 from dmaskrcnn.errors import UserError
+
+# Beyond these a mistake is likelier than a use, and the memory would be gone before anybody knew.
+MOST_WEIGHTS = 1_000_000_000  # 4 GB; the largest preset (ResNet-101) has 63 million
+MOST_PIXELS = 100_000_000  # of the network's input; the paper's 800 x 1333 are one million
 
 Backbone = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"
@@ -61,15 +66,39 @@ class DetectorConfig:
                 "detector.anchor_sizes: needs one size for each of P2-P6 (5 in all), "
                 f"got {self.anchor_sizes}"
             )
-        for name in ("fpn_channels", "image_size"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}"
-                )
+        for name in (
+            *("fpn_channels", "image_size", "max_size", "box_head_width", "mask_head_layers"),
+            *("anchor_sizes", "anchors_sampled", "rois_sampled", "pre_nms", "post_nms"),
+            "max_detections",
+        ):
+            value = getattr(self, name)
+            if min(value if isinstance(value, tuple) else (value,)) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+        check_share(self, "rois_positive", "box_nms", "min_score")
         if self.image_size > self.max_size:
             raise UserError(
                 f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: "
                 "raise --max-size or lower --image-size"
+            )
+        if self.image_size * self.max_size > MOST_PIXELS:
+            raise UserError(
+                f"--image-size {self.image_size} with --max-size {self.max_size} is more than "
+                f"{MOST_PIXELS:,} pixels; lower one of them"
+            )
+        self.check_weights(1)
+
+    def check_weights(self, classes: int) -> None:
+        """Raises UserError where pyramid and heads for so many classes have more than
+        `MOST_WEIGHTS`: before they are built."""
+        width, box = self.fpn_channels, self.box_head_width
+        # 3x3 convolutions: four of the pyramid, one of the RPN, those of the mask head
+        weights = 9 * width**2 * (5 + self.mask_head_layers) + box * (49 * width + box)
+        weights += (classes + 1) * (5 * box + width)
+        if weights > MOST_WEIGHTS:
+            raise UserError(
+                f"--fpn-channels {width}, --box-head-width {box}, --mask-head-layers "
+                f"{self.mask_head_layers} with {classes} classes make {weights:,} weights, more "
+                f"than {MOST_WEIGHTS:,}; lower them"
             )
 
     @classmethod
@@ -82,9 +111,8 @@ class DetectorConfig:
                 f"detector config: unknown field {unknown[0]!r}; known are "
                 f"{', '.join(sorted(known))}"
             )
-        return cls(**with_tuples(values))
-
-
-def with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON and YAML know lists only."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        kinds = get_type_hints(cls)
+        try:
+            return cls(**{name: convert(value, kinds[name]) for name, value in values.items()})
+        except ValueError as error:
+            raise UserError(f"detector config: {error}") from error

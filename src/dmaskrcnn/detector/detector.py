@@ -61,6 +61,7 @@ class Detector(nn.Module):
         config = config or DetectorConfig()
         if not classes:
             raise UserError("classes: a detector needs at least one class name")
+        config.check_weights(len(classes))
         self.classes = tuple(classes)
         self.config = config
         width, count = config.fpn_channels, len(classes) + 1

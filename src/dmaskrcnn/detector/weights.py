@@ -3,8 +3,8 @@ told. Never unpickles."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from torchvision.models import WeightsEnum
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from dmaskrcnn.data.classes import canonical
-from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.config import MOST_WEIGHTS, DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import read_json
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -34,11 +35,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "coco, imagenet or scratch"
         )
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        state = load_file(path) if path.suffix == ".safetensors" else load_torch(path)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise UserError(f"{path}: not a readable weights file ({first_line(error)})") from error
     # torch.load raises pickle.UnpicklingError, and others, for anything but plain tensors
@@ -53,7 +50,32 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: is a checkpoint to resume from; give its run folder instead")
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: not a state dict (names to tensors); save it as .safetensors")
+    if sum(v.numel() for v in state.values()) > MOST_WEIGHTS:
+        raise UserError(
+            f"{path}: holds more than {MOST_WEIGHTS:,} weights; give a smaller detector"
+        )
+    check_finite(state, path)
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def load_torch(path: Path) -> Any:
+    """What ``torch.save`` wrote, of plain values. Raises whatever torch does, and ValueError for a
+    file that holds more than its size tells: torch compresses nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("is compressed")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises UserError naming the first tensor that holds NaN or infinity."""
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise UserError(
+                f"{path}: {name} holds values that are not finite; the training diverged, or the "
+                "file is damaged: use an earlier one"
+            )
 
 
 def download(weights: WeightsEnum) -> dict[str, Tensor]:
@@ -74,11 +96,13 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
     file. Raises UserError."""
     file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-        classes = tuple(description["classes"])
-        if not all(isinstance(name, str) for name in classes):
+        description = read_json(file)
+        classes = description["classes"]
+        if not (isinstance(classes, list) and classes and all(isinstance(n, str) for n in classes)):
             raise ValueError("classes are not names")
-        return classes, DetectorConfig.from_dict(dict(description["detector"]))
+        config = DetectorConfig.from_dict(dict(description["detector"]))
+        config.check_weights(len(classes))
+        return tuple(classes), config
     except FileNotFoundError as error:
         raise UserError(
             f"{file}: not found; give the folder of a training run (it holds model.json and "

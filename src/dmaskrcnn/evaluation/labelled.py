@@ -85,7 +85,8 @@ class TestSet:
 
     def results(self, file: str | os.PathLike[str]) -> Results:
         """The detections of a COCO results JSON, one per image. Errors as of `load_results`."""
-        return load_results(file, self.data.image_ids, self.category_ids)
+        sizes = [self.data.size(image) for image in range(len(self.data))]
+        return load_results(file, self.data.image_ids, self.category_ids, sizes=sizes)
 
 
 def open_test_set(

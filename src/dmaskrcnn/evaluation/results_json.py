@@ -23,8 +23,8 @@ from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.rle import check_rle, compressed, decode
 from dmaskrcnn.data.values import identifier, shown
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import write_text
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import MOST_DATA, read_json, write_text
 
 
 def save_results(
@@ -70,6 +70,7 @@ def load_results(
     image_ids: Sequence[int | str],
     category_ids: Mapping[str, int],
     other_classes: bool = False,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> Results:
     """Read predictions in COCO's results format, of this project or any other detector.
 
@@ -79,19 +80,23 @@ def load_results(
         category_ids: the data set's category id per class name.
         other_classes: let categories stand that the data set lacks (their name is then ``category
             <id>``); their labels come after those of the data set.
+        sizes: ``(height, width)`` of each image, which masks must have; None believes the masks.
 
     Raises:
         UserError: if the file is missing, is no such list, lacks a field, has a number that is not
-            finite, or names an image or a category that the data set lacks.
+            finite, names an image or a category that the data set lacks, or has a mask of another
+            size than its image.
     """
     try:
-        entries = json.loads(Path(path).read_bytes())
+        entries = read_json(path, MOST_DATA)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); name a COCO results JSON"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON ({error}); name a COCO results JSON") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path}: is not JSON ({first_line(error)}); name a COCO results JSON"
+        ) from error
     if not isinstance(entries, list):
         raise UserError(
             f"{path}: is not a COCO results file, which is a list of detections; "
@@ -100,6 +105,7 @@ def load_results(
     labels = {number: label for label, number in enumerate(category_ids.values())}
     classes = list(category_ids)
     images: dict[int | str, list[_Entry]] = {image_id: [] for image_id in image_ids}
+    size_of = dict(zip(image_ids, map(list, sizes or ()), strict=sizes is not None))
     for index, entry in enumerate(entries):
         where = f"{path}: entry {index}"
         one = _Entry(where, entry)
@@ -120,6 +126,11 @@ def load_results(
                 )
             labels[one.category_id] = len(classes)
             classes.append(name)
+        if one.mask and one.mask["size"] != size_of.get(one.image_id, one.mask["size"]):
+            raise UserError(
+                f"{where}: segmentation has the size {one.mask['size']}, its picture "
+                f"{size_of[one.image_id]} (height, width); predict on the pictures as they are"
+            )
         one.label = labels[one.category_id]
         images[one.image_id].append(one)
     for found in images.values():

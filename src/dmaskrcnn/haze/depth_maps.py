@@ -9,6 +9,7 @@ array of depth is the sky.
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.files import check_regular
 
+HEADER, VALUE = 65_536, 16  # most bytes of an array's description, and of one of its numbers
 SUFFIXES = (".png", ".npy", ".npz")
 # What data sets append to the name that picture and map share, as in x_leftImg8bit.png and
 # x_disparity.png (Cityscapes).
@@ -91,7 +94,7 @@ class DepthMaps:
             UserError: the file cannot be read, is of another size than ``(height, width)``, or
             knows no distance at all.
         """
-        values, is_png = _load(file)
+        values, is_png = _load(file, size)
         if values.shape != size:
             found = "x".join(map(str, values.shape[::-1]))
             raise UserError(
@@ -162,18 +165,34 @@ def _plain(name: Path) -> Path:
     return name.with_name(_KIND.sub("", name.stem) or name.stem)
 
 
-def _load(file: Path) -> tuple[NDArray[np.float32], bool]:
-    """The values ``(H, W)`` as they are, and whether they are a PNG's integers. Raises
-    UserError."""
+def _check_bytes(file: Path, size: tuple[int, int]) -> None:
+    """Raises ValueError for an array, or one of an archive, that holds more than a picture of this
+    size has pixels: told by the file, before it is read."""
+    held = [file.stat().st_size]
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            held = [entry.file_size for entry in archive.infolist()]
+    most = HEADER + VALUE * size[0] * size[1]
+    if max(held, default=0) > most:
+        raise ValueError(f"holds {max(held):,} bytes, more than a map of {size[1]}x{size[0]} has")
+
+
+def _load(file: Path, size: tuple[int, int]) -> tuple[NDArray[np.float32], bool]:
+    """The values ``(H, W)`` as they are, and whether they are a PNG's integers; of another size
+    than ``(height, width)`` perhaps, but not much larger. Raises UserError."""
     try:
+        check_regular(file)
         if file.suffix.lower() == ".png":
             with Image.open(file) as picture:
+                if picture.size != size[::-1]:
+                    return np.empty(picture.size[::-1], np.float32), True
                 if picture.mode == "I" or picture.mode.startswith("I;16"):
                     return np.asarray(picture).astype(np.float32), True
                 mode = picture.mode
             raise UserError(
                 f"{file}: no 16-bit grey PNG (its mode is {mode}); write 16 bits, or metres as .npy"
             )
+        _check_bytes(file, size)
         values = np.load(file, allow_pickle=False)
         if not isinstance(values, np.ndarray):  # an archive of arrays
             with values as arrays:
@@ -182,7 +201,7 @@ def _load(file: Path) -> tuple[NDArray[np.float32], bool]:
                     raise UserError(
                         f"{file}: holds {len(arrays)} arrays; call the one to use `depth`"
                     )
-                values = arrays[name]
+                values = np.asarray(arrays[name])
     except UserError:
         raise
     except Exception as error:  # readers raise many kinds on broken files
@@ -196,4 +215,5 @@ def _load(file: Path) -> tuple[NDArray[np.float32], bool]:
             f"{file}: holds {values.dtype} of shape {values.shape}; it should be "
             "numbers of height x width"
         )
-    return values.astype(np.float32), False
+    with np.errstate(over="ignore"):  # what is too far for float32 is as far as the sky
+        return values.astype(np.float32), False

@@ -160,7 +160,7 @@ def haze_images(
         number = {job.name.as_posix(): job.index for job in jobs}
         for path in labels:
             coco = to_coco(data, [(number[e["picture"]], e["picture"]) for e in done])
-            output.write(path, partial(Path.write_text, data=json.dumps(coco), encoding="utf-8"))
+            output.write_text(path, json.dumps(coco))
 
     outcome = run_jobs(
         jobs,

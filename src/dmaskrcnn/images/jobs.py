@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.errors import UserError, printable
 from dmaskrcnn.output_folder import OutputFolder
 
 
@@ -211,6 +211,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """A line of its own, without breaking the bar; said even where progress is not wanted."""
+        line = printable(line)
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         else:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dmaskrcnn.data.image import decode_image, list_images
 from dmaskrcnn.dehazing.synthesis import SIZE, Clear
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.errors import UserError, printable
 
 
 def photographs(folders: Sequence[Path], progress: bool = True) -> Iterator[Clear]:
@@ -34,7 +34,7 @@ def photographs(folders: Sequence[Path], progress: bool = True) -> Iterator[Clea
             try:
                 image = decode_image(file)
             except UserError as error:
-                tqdm.write(f"skipped {error}")
+                tqdm.write(printable(f"skipped {error}"))
                 continue
             whole = Image.fromarray(image.permute(1, 2, 0).numpy())
             factor = max(2 * SIZE[0] / whole.height, 2 * SIZE[1] / whole.width)

@@ -47,6 +47,7 @@ class TeacherSettings(AlignmentSettings):
     """A mean teacher's detections in the hazy images."""
 
     average: ClassVar[str] = "the teacher"
+    files: ClassVar[tuple[str, ...]] = ("pseudo_labels",)
 
     burn_in: float = 0.5
     """Part of the schedule that trains on the source alone, before there is a teacher to follow. By

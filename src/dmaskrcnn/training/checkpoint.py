@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -9,6 +10,7 @@ from typing import Any, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from dmaskrcnn.detector.weights import check_finite, load_torch
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import atomic_write
 
@@ -61,7 +63,7 @@ class Checkpoint:
                 "checkpoint, start it again"
             )
         try:
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
+            state = dict(load_torch(path))
         except Exception as error:  # pickle, zip and torch each raise their own
             raise UserError(
                 f"{path}: damaged or not a checkpoint ({first_line(error)}); start the run again"
@@ -74,4 +76,25 @@ class Checkpoint:
                     f"{path}: not a checkpoint of this program ({name} {wrong}); start the run "
                     "again"
                 )
-        return cls(**{name: state[name] for name in types})
+        loaded = cls(**{name: state[name] for name in types})
+        if not loaded._is_plausible():
+            raise UserError(f"{path}: damaged (its counts are none); start the run again")
+        for weights in (loaded.model, loaded.ema):
+            check_finite(weights, path)
+        return loaded
+
+    def _is_plausible(self) -> bool:
+        """Whether what the loop counts with are counts, and the weights tensors."""
+        counts = (self.iteration, self.detector_steps)
+        return (
+            all(not isinstance(count, bool) and 0 <= count < 2**53 for count in counts)
+            and 0 <= self.seconds < math.inf
+            and all(isinstance(v, Tensor) for v in (*self.model.values(), *self.ema.values()))
+            and all(
+                isinstance(pair, list)
+                and len(pair) == 2
+                and all(isinstance(v, int | float) for v in pair)
+                and pair[1] > 0
+                for pair in self.window.values()
+            )
+        )

@@ -10,6 +10,7 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.readable import readable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.draw import contact_sheet
+from dmaskrcnn.errors import printable
 from dmaskrcnn.files import atomic_write
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import column
@@ -44,7 +45,8 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
                 if (value := column(row, name)) is not None
             ]
             if points:
-                axes.plot(*zip(*points, strict=True), label=run, color=f"C{index}", linewidth=1.5)
+                colour, name_shown = f"C{index}", printable(run)
+                axes.plot(*zip(*points, strict=True), label=name_shown, color=colour, linewidth=1.5)
         axes.set_title(title)
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.3)
@@ -60,7 +62,8 @@ def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
         elif name != "lr":
             axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize="small")
+            for text in axes.legend(fontsize="small").get_texts():
+                text.set_parse_math(False)  # a name is no formula, whatever signs it has
     atomic_write(out, lambda path: figure.savefig(path, dpi=110, format="png"))
 
 

@@ -39,11 +39,12 @@ class Feed:
             self.loader, self.with_target = self._load(phase, iteration), phase.target
         try:
             return [next(self.loader) for _ in range(self.config.accumulate)]
-        except RuntimeError as error:
-            # A terminal, systemd and queues send the signal to all our processes.
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            # A terminal, systemd and queues send the signal to all our processes: one may die
+            # while it hands over a batch.
             if stop.signal:
                 return []
-            if "DataLoader worker" not in str(error):
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise UserError(
                 f"a process that loads images died ({first_line(error)}); if memory ran "

@@ -21,6 +21,7 @@ from dmaskrcnn.data import (
     open_images,
     same_images,
 )
+from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.data.readable import broken_headers, check_headers
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
@@ -31,6 +32,7 @@ from dmaskrcnn.haze.random_haze import HazeAugment
 def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     """Source and target (None where there is no use for it). Raises UserError for what is missing
     or wrong, of --test too."""
+    set_max_pixels(config.max_pixels)
     if not config.source:
         raise UserError(
             "--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)"

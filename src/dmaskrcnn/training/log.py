@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import write_text
+from dmaskrcnn.run import csv_rows
 
 
 class Window:
@@ -54,8 +56,8 @@ class Metrics:
         self.rows: list[dict[str, Any]] = []
         if path.is_file():
             try:
-                with path.open(newline="", encoding="utf-8") as file:
-                    rows = [r for r in csv.DictReader(file) if (r.get("iteration") or "").isdigit()]
+                number = re.compile("[0-9]{1,18}")
+                rows = [r for r in csv_rows(path) if number.fullmatch(r.get("iteration") or "")]
             except (OSError, ValueError, csv.Error) as error:
                 raise UserError(
                     f"{path}: cannot be read ({first_line(error)}); move it away to "
@@ -106,6 +108,8 @@ class Metrics:
         try:
             with self.path.open("ab") as file:
                 file.write(line)
+                file.flush()
+                os.fsync(file.fileno())  # 10 ms, every 20 iterations
         except OSError as error:
             with suppress(OSError):
                 os.truncate(self.path, before)

@@ -13,9 +13,11 @@ state, and a resumed run gives the same bits as an unbroken one.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,35 +57,40 @@ def train(config: TrainConfig) -> Path:
         UserError: bad input, divergence or a non-finite loss; what was saved before stays.
         SystemExit: 130 or 143 after Ctrl-C or SIGTERM, once the state is saved.
     """
-    with processes(config.device) as device:
-        source, target = open_data(config)
-        state = TrainingState(config, source, target, device)
-        if rank() == 0:
-            warn(doubts_before(config))
-        # Last, so that bad input leaves no empty folder.
-        folder = Path(broadcast_path(str(Run.create(config)) if rank() == 0 else ""))
-        doubts = _run(state, folder)
-        main = rank() == 0
-    if main:
-        write_final_scores(folder, config, doubts)
+    config = config.absolute()  # a run knows its data wherever it is resumed
+    with ExitStack() as stack:
+        with processes(config.device) as device:
+            source, target = open_data(config)
+            state = TrainingState(config, source, target, device)
+            if main := rank() == 0:
+                warn(doubts_before(config))
+            # Last, so that bad input leaves no empty folder.
+            folder = Path(broadcast_path(str(Run.create(config)) if main else ""))
+            if main:
+                stack.enter_context(Run(folder).training())
+            doubts = _run(state, folder)
+        if main:
+            write_final_scores(folder, config, doubts)
     return folder
 
 
 def resume(folder: Path) -> Path:
     """Continue an interrupted run from its last checkpoint, bit-exactly on a CPU. Same results and
     errors as ``train``."""
-    checkpoint = Checkpoint.load(folder)
-    config = TrainConfig.from_dict(checkpoint.config)
-    with processes(config.device) as device:
-        # What the run found broken may be gone; whatever else is left out shows as a change.
-        source, target = open_data(replace(config, drop_invalid=True))
-        # the checkpoint has the weights; those that the run began from may be gone
-        state = TrainingState(config, source, target, device, weights="scratch")
-        state.restore(checkpoint, folder)
-        doubts = _run(state, folder)
-        main = rank() == 0
-    if main:
-        write_final_scores(folder, config, doubts)
+    # of the processes of torchrun, the first holds the folder, before it reads what is there
+    main = os.environ.get("RANK", "0") == "0"
+    with Run(folder).training() if main and folder.is_dir() else nullcontext():
+        checkpoint = Checkpoint.load(folder)
+        config = TrainConfig.from_dict(checkpoint.config)
+        with processes(config.device) as device:
+            # What the run found broken may be gone; whatever else is left out shows as a change.
+            source, target = open_data(replace(config, drop_invalid=True))
+            # the checkpoint has the weights; those that the run began from may be gone
+            state = TrainingState(config, source, target, device, weights="scratch")
+            state.restore(checkpoint, folder)
+            doubts = _run(state, folder)
+        if main:
+            write_final_scores(folder, config, doubts)
     return folder
 
 
@@ -254,8 +261,22 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
     metrics.close()
     if metrics.rows:
         name = state.config.name or state.config.method
-        plot_curves({name: metrics.path}, folder / "curves.png")
+        _draw(folder / "curves.png", lambda file: plot_curves({name: metrics.path}, file))
     if not finished:
         return []
-    best = draw_examples(state.saved, state.target or state.source, folder / "pictures.jpg")
+    shown, best = state.target or state.source, 0.0
+
+    def draw(file: Path) -> None:
+        nonlocal best
+        best = draw_examples(state.saved, shown, file)
+
+    _draw(folder / "pictures.jpg", draw)
     return doubts_after(state, metrics.rows, best)
+
+
+def _draw(file: Path, draw: Callable[[Path], object]) -> None:
+    """Draw a picture of a training, which is saved and stays so whatever happens here."""
+    try:
+        draw(file)
+    except Exception as error:  # of other libraries, too
+        print(f"warning: {file}: not drawn ({first_line(error)})", file=sys.stderr)

@@ -33,8 +33,8 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
             image, or no score in it reaches the threshold.
     """
     ids = dict(zip(source.classes, source.category_ids, strict=True))
-    results = load_results(path, target.image_ids, ids, other_classes=True)
     sizes = [image_size(file)[0] for file in target.paths]
+    results = load_results(path, target.image_ids, ids, other_classes=True, sizes=sizes)
     table, objects = ObjectTableBuilder(), 0
     for image, (found, (height, width)) in enumerate(zip(results, sizes, strict=True)):
         boxes = found.boxes.clamp(min=0).minimum(
@@ -53,12 +53,6 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
             sure = score >= threshold
             objects += sure
             mask = results.segmentation(image, row) if sure else None
-            if mask is not None and mask["size"] != [height, width]:
-                raise UserError(
-                    f"{path}: a mask of {target.paths[image].name} has the size {mask['size']}, "
-                    f"the picture {[height, width]}; "
-                    "predict on the pictures as they are"
-                )
             table.add(image, (box[0], box[1], box[2], box[3]), label, mask, crowd=not sure)
     if not objects:
         raise UserError(

@@ -1,0 +1,323 @@
+"""Every reader of files, on valid files that were damaged at random: it reads them, or refuses them
+with one line. No other exception, no warning (pytest makes it an exception), no hang."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from data_files import write_image
+from PIL import Image
+
+from dmaskrcnn.config.train import TrainConfig, read_yaml
+from dmaskrcnn.data import open_dataset, open_images
+from dmaskrcnn.data.image import decode_image, image_size
+from dmaskrcnn.data.rle import encode
+from dmaskrcnn.dehazing.dehazer import Dehazer
+from dmaskrcnn.dehazing.pretrained import shipped_weights
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.weights import read_state
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.results_json import load_results
+from dmaskrcnn.haze.depth_maps import DepthMaps
+from dmaskrcnn.output_folder import OutputFolder
+from dmaskrcnn.run import Run
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.log import Metrics, read_metrics
+
+SECONDS = 3.0  # for each reader: some hundred files
+AT_LEAST = 20  # files, on however slow a machine
+ODD: tuple[Any, ...] = (
+    *(None, True, -1, 0, 1.5, 10**30, 1e300, float("nan"), float("-inf"), "", "x", "1", "\ud800"),
+    *("\x1b[31m", "a\nb", [], {}, [[]], [None], {"": 0}, [1e999] * 4, "../x", "x" * 300, "\0"),
+    [[[[[[[[]]]]]]]],
+)
+PACKED = encode(np.eye(8, 9) > 0)  # run lengths as text
+Damage = Callable[[random.Random, bytes], bytes]
+
+
+def damaged_bytes(chance: random.Random, data: bytes) -> bytes:
+    """Cut, flipped, doubled or replaced in places."""
+    new = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        at = chance.randrange(len(new) + 1)
+        kind = chance.randrange(6)
+        if kind == 0:
+            del new[at:]
+        elif kind == 1 and at < len(new):
+            new[at] ^= 1 << chance.randrange(8)
+        elif kind == 2:
+            new[at:at] = chance.randbytes(chance.choice((1, 4, 40)))
+        elif kind == 3:
+            del new[at : at + chance.choice((1, 4, 40))]
+        elif kind == 4:
+            new[at : at + 4] = b"\xff" * 4
+        else:
+            new[at:at] = new[at : at + 40]
+    return bytes(new)
+
+
+def damaged_value(chance: random.Random, value: Any) -> Any:
+    """A tree of lists and dicts with something replaced, removed or doubled in it."""
+    if isinstance(value, dict) and value and chance.random() < 0.9:
+        key = chance.choice(list(value))
+        kind = chance.randrange(8)
+        if kind == 0:
+            return {k: v for k, v in value.items() if k != key}
+        if kind == 1:
+            return value | {chance.choice(("x", "\ud800", "", "\x1b")): chance.choice(ODD)}
+        return value | {key: damaged_value(chance, value[key])}
+    if isinstance(value, list) and value and chance.random() < 0.9:
+        at = chance.randrange(len(value))
+        return [*value[:at], damaged_value(chance, value[at]), *value[at + 1 :]]
+    return chance.choice(ODD)
+
+
+def damaged_json(chance: random.Random, data: bytes) -> bytes:
+    kind = chance.randrange(6)
+    if kind == 0:
+        return damaged_bytes(chance, data)
+    if kind == 1:
+        return data.decode().encode(chance.choice(("utf-16", "utf-8-sig", "cp037")))
+    if kind == 2:
+        return data.replace(b":", b":" + b"[" * 100_000, 1)
+    return json.dumps(damaged_value(chance, json.loads(data))).encode()
+
+
+def damaged_yaml(chance: random.Random, data: bytes) -> bytes:
+    if chance.random() < 0.4:
+        return damaged_bytes(chance, data)
+    tags = ("!!binary x", "!!timestamp x", "!!float ''", "!!bool x", "!!set {a}", "2020-13-45")
+    tags += ("2020-01-02", "&a [*a]", "!!python/object:os.system x", "0b", "1:30", "{[a]: b}")
+    lines = data.decode().splitlines()
+    at = chance.randrange(len(lines))
+    if chance.random() < 0.5:
+        lines[at] = f"{lines[at].partition(':')[0]}: {chance.choice(tags)}"
+    else:
+        lines[at] = f"{lines[at].partition(':')[0]}: {json.dumps(chance.choice(ODD))}"
+    return "\n".join(lines).encode(errors="surrogatepass")
+
+
+def damaged_torch(chance: random.Random, data: bytes) -> bytes:
+    if chance.random() < 0.3:
+        return damaged_bytes(chance, data)
+    state = torch.load(io.BytesIO(data), weights_only=True)
+    new = io.BytesIO()
+    torch.save(damaged_value(chance, state), new)
+    return new.getvalue()
+
+
+def damaged_npz(chance: random.Random, data: bytes) -> bytes:
+    if chance.random() < 0.5:
+        return damaged_bytes(chance, data)
+    shape = chance.choice(((4, 6), (4, 6, 1), (6, 4), (), (0,), (400, 60), (4, 6, 2)))
+    kinds = (*(1.0, 1e300, -1.0, np.nan, np.inf, 1, 1j, "a", b"a", True), np.float16(1))
+    array = np.full(shape, chance.choice(kinds))
+    new = io.BytesIO()
+    np.savez_compressed(new, **{chance.choice(("depth", "x")): array})
+    return new.getvalue()
+
+
+# --- the files, and what reads them: each takes a folder, writes a file there, and gives its path,
+# how it is damaged, and its reader
+
+
+def coco(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    write_image(folder / "a.png", 8, 9)
+    counts = {"size": [8, 9], "counts": [10, 5, 57]}
+    objects = [[[1, 1, 5, 1, 5, 6]], counts, PACKED, []]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 8, "width": 9}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 3, "bbox": [1, 1, 4, 5], "segmentation": mask}
+            for i, mask in enumerate(objects)
+        ],
+    }
+    path = folder / "coco.json"
+    path.write_text(json.dumps(content))
+
+    def read() -> None:
+        data = open_dataset(path)
+        for image in range(len(data)):
+            data.load(image)
+        open_images(path)
+
+    return path, damaged_json, read
+
+
+def voc(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    write_image(folder / "JPEGImages" / "a.png", 8, 9)
+    path = folder / "Annotations" / "a.xml"
+    path.parent.mkdir()
+    path.write_text(
+        "<?xml version='1.0' encoding='utf-8'?><annotation><size><width>9</width><height>8</height>"
+        "</size><object><name>car</name><difficult>0</difficult><bndbox><xmin>2</xmin><ymin>2"
+        "</ymin><xmax>7</xmax><ymax>6</ymax></bndbox></object></annotation>"
+    )
+    return path, damaged_bytes, lambda: open_dataset(folder).load(0)
+
+
+def results(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "results.json"
+    entry = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
+    masks = [None, {"size": [8, 9], "counts": [10, 5, 57]}, PACKED]
+    path.write_text(json.dumps([entry | {"segmentation": mask} for mask in masks]))
+    return path, damaged_json, lambda: list(load_results(path, [1], {"car": 3}, sizes=[(8, 9)]))
+
+
+def config(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "config.yaml"
+    values = TrainConfig.from_preset("demo", source="a", target="b").to_dict()
+    path.write_text(yaml.safe_dump(values))
+
+    def read() -> None:
+        _ = Run(folder).config_text, Run(folder).seedless
+        TrainConfig.from_dict(read_yaml(path))
+
+    return path, damaged_yaml, read
+
+
+def saved(folder: Path, run: Path, name: str) -> Path:
+    for file in ("model.json", "model.safetensors"):
+        (folder / file).write_bytes((run / file).read_bytes())
+    return folder / name
+
+
+def description(folder: Path, run: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    def read() -> None:
+        _ = Run(folder).weights_said, Run(folder).finished
+        Detector.load(folder, "cpu")
+
+    return saved(folder, run, "model.json"), damaged_json, read
+
+
+def weights(folder: Path, run: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = saved(folder, run, "model.safetensors")
+    return path, damaged_bytes, lambda: Detector.load(folder, "cpu")
+
+
+def torch_weights(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "x.pth"
+    torch.save({"a": torch.ones(3), "b": torch.ones(2, dtype=torch.float16)}, path)
+    return path, damaged_torch, lambda: read_state(path)
+
+
+def checkpoint(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    a = {"a": torch.ones(3)}
+    Checkpoint({}, {}, 3, 2, False, False, 1.5, {"loss": [1.0, 2]}, a, a, {}, {}).save(folder)
+    return folder / "last.pt", damaged_torch, lambda: Checkpoint.load(folder)
+
+
+def metrics(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "metrics.csv"
+    path.write_text("iteration,seconds,phase,loss\n20,1.5,adapt,0.5\n40,3,adapt,\n60,4.5,fine,1\n")
+
+    def read() -> None:
+        read_metrics(path)
+        Metrics(path, keep_until=40)
+
+    return path, damaged_bytes, read
+
+
+def dehazer(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "x.safetensors"
+    path.write_bytes(shipped_weights("aod-net").read_bytes())
+    return path, damaged_bytes, lambda: Dehazer("aod-net", path)
+
+
+def depth_npz(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    np.savez_compressed(folder / "x.npz", depth=np.ones((4, 6)))
+    maps = DepthMaps(folder)
+    return folder / "x.npz", damaged_npz, lambda: maps.read(folder / "x.npz", (4, 6))
+
+
+def depth_npy(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    np.save(folder / "x.npy", np.ones((4, 6), np.float32))
+    maps = DepthMaps(folder)
+    return folder / "x.npy", damaged_bytes, lambda: maps.read(folder / "x.npy", (4, 6))
+
+
+def depth_png(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    Image.fromarray(np.full((4, 6), 999, np.uint16)).save(folder / "x.png")
+    maps = DepthMaps(folder)
+    return folder / "x.png", damaged_bytes, lambda: maps.read(folder / "x.png", (4, 6))
+
+
+def index(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    def read() -> None:
+        output = OutputFolder(folder, "paint", "index.json")
+        output.claim([Path("x.png")])
+
+    output = OutputFolder(folder, "paint", "index.json")
+    (x,) = output.claim([Path("x.png")])
+    output.begin({})
+    output.write(x, Path.touch)
+    output.end({})
+    return output.index, damaged_json, read
+
+
+def picture(folder: Path, suffix: str) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / f"x{suffix}"
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    options = {} if suffix in (".bmp", ".ppm") else {"exif": exif}
+    Image.fromarray(np.arange(1536, dtype=np.uint8).reshape(16, 32, 3)).save(path, **options)
+
+    def read() -> None:
+        image_size(path)
+        decode_image(path)
+
+    return path, damaged_bytes, read
+
+
+READERS: dict[str, Callable[..., tuple[Path, Damage, Callable[[], object]]]] = {
+    made.__name__: made
+    for made in (coco, voc, results, config, torch_weights, checkpoint, metrics, dehazer)
+} | {made.__name__: made for made in (depth_npz, depth_npy, depth_png, index, description, weights)}
+PICTURES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm")
+
+
+def damage(path: Path, how: Damage, read: Callable[[], object]) -> None:
+    """Read the file whole, then damaged again and again."""
+    whole = path.read_bytes()
+    read()
+    end, chance = time.monotonic() + SECONDS, random.Random(0)
+    number = 0
+    while number < AT_LEAST or (time.monotonic() < end and number < 400):
+        number += 1
+        path.unlink()
+        path.write_bytes(how(chance, whole))
+        began = time.monotonic()
+        said = "one line"
+        try:
+            read()
+        except UserError as error:
+            said = str(error)
+        except Exception as error:
+            kept = path.read_bytes()[:2000]
+            raise AssertionError(f"damage {number}: {error!r} for {kept!r}") from error
+        assert len(said.splitlines()) == 1, said
+        assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_damaged_files(name: str, run: Path, tmp_path: Path):
+    needs_run = name in ("description", "weights")
+    damage(*READERS[name](tmp_path, run) if needs_run else READERS[name](tmp_path))
+
+
+# what a picture's library warns of is not for the reader of a picture; the command line hides it
+@pytest.mark.filterwarnings("ignore:::PIL")
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_damaged_pictures(suffix: str, tmp_path: Path):
+    damage(*picture(tmp_path, suffix))
