@@ -12,8 +12,8 @@ from typing import Any, get_args, get_type_hints
 
 import tyro
 
-from dmaskrcnn.config.values import flag
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.fields import flag
 
 
 def parse(

@@ -16,9 +16,9 @@ from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import ADAPT
 from dmaskrcnn.config.train import TrainConfig, complete, overlay, read_yaml, typed
-from dmaskrcnn.config.values import flag
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.fields import flag
 
 HELP = ("-h", "--help")
 FROM_FILE, FROM_RUN = "config", "resume"  # the flags that are no option of the training

@@ -17,7 +17,9 @@ from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.config.schedule import Phase, lengthen, rising_decay
-from dmaskrcnn.config.values import (
+from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.fields import (
     check_above_zero,
     check_not_negative,
     check_share,
@@ -25,8 +27,6 @@ from dmaskrcnn.config.values import (
     flag,
     plain,
 )
-from dmaskrcnn.detector.config import DetectorConfig
-from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import read_bytes
 
 MOST_YAML = 1_000_000  # bytes; config.yaml has 2,000, and 1 MB takes the parser 3 s

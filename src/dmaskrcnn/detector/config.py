@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_type_hints
 
-from dmaskrcnn.config.values import check_share, convert
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.fields import check_share, convert
 
 # Beyond these a mistake is likelier than a use, and the memory would be gone before anybody knew.
 MOST_WEIGHTS = 1_000_000_000  # 4 GB; the largest preset (ResNet-101) has 63 million

@@ -20,8 +20,8 @@ from tyro.conf import arg
 from dmaskrcnn.config.dehazers import DehazeMethod
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
-from dmaskrcnn.config.values import check_share
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.fields import check_share
 from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import PseudoLabelWatch

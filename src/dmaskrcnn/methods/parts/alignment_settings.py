@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dmaskrcnn.config.methods import MethodSettings
 from dmaskrcnn.config.options import TrainOptions
-from dmaskrcnn.config.values import check_not_negative
+from dmaskrcnn.fields import check_not_negative
 
 
 @dataclass(frozen=True)
