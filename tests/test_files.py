@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import atomic_write, check_writable, write_text
+from dmaskrcnn.files import atomic_write, check_writable, save_picture_whole, write_text
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
 WRITERS: dict[str, Callable[[Path], object]] = {
@@ -91,3 +91,12 @@ def test_permissions_are_those_of_ordinary_files(tmp_path: Path):
     write_text(tmp_path / "ours", "")
     (tmp_path / "theirs").write_text("")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path):
+    """Pillow by itself takes a short write for a whole one."""
+    picture = Image.effect_noise((200, 200), 80).convert("RGB")
+    for name in ("a.jpg", "a.png", "a.webp", "a.bmp", "a.tif"):
+        with full_disk(500), pytest.raises(UserError, match="cannot be written"):
+            atomic_write(tmp_path / name, lambda path: save_picture_whole(picture, path))
+        assert contents(tmp_path) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import fcntl
@@ -20,6 +21,9 @@ except ImportError:  # Windows: there is no lock that a kill releases
     fcntl = None
 
 from dmaskrcnn.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -119,6 +123,19 @@ def fitting(name: Path, room: int = 15) -> Path:
         return name
     # a character that is cut in two is left out
     return name.with_name(os.fsencode(name.stem)[:most].decode(errors="ignore") + name.suffix)
+
+
+def save_picture_whole(picture: Image, path: Path, **options: Any) -> None:
+    """``picture.save(path, **options)`` that notices a full disk: by itself Pillow writes a JPEG
+    past Python's files, and takes a short write for a whole one (seen with Pillow 13.0).
+
+    Raises:
+        OSError: where not all of it can be written.
+    """
+    data = io.BytesIO()
+    data.name = path.name  # type: ignore[attr-defined]  # tells Pillow the format
+    picture.save(data, **options)
+    path.write_bytes(data.getvalue())
 
 
 def check_writable(folder: Path) -> None:

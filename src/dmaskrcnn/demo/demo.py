@@ -30,7 +30,7 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import evaluate
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
 from dmaskrcnn.evaluation.text import Table, interval
-from dmaskrcnn.files import atomic_write, write_text
+from dmaskrcnn.files import atomic_write, save_picture_whole, write_text
 from dmaskrcnn.run import Run, create_numbered_folder
 from dmaskrcnn.training.curves import plot_curves
 from dmaskrcnn.training.loop import train
@@ -140,7 +140,7 @@ def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> 
             pictures.append(_enlarge(found, *haze.image.shape[1:]).draw(haze.image))
     heads = ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
     sheet = contact_sheet(pictures, len(heads), heads)
-    atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
+    atomic_write(out, lambda path: save_picture_whole(sheet, path, format="JPEG", quality=90))
 
 
 def _enlarge(found: Detections, height: int, width: int) -> Detections:

@@ -18,7 +18,7 @@ from dmaskrcnn.dehazing.synthesis import SIZE, Clear
 from dmaskrcnn.demo.street import Scene, render_scene
 from dmaskrcnn.demo.things import CLASSES
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import atomic_write, write_text
+from dmaskrcnn.files import atomic_write, save_picture_whole, write_text
 from dmaskrcnn.haze import add_haze, extinction, random_airlight
 
 
@@ -78,7 +78,8 @@ def write_scenes(
         pixels = scene.image if clear else _through_haze(scene, visibility, seed, index)
         name = f"{index:06d}.png"
         # level 1: rendering is what takes the time
-        atomic_write(pictures / name, partial(Image.fromarray(pixels).save, compress_level=1))
+        picture = partial(save_picture_whole, Image.fromarray(pixels), compress_level=1)
+        atomic_write(pictures / name, picture)
         images.append({"id": index + 1, "file_name": name, "height": size[0], "width": size[1]})
         objects = zip(scene.boxes.tolist(), scene.labels.tolist(), scene.masks, strict=True)
         for (x0, y0, x1, y1), label, mask in objects:

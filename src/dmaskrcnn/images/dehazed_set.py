@@ -29,7 +29,7 @@ from torch import Tensor
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.dehazing.dehazer import Dehazer
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import file_digest
+from dmaskrcnn.files import file_digest, save_picture_whole
 from dmaskrcnn.images.jobs import Progress
 from dmaskrcnn.output_folder import OutputFolder
 
@@ -157,9 +157,8 @@ def _done_before(output: OutputFolder, key: str) -> dict[str, float]:
 
 
 def _save(image: Tensor, path: Path) -> None:
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(
-        path, format="PNG", compress_level=1
-    )
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    save_picture_whole(picture, path, format="PNG", compress_level=1)
 
 
 def _key(dehazer: Dehazer, data: Dataset) -> str:

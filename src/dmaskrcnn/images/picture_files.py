@@ -11,6 +11,7 @@ from PIL import Image
 
 from dmaskrcnn.data.image import IMAGE_SUFFIXES, list_images
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import save_picture_whole
 from dmaskrcnn.images.jobs import Job
 from dmaskrcnn.output_folder import OutputFolder
 
@@ -107,7 +108,7 @@ def save_picture(picture: Image.Image, source: Path, path: Path) -> None:
         options |= {"quality": JPEG_QUALITY}
     elif suffix in (".bmp", ".ppm"):
         options = {}
-    picture.save(path, **options)
+    save_picture_whole(picture, path, **options)
 
 
 def _metadata(source: Path) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from torch import Tensor
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import save_picture_whole
 from dmaskrcnn.images.jobs import Summary, run_jobs
 from dmaskrcnn.images.picture_files import PictureJob, plan
 from dmaskrcnn.output_folder import OutputFolder
@@ -136,7 +137,7 @@ def predict_images(
 
     def write(job: PictureJob, image: Tensor, detections: Detections) -> dict[str, Any]:
         drawn = detections.draw(image)
-        output.write(job.picture, lambda path: drawn.save(path, **JPEG))
+        output.write(job.picture, lambda path: save_picture_whole(drawn, path, **JPEG))
         files = {"file": job.source.as_posix(), "picture": output.name(job.picture)}
         return files | detections.to_dict()
 

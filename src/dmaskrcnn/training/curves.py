@@ -11,7 +11,7 @@ from dmaskrcnn.data.readable import readable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.draw import contact_sheet
 from dmaskrcnn.errors import printable
-from dmaskrcnn.files import atomic_write
+from dmaskrcnn.files import atomic_write, save_picture_whole
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import column
 from dmaskrcnn.run import read_metrics
@@ -79,5 +79,5 @@ def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) 
     found = detector.predict(images, threshold=SHOWN, best=True)
     drawn = [one.above(SHOWN).draw(image) for one, image in zip(found, images, strict=True)]
     sheet = contact_sheet(drawn, columns=min(3, len(images)))
-    atomic_write(out, lambda path: sheet.save(path, format="JPEG", quality=90))
+    atomic_write(out, lambda path: save_picture_whole(sheet, path, format="JPEG", quality=90))
     return max((float(score) for one in found for score in one.scores), default=0.0)
