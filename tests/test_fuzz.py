@@ -295,16 +295,18 @@ def damage(path: Path, how: Damage, read: Callable[[], object]) -> None:
     number = 0
     while number < AT_LEAST or (time.monotonic() < end and number < 400):
         number += 1
+        said = "one line"
         path.unlink()
         path.write_bytes(how(chance, whole))
         began = time.monotonic()
         try:
             read()
         except UserError as error:
-            assert len(str(error).splitlines()) == 1, error
+            said = str(error)
         except Exception as error:
             kept = path.read_bytes()[:2000]
             raise AssertionError(f"damage {number}: {error!r} for {kept!r}") from error
+        assert len(said.splitlines()) == 1, said
         assert time.monotonic() - began < 20
 
 

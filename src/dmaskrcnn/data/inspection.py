@@ -21,6 +21,7 @@ from dmaskrcnn.data.objects import ObjectTable
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import MOST_DATA, read_bytes
 
 SHOWN = 5  # problems of one kind, unless all are asked for
 
@@ -138,7 +139,7 @@ def _look(part: Part, index: int) -> _Look:
     problems: list[Problem] = []
     digest = size = None
     try:
-        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        digest = hashlib.blake2b(read_bytes(path, MOST_DATA), digest_size=16).digest()
         height, width = decode_image(path, stated).shape[1:]
         size = (height, width)
     except UserError as error:
@@ -198,10 +199,12 @@ def _unlisted(part: Part) -> list[Problem]:
     splits often live there."""
     if part.format != "COCO JSON":
         return []
-    listed = {path.resolve() for path in part.images}
+    listed = set(map(os.path.realpath, part.images))
     notes = []
     for folder in sorted({path.parent for path in part.images}):
-        count = sum(path.resolve() not in listed for path in list_images(folder, recursive=False))
+        count = sum(
+            os.path.realpath(path) not in listed for path in list_images(folder, recursive=False)
+        )
         if count:
             notes.append(
                 Problem(

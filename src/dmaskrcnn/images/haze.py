@@ -205,7 +205,7 @@ def _plan(
     kept = [
         i
         for i, file in enumerate(files)
-        if data.labelled or out.resolve() not in file.resolve().parents
+        if data.labelled or out.resolve() not in Path(os.path.realpath(file)).parents
     ]
     if not kept:
         raise UserError(
