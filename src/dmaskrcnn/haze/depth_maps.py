@@ -193,15 +193,16 @@ def _load(file: Path, size: tuple[int, int]) -> tuple[NDArray[np.float32], bool]
                 f"{file}: no 16-bit grey PNG (its mode is {mode}); write 16 bits, or metres as .npy"
             )
         _check_bytes(file, size)
-        values = np.load(file, allow_pickle=False)
-        if not isinstance(values, np.ndarray):  # an archive of arrays
-            with values as arrays:
-                name = "depth" if "depth" in arrays else next(iter(arrays), "depth")
-                if name not in arrays or (name != "depth" and len(arrays) > 1):
-                    raise UserError(
-                        f"{file}: holds {len(arrays)} arrays; call the one to use `depth`"
-                    )
-                values = np.asarray(arrays[name])
+        with file.open("rb") as opened:  # numpy leaves broken ones open
+            values = np.load(opened, allow_pickle=False)
+            if not isinstance(values, np.ndarray):  # an archive of arrays
+                with values as arrays:
+                    name = "depth" if "depth" in arrays else next(iter(arrays), "depth")
+                    if name not in arrays or (name != "depth" and len(arrays) > 1):
+                        raise UserError(
+                            f"{file}: holds {len(arrays)} arrays; call the one to use `depth`"
+                        )
+                    values = np.asarray(arrays[name])
     except UserError:
         raise
     except Exception as error:  # readers raise many kinds on broken files

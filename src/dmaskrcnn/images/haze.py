@@ -191,7 +191,7 @@ def _plan(
             raise UserError(f"{out}: {reason}; choose another --out")
     data = open_dataset(*inputs, drop_invalid=drop_invalid)
     files = [Path(os.path.abspath(path)) for path in data.paths]
-    ours = [out.resolve() in file.resolve().parents for file in files]
+    ours = [out.resolve() in Path(os.path.realpath(file)).parents for file in files]
     kept = [i for i in range(len(files)) if data.labelled or not ours[i]]
     if not kept:
         reason = "no picture in it but those of an earlier run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             files = [
                 file
                 for file in list_images(path)
-                if not (within and out.resolve() in file.resolve().parents)
+                if not (within and out.resolve() in _real(file).parents)
             ]
             if not files:
                 raise UserError(
@@ -84,9 +85,14 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             raise UserError(f"{path}: no such file or folder; check the path")
         for file in files:
             found.setdefault(
-                file.resolve(), (file, file.relative_to(path if path.is_dir() else path.parent))
+                _real(file), (file, file.relative_to(path if path.is_dir() else path.parent))
             )
     return list(found.values())
+
+
+def _real(file: Path) -> Path:
+    """Like ``resolve``, which raises for a link to itself."""
+    return Path(os.path.realpath(file))
 
 
 def kept_suffix(name: Path) -> str:
