@@ -29,7 +29,9 @@ REACHED = {
     "config/": TRAIN,
     "data/": (*TRAIN, "haze", "reproduce"),  # others open with drop_invalid=None
     "data/classes.py": (*TRAIN, *SCORE),  # whoever chooses classes
+    "data/frames.py": (*TRAIN, *SCORE, "reproduce", "report"),
     "dehazing/": ("dehaze", "train-dehazer"),
+    "dehazing/dehazer.py": ("dehaze",),
     "dehazing/train_dehazer.py": ("train-dehazer",),
     "demo/": ("demo",),
     "detector/": (*TRAIN, "reproduce"),

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from data_files import truncate, write_image
@@ -220,12 +221,12 @@ class TestPredict:
         predict, handler = Detector.predict, signal.getsignal(signal.SIGTERM)
         calls: list[int] = []
 
-        def predict_and_terminate(self: Detector, images: list, threshold: float = 0.5):
+        def predict_and_terminate(self: Detector, images: list, **options: Any):
             calls.append(len(images))
             if len(calls) == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(1)
-            return predict(self, images, threshold)
+            return predict(self, images, **options)
 
         monkeypatch.setattr(Detector, "predict", predict_and_terminate)
         with pytest.raises(SystemExit) as stop:

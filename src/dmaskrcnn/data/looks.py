@@ -15,6 +15,7 @@ from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import MOST_DATA, read_bytes
 
 # grey levels; 12-bit data that another tool cut down to 8 bits has 16, dense fog still 60
 FLAT = 16
@@ -48,7 +49,7 @@ def look_at(part: Part, index: int, orientation: Orientation) -> Look:
     path, stated = part.images[index], part.sizes[index] if part.sizes else None
     look = Look(path)
     try:
-        look.digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        look.digest = hashlib.blake2b(read_bytes(path, MOST_DATA), digest_size=16).digest()
         look.header = header = read_header(path)
         stored = part.objects is not None and orientation == "stored"
         pixels = decode_image(path, stated, stored)

@@ -62,12 +62,12 @@ def train(config: TrainConfig) -> Path:
         with processes(config.device) as device:
             source, target = open_data(config)
             state = TrainingState(config, source, target, device)
-            if main := rank() == 0:
-                warn(doubts_before(config))
+            main = rank() == 0
             # Last, so that bad input leaves no empty folder.
             folder = Path(broadcast_path(str(Run.create(config)) if main else ""))
             if main:
                 stack.enter_context(Run(folder).training())
+                warn(doubts_before(config))
             doubts = _run(state, folder)
         if main:
             write_final_scores(folder, config, doubts)
