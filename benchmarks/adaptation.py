@@ -33,8 +33,9 @@ from pathlib import Path
 from adaptation_tables import FIRST, LAST, Rows, counted, per_class, table, with_means
 
 from dmaskrcnn import evaluate
+from dmaskrcnn.evaluation.evaluate import output_folders
 from dmaskrcnn.evaluation.labelled import open_shared_test_set
-from dmaskrcnn.run import Run, output_folders
+from dmaskrcnn.run import Run
 
 HAZE = ["--haze-augment", "0.5"]
 # after a method's name: its finished run, whose norms are adapted; nothing more is trained

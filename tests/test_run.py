@@ -13,7 +13,8 @@ import yaml
 
 from dmaskrcnn import Detector
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.run import ResultsFile, Run, folder_name, open_run, output_folders, run_names
+from dmaskrcnn.evaluation.evaluate import folder_name, output_folders
+from dmaskrcnn.run import ResultsFile, Run, open_run, run_names
 
 
 class TestRun:

@@ -12,7 +12,6 @@ import datetime
 import io
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -273,34 +272,6 @@ def run_names(runs: Sequence[Run]) -> list[str]:
         for run, name in zip(runs, names, strict=True)
     ]
     return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
-
-
-def output_folders(
-    runs: Sequence[Run], data: Sequence[Path], out: Path | None
-) -> list[Path | None]:
-    """Where the files of each run go: ``evaluate-<data>`` in the run folder (nowhere for a results
-    JSON), or ``out``.
-
-    Several runs get a folder each in ``out``, named after the run, with the folder above it where
-    two runs have the same name.
-    """
-    if out is None:
-        name = f"evaluate-{folder_name(data)}"
-        return [None if run.is_results else run.path / name for run in runs]
-    if len(runs) == 1:
-        return [out]
-    return [out / name for name in run_names(runs)]
-
-
-def folder_name(data: Sequence[Path]) -> str:
-    """A short name for a test set: the last two parts of its path."""
-    paths = (path.resolve() for path in data)
-    parts = [
-        p
-        for path in paths
-        for p in (path.with_suffix("") if path.suffix == ".json" else path).parts[1:][-2:]
-    ]
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts)).strip("-.") or "data"
 
 
 def create_numbered_folder(out: Path, name: str) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
+
+from dmaskrcnn.config.options import TrainOptions
 
 Images = Positional[
     Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
@@ -65,3 +68,11 @@ MSCNNWeights = Annotated[
 AODNetWeights = Annotated[
     Path | None, arg(help="Weights of AOD-Net, see `dmaskrcnn dehaze`.", help_behavior_hint=OURS)
 ]
+
+
+@dataclass(kw_only=True)
+class ReadsPictures:
+    """What verbs share that decode pictures."""
+
+    max_pixels: float = TrainOptions.max_pixels
+    """Largest picture that is decoded, in megapixels; memory grows with it."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
+from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
 from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
@@ -25,7 +26,6 @@ from dmaskrcnn.cli.verbs import (
     Haze,
     Inspect,
     Predict,
-    ReadsPictures,
     Report,
     Reproduce,
     TrainDehazer,
@@ -114,11 +114,11 @@ def _say(folder: Path) -> None:
 
 
 def _evaluate(verb: Evaluate) -> None:
-    from dmaskrcnn.evaluation.evaluate import evaluate_to, summary
+    from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
     from dmaskrcnn.evaluation.labelled import open_shared_test_set
     from dmaskrcnn.evaluation.scores import paired_difference
     from dmaskrcnn.evaluation.text import scores_table
-    from dmaskrcnn.run import open_run, output_folders
+    from dmaskrcnn.run import open_run
 
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")

@@ -17,6 +17,7 @@ from dmaskrcnn.cli.flags import (
     Groups,
     Images,
     MSCNNWeights,
+    ReadsPictures,
     Runs,
     Source,
     StartWeights,
@@ -25,15 +26,7 @@ from dmaskrcnn.cli.flags import (
 )
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
-from dmaskrcnn.config.options import Preset, TrainOptions
-
-
-@dataclass(kw_only=True)
-class ReadsPictures:
-    """What verbs share that decode pictures."""
-
-    max_pixels: float = TrainOptions.max_pixels
-    """Largest picture that is decoded, in megapixels; memory grows with it."""
+from dmaskrcnn.config.options import Preset
 
 
 @dataclass

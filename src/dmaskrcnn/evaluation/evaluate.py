@@ -4,6 +4,7 @@ scored again without a model."""
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from dmaskrcnn.evaluation.results_json import save_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
-from dmaskrcnn.run import Run, open_run
+from dmaskrcnn.run import Run, open_run, run_names
 
 # Lowest score of a box that enters average precision: what a detector finds at low scores adds
 # recall, and COCO's figures of other detectors count it (YOLO's validation: 0.001). Below that
@@ -169,3 +170,31 @@ def predictions(
 def has_masks(data: Dataset) -> bool:
     """Whether there are masks to compare with."""
     return data.objects is not None and bool(data.objects.has_mask.any())
+
+
+def output_folders(
+    runs: Sequence[Run], data: Sequence[Path], out: Path | None
+) -> list[Path | None]:
+    """Where the files of each run go: ``evaluate-<data>`` in the run folder (nowhere for a results
+    JSON), or ``out``.
+
+    Several runs get a folder each in ``out``, named after the run, with the folder above it where
+    two runs have the same name.
+    """
+    if out is None:
+        name = f"evaluate-{folder_name(data)}"
+        return [None if run.is_results else run.path / name for run in runs]
+    if len(runs) == 1:
+        return [out]
+    return [out / name for name in run_names(runs)]
+
+
+def folder_name(data: Sequence[Path]) -> str:
+    """A short name for a test set: the last two parts of its path."""
+    paths = (path.resolve() for path in data)
+    parts = [
+        p
+        for path in paths
+        for p in (path.with_suffix("") if path.suffix == ".json" else path).parts[1:][-2:]
+    ]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts)).strip("-.") or "data"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.evaluate import evaluate_to, summary
+from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
 from dmaskrcnn.evaluation.labelled import open_shared_test_set
-from dmaskrcnn.run import Run, output_folders
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.worth import BETTER_START, LONGER, warn
 
 
