@@ -36,9 +36,9 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import load_results
 from dmaskrcnn.haze.depth_maps import DepthMaps
 from dmaskrcnn.output_folder import OutputFolder
-from dmaskrcnn.run import Run
+from dmaskrcnn.run import Run, read_metrics
 from dmaskrcnn.training.checkpoint import Checkpoint
-from dmaskrcnn.training.log import Metrics, read_metrics
+from dmaskrcnn.training.log import Metrics
 
 SECONDS = 3.0  # for each reader: some hundred files
 AT_LEAST = 20  # files, on however slow a machine
