@@ -21,6 +21,7 @@ TRAIN = ("train", "adapt")  # `reproduce` adds to what its trainings say whose o
 SCORE = ("evaluate", "compare")
 # Which verbs get to say what stands in a file or folder: the longest name that fits.
 REACHED = {
+    "cli/comparing.py": ("evaluate",),
     "cli/main.py": ("train-dehazer",),
     "cli/training.py": TRAIN,
     "compare/": ("compare",),

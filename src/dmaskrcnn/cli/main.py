@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.arguments import parse
+from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
 from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
@@ -35,7 +36,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError, first_line, printable
 
 if TYPE_CHECKING:
-    from dmaskrcnn.compare.comparison import Comparison
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,102 +114,6 @@ def _say(folder: Path) -> None:
         print(folder)
 
 
-def _evaluate(verb: Evaluate) -> None:
-    from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
-    from dmaskrcnn.evaluation.labelled import open_shared_test_set
-    from dmaskrcnn.evaluation.scores import paired_difference
-    from dmaskrcnn.evaluation.text import scores_table
-    from dmaskrcnn.run import open_run
-
-    if not verb.runs:
-        raise UserError("evaluate: give at least one run folder or COCO results JSON")
-    runs = [open_run(run) for run in verb.runs]
-    test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups)
-    all_scores = []
-    for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
-        scores = evaluate_to(
-            out,
-            run,
-            test,
-            batch_size=verb.batch_size,
-            bootstrap=verb.bootstrap,
-            seed=verb.seed,
-            device=verb.device,
-        )
-        print(summary(run, scores, out))
-        all_scores.append(scores)
-    for run, scores in zip(runs[1:], all_scores[1:], strict=True):
-        try:
-            differences = paired_difference(all_scores[0], scores)
-        except ValueError as error:
-            raise UserError(f"{run} against {runs[0]}: {error}") from error
-        table = scores_table(differences, scores.objects, scores.drawn)
-        print(f"{run} against {runs[0]}\n{table}\n")
-
-
-def _report(verb: Report) -> None:
-    import tempfile
-
-    from dmaskrcnn.compare.rows import score_runs
-    from dmaskrcnn.evaluation.labelled import open_shared_test_set
-    from dmaskrcnn.report import check_report, default_out, write_report
-
-    out = verb.out or default_out(verb.runs)
-    runs = check_report(verb.runs, scored=bool(verb.data))
-    if verb.data:  # what is wrong with it shows before a folder is made for the page
-        open_shared_test_set(runs, verb.data, groups=verb.groups)
-    with tempfile.TemporaryDirectory() as scratch:
-
-        def scored() -> Comparison:
-            return score_runs(verb.runs, verb.data, Path(scratch), verb.device, verb.groups)
-
-        print(
-            write_report(
-                out,
-                verb.runs,
-                scored if verb.data else None,
-                source=verb.source,
-                target=verb.target,
-                device=verb.device,
-            )
-        )
-
-
-def _compare(verb: Compare) -> None:
-    from dmaskrcnn.compare.rows import compare
-
-    _show(
-        compare(
-            verb.runs,
-            verb.data,
-            verb.dehaze,
-            verb.out,
-            classes=verb.classes,
-            groups=verb.groups,
-            bootstrap=verb.bootstrap,
-            mscnn_weights=verb.mscnn_weights,
-            aod_net_weights=verb.aod_net_weights,
-            device=verb.device,
-        ),
-        verb.device,
-    )
-
-
-def _reproduce(verb: Reproduce) -> None:
-    from dmaskrcnn.compare.reproduce import reproduce
-
-    _show(reproduce(**vars(verb)), verb.device)
-
-
-def _show(comparison: Comparison, device: str) -> None:
-    """The table on the terminal, and the report beside the files of the comparison."""
-    from dmaskrcnn.compare.tables import terminal
-    from dmaskrcnn.report import write_report
-
-    report = write_report(comparison.out, (), comparison, device=device)
-    print(f"{terminal(comparison)}\n\nreport: {report}\n{comparison.out}")
-
-
 def _predict(verb: Predict) -> None:
     from dmaskrcnn.images.predict import predict_images
     from dmaskrcnn.run import Run
@@ -283,10 +188,10 @@ _VERBS = {
     TrainConfig: _train,
     Resume: _resume,
     Demo: _demo,
-    Evaluate: _evaluate,
-    Report: _report,
-    Compare: _compare,
-    Reproduce: _reproduce,
+    Evaluate: evaluate_verb,
+    Report: report_verb,
+    Compare: compare_verb,
+    Reproduce: reproduce_verb,
     Predict: _predict,
     Inspect: _inspect,
     Dehaze: _dehaze,

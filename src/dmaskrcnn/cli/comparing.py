@@ -1,0 +1,130 @@
+"""The verbs that score: from their dataclasses to the functions behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmaskrcnn.cli.verbs import Compare, Evaluate, Report, Reproduce
+from dmaskrcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from dmaskrcnn.compare.comparison import Comparison
+
+
+def evaluate_verb(verb: Evaluate) -> None:
+    """Score runs one after the other, and their differences to the first."""
+    from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
+    from dmaskrcnn.evaluation.labelled import open_shared_test_set
+    from dmaskrcnn.evaluation.scores import paired_difference
+    from dmaskrcnn.evaluation.text import scores_table
+    from dmaskrcnn.run import open_run
+
+    if not verb.runs:
+        raise UserError("evaluate: give at least one run folder or COCO results JSON")
+    runs = [open_run(run) for run in verb.runs]
+    test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups)
+    all_scores = []
+    for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
+        scores = evaluate_to(
+            out,
+            run,
+            test,
+            batch_size=verb.batch_size,
+            bootstrap=verb.bootstrap,
+            seed=verb.seed,
+            device=verb.device,
+        )
+        print(summary(run, scores, out))
+        all_scores.append(scores)
+    for run, scores in zip(runs[1:], all_scores[1:], strict=True):
+        try:
+            differences = paired_difference(all_scores[0], scores)
+        except ValueError as error:
+            raise UserError(f"{run} against {runs[0]}: {error}") from error
+        table = scores_table(differences, scores.objects, scores.drawn)
+        print(f"{run} against {runs[0]}\n{table}\n")
+
+
+def report_verb(verb: Report) -> None:
+    """Write the page; score first where there is a test set."""
+    import tempfile
+
+    from dmaskrcnn.compare.rows import score_runs
+    from dmaskrcnn.evaluation.labelled import open_shared_test_set
+    from dmaskrcnn.report import check_report, default_out, write_report
+
+    out = verb.out or default_out(verb.runs)
+    runs = check_report(verb.runs, scored=bool(verb.data))
+    if verb.data:  # what is wrong with it shows before a folder is made for the page
+        open_shared_test_set(runs, verb.data, groups=verb.groups)
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def scored() -> Comparison:
+            return score_runs(verb.runs, verb.data, Path(scratch), verb.device, verb.groups)
+
+        print(
+            write_report(
+                out,
+                verb.runs,
+                scored if verb.data else None,
+                source=verb.source,
+                target=verb.target,
+                device=verb.device,
+            )
+        )
+
+
+def compare_verb(verb: Compare) -> None:
+    """Score every run with every dehazing, and write the report."""
+    from dmaskrcnn.compare.rows import compare
+
+    _show(
+        compare(
+            verb.runs,
+            verb.data,
+            verb.dehaze,
+            verb.out,
+            classes=verb.classes,
+            groups=verb.groups,
+            bootstrap=verb.bootstrap,
+            mscnn_weights=verb.mscnn_weights,
+            aod_net_weights=verb.aod_net_weights,
+            device=verb.device,
+        ),
+        verb.device,
+    )
+
+
+def reproduce_verb(verb: Reproduce) -> None:
+    """Make the paper's table, and write the report."""
+    from dmaskrcnn.compare.reproduce import reproduce
+
+    comparison = reproduce(
+        verb.source,
+        verb.target,
+        verb.test,
+        budget=verb.budget,
+        seeds=verb.seeds,
+        preset=verb.preset,
+        weights=verb.weights,
+        clear=verb.clear,
+        drop_invalid=verb.drop_invalid,
+        out=verb.out,
+        groups=verb.groups,
+        bootstrap=verb.bootstrap,
+        mscnn_weights=verb.mscnn_weights,
+        aod_net_weights=verb.aod_net_weights,
+        device=verb.device,
+        max_pixels=verb.max_pixels,
+    )
+    _show(comparison, verb.device)
+
+
+def _show(comparison: Comparison, device: str) -> None:
+    """The table on the terminal, and the report beside the files of the comparison."""
+    from dmaskrcnn.compare.tables import terminal
+    from dmaskrcnn.report import write_report
+
+    report = write_report(comparison.out, (), comparison, device=device)
+    print(f"{terminal(comparison)}\n\nreport: {report}\n{comparison.out}")
