@@ -174,7 +174,7 @@ class TestResultsOfOthers:
             ({"score": 7}, "between 0 and 1"),
             (
                 {"segmentation": {"size": [9, 9], "counts": [40, 41]}},
-                "predicted masks are 9×9 pixels, the annotated ones 30×20",
+                "segmentation has the size [9, 9], its picture [20, 30] (height, width)",
             ),
         ],
     )

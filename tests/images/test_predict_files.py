@@ -8,6 +8,7 @@ from PIL import Image
 from predict_cases import LeftHalf, content, files, opened, photo
 
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.files import temporary_mark
 from dmaskrcnn.images.predict import predict_images
 
 
@@ -116,7 +117,7 @@ def test_a_full_disk_names_the_file_and_leaves_no_half_picture(tmp_path, monkeyp
     save = Image.Image.save
 
     def write(self: Image.Image, path: Path, *arguments: object, **options: object) -> None:
-        if path.name.startswith((".2", ".3")):
+        if path.name.startswith((temporary_mark("2.jpg"), temporary_mark("3.jpg"))):
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
         save(self, path, *arguments, **options)
