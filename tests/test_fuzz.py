@@ -132,7 +132,9 @@ def torch_weights(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
 
 def checkpoint(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
     a = {"a": torch.ones(3)}
-    Checkpoint({}, {}, 3, 2, False, False, 1.5, {"loss": [1.0, 2]}, a, a, {}, {}).save(folder)
+    Checkpoint({}, {}, 3, 2, False, False, False, 1.5, {"loss": [1.0, 2]}, a, a, {}, {}).save(
+        folder
+    )
     return folder / "last.pt", damaged_torch, lambda: Checkpoint.load(folder)
 
 

@@ -12,6 +12,7 @@ import datetime
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Run:
             UserError: a file that cannot be read.
         """
         file = self.path / "config.yaml"
-        if not file.is_file():
+        if not os.path.isfile(file):
             return {}
         values = read_yaml(file)
         with suppress(UserError, TypeError):  # of a later version: as it stands there
@@ -136,7 +137,7 @@ class Run:
     @property
     def is_logged(self) -> bool:
         """Whether there is a ``metrics.csv``; with ``--iterations 0`` there is none."""
-        return self._log.is_file()
+        return os.path.isfile(self._log)
 
     @property
     def metrics(self) -> list[dict[str, float]]:
@@ -184,12 +185,12 @@ class Run:
     @property
     def has_description(self) -> bool:
         """Whether there is a ``model.json``."""
-        return (self.path / "model.json").is_file()
+        return os.path.isfile(self.path / "model.json")
 
     @property
     def has_detector(self) -> bool:
         """Whether weights are saved."""
-        return (self.path / "model.safetensors").is_file()
+        return os.path.isfile(self.path / "model.safetensors")
 
     @property
     def digests(self) -> list[str]:

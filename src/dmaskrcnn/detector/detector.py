@@ -4,6 +4,7 @@ domains or training."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -271,7 +272,7 @@ class Detector(nn.Module):
                 description, or a device that this machine lacks.
         """
         folder = Path(folder)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(
                 f"{folder}: no such run folder; give one that holds model.json and "
                 "model.safetensors"

@@ -3,6 +3,7 @@ told. Never unpickles."""
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(
             f"{path}: no such weights file; give a run folder, a .safetensors or a .pth file, "
             "coco, imagenet or scratch"
@@ -94,7 +95,9 @@ def download(weights: WeightsEnum) -> dict[str, Tensor]:
 def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
     """Classes and architecture from a run folder's ``model.json``, or from the one beside a weights
     file. Raises UserError."""
-    file = path / "model.json" if path.is_dir() or not path.suffix else path.with_suffix(".json")
+    file = (
+        path / "model.json" if os.path.isdir(path) or not path.suffix else path.with_suffix(".json")
+    )
     try:
         description = read_json(file)
         classes = description["classes"]
@@ -138,7 +141,7 @@ def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weigh
 
 
 def _load_file(detector: nn.Module, classes: Sequence[str], path: Path) -> bool:
-    if path.is_dir():
+    if os.path.isdir(path):
         names = read_description(path)[0]
         load_whole(detector, classes, read_state(path / "model.safetensors"), names, str(path))
         return True

@@ -10,6 +10,7 @@ begins from a detector that has learnt the source (the burn-in), as the publishe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +80,7 @@ class TeacherSettings(AlignmentSettings):
     @classmethod
     def defaults(cls, options: TrainOptions) -> dict[str, Any]:
         """From a trained detector less burn-in: only haze may be new to it."""
-        trained = Path(options.weights).is_dir()
+        trained = os.path.isdir(options.weights)
         burn_in = {"burn_in": 0.25 if options.haze_augment else 0.0} if trained else {}
         return super().defaults(options) | burn_in | {"teacher_ema": options.ema}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -55,9 +56,9 @@ class Checkpoint:
     def load(cls, folder: Path) -> Checkpoint:
         """What ``save`` wrote. Raises UserError when there is none or it is damaged."""
         path = folder / "last.pt"
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"--resume {folder}: no such run folder")
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(
                 f"--resume {folder}: holds no last.pt; the run ended before its first "
                 "checkpoint, start it again"
