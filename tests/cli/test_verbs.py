@@ -207,7 +207,10 @@ class TestPredict:
         with full_disk(500):
             message = fails(*arguments)
         assert ".jpg: cannot be written" in message
-        assert contents(tmp_path / "out") == before
+        after = contents(tmp_path / "out")
+        index = json.loads((tmp_path / "out" / "detections.json").read_text())
+        assert index["complete"] is False
+        assert after | {"detections.json": ""} == before | {"detections.json": ""}
 
     def test_sigterm_leaves_what_was_done(
         self,

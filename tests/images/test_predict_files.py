@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from predict_cases import LeftHalf, content, files, opened, photo
 
 from dmaskrcnn.errors import UserError
@@ -114,15 +113,15 @@ def test_an_output_that_cannot_be_a_folder(tmp_path):
 def test_a_full_disk_names_the_file_and_leaves_no_half_picture(tmp_path, monkeypatch):
     for index in range(4):
         photo(tmp_path / "in" / f"{index}.png")
-    save = Image.Image.save
+    whole = Path.write_bytes
 
-    def write(self: Image.Image, path: Path, *arguments: object, **options: object) -> None:
+    def write(path: Path, data: bytes) -> int:
         if path.name.startswith((temporary_mark("2.jpg"), temporary_mark("3.jpg"))):
-            path.write_bytes(b"half")
+            whole(path, b"half")
             raise OSError(28, "No space left on device")
-        save(self, path, *arguments, **options)
+        return whole(path, data)
 
-    monkeypatch.setattr(Image.Image, "save", write)
+    monkeypatch.setattr(Path, "write_bytes", write)
     with pytest.raises(UserError, match=r"2\.jpg.*No space left"):
         predict_images(LeftHalf(), [tmp_path / "in"], tmp_path / "out", batch_size=1)
     assert files(tmp_path / "out") == ["0.jpg", "1.jpg", "detections.json"]

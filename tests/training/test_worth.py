@@ -112,6 +112,7 @@ def test_the_last_lines_of_a_training_say_it(
     run = train(tiny(method="source", iterations=2, warmup=100, test=(clear,)))
     out, err = capsys.readouterr()
     warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert "share images" in warnings.pop(0)
     assert "gets 2 steps, fewer than the 100" in warnings[0]
     assert "was trained for 2 steps, fewer than the 100 of its warm-up" in warnings[1]
     assert "no object of the test images was found" in warnings[-1]
