@@ -58,8 +58,13 @@ def set_max_pixels(megapixels: float) -> None:
     Image.MAX_IMAGE_PIXELS = int(min(megapixels, 1e12) * 1e6)
 
 
-def _open(path: Path) -> Image.Image:
-    """A picture whose header has been read, and that is not too large to decode."""
+def open_picture(path: Path) -> Image.Image:
+    """A picture whose header has been read, and that is not too large to decode.
+
+    Raises:
+        UserError: the path is no regular file, or the picture has more pixels than allowed.
+        OSError, ValueError and others of Pillow's: it is no picture.
+    """
     check_regular(path)
     try:
         picture = Image.open(path)
@@ -96,7 +101,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header of a picture. Raises UserError where the file is missing or no picture."""
     try:
-        with _open(path) as picture:
+        with open_picture(path) as picture:
             stored = (picture.height, picture.width)
             orientation = picture.getexif().get(_ORIENTATION_TAG)
             deep = deep_kind(picture)
@@ -137,7 +142,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
         UserError: the file is missing, truncated, no picture, or of another size than stated.
     """
     try:
-        with _open(path) as picture:
+        with open_picture(path) as picture:
             deep = deep_kind(picture) is not None
             picture.load()
             whole = picture
@@ -164,7 +169,7 @@ def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
     """Look at a picture without decoding it. Raises UserError as `decode_image`, but for what only
     decoding shows."""
     try:
-        with _open(path) as picture:
+        with open_picture(path) as picture:
             stored = (picture.height, picture.width)
     except UserError:
         raise

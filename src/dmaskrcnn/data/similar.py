@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dmaskrcnn.data.dataset import Dataset
-from dmaskrcnn.data.image import decode_image
+from dmaskrcnn.data.image import decode_image, open_picture
 
 # Pictures are compared by the differences between neighbouring pixels of a grey thumbnail: these
 # know nothing of exposure, and fog's smooth shading, which makes two streets look alike to an
@@ -87,7 +87,7 @@ def _look(path: Path) -> NDArray[np.float32]:
     """A picture as a vector of length 1: 2 × 16 × 15 differences between the neighbours of its
     thumbnail; shorter where there is nothing to see."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             if picture.mode in ("L", "RGB"):
                 picture.draft("L", (4 * SIDE, 4 * SIDE))  # JPEG: a fraction of the decoding
                 grey = picture.convert("L")
