@@ -10,12 +10,15 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
 from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.inspecting import inspect_verb
+from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.predicting import predict_verb
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
 from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
@@ -25,8 +28,6 @@ from dmaskrcnn.cli.verbs import (
     Demo,
     Evaluate,
     Haze,
-    Inspect,
-    Predict,
     Report,
     Reproduce,
     TrainDehazer,
@@ -34,9 +35,6 @@ from dmaskrcnn.cli.verbs import (
 )
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError, first_line, printable
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,30 +112,6 @@ def _say(folder: Path) -> None:
         print(folder)
 
 
-def _predict(verb: Predict) -> None:
-    from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.run import Run
-
-    run = Run(verb.run)
-    detector = run.detector(verb.device)
-    if which := run.weights_said:
-        print(f"{run}: {which}", file=sys.stderr)
-    print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
-
-
-def _inspect(verb: Inspect) -> None:
-    from dmaskrcnn.data.inspection import inspect
-
-    if not verb.paths:
-        raise UserError(
-            "inspect: give at least one path: a COCO JSON file, a Pascal VOC folder "
-            "or an image folder"
-        )
-    for number, path in enumerate(verb.paths):
-        found = inspect(path, verb.orientation)
-        print("\n" * bool(number) + found.format_text(show_all=verb.all))
-
-
 def _dehaze(verb: Dehaze) -> None:
     from dmaskrcnn.dehazing import Dehazer
     from dmaskrcnn.distributed import resolve_device
@@ -192,8 +166,8 @@ _VERBS = {
     Report: report_verb,
     Compare: compare_verb,
     Reproduce: reproduce_verb,
-    Predict: _predict,
-    Inspect: _inspect,
+    Predict: predict_verb,
+    Inspect: inspect_verb,
     Dehaze: _dehaze,
     Haze: _haze,
     TrainDehazer: _train_dehazer,

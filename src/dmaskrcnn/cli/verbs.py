@@ -24,6 +24,8 @@ from dmaskrcnn.cli.flags import (
     Target,
     TestSet,
 )
+from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
 from dmaskrcnn.config.options import Preset
@@ -155,36 +157,6 @@ class Reproduce(ReadsPictures):
     mscnn_weights: MSCNNWeights = None
     aod_net_weights: AODNetWeights = None
     device: Device = "auto"
-
-
-@dataclass
-class Predict(ReadsPictures):
-    """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one
-    JSON."""
-
-    run: Positional[Annotated[Path, arg(metavar="RUN")]]
-    """A run folder."""
-    images: Images
-    """Images, or folders of them."""
-    out: Path
-    """Folder for the pictures and detections.json."""
-    threshold: float = 0.5
-    """Lowest score to show."""
-    batch_size: BatchSize = 4
-    device: Device = "auto"
-
-
-@dataclass
-class Inspect(ReadsPictures):
-    """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
-    in it."""
-
-    paths: Images
-    """COCO JSON files, Pascal VOC folders, image folders."""
-    all: bool = False
-    """List every problem instead of the first few of each kind."""
-    orientation: Literal["auto", "stored", "upright"] = "auto"
-    """Where the boxes of pictures with an EXIF rotation lie, as for `dmaskrcnn train`."""
 
 
 @dataclass

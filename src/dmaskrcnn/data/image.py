@@ -109,7 +109,7 @@ def read_header(path: Path) -> Header:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on broken files
         raise unreadable(path, error) from error
-    displayed = stored[::-1] if orientation in _SIDEWAYS else stored
+    displayed = (stored[1], stored[0]) if orientation in _SIDEWAYS else stored
     return Header(displayed, stored, orientation in range(2, 9), deep)
 
 
