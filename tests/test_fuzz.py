@@ -21,9 +21,12 @@ from damage import (
     damaged_torch,
     damaged_yaml,
 )
-from data_files import write_image
+from data_files import coco_object, write_coco, write_image
 from PIL import Image
 
+from dmaskrcnn.compare.comparison import load_comparison
+from dmaskrcnn.compare.rows import compare
+from dmaskrcnn.compare.tables import markdown
 from dmaskrcnn.config.train import TrainConfig, read_yaml
 from dmaskrcnn.data import open_dataset, open_images
 from dmaskrcnn.data.image import decode_image, image_size
@@ -186,6 +189,24 @@ def index(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
     return output.index, damaged_json, read
 
 
+def comparison(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    data = write_coco(folder / "test", [coco_object(1)], images=1)
+    file = folder / "r.json"
+    entry = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 9, 7], "score": 0.5}
+    file.write_text(json.dumps([entry]))
+    compare([file], [data], out=folder / "out", bootstrap=5)
+
+    def read() -> None:
+        markdown(load_comparison(folder / "out"))
+
+    return folder / "out" / "comparison.json", damaged_json, read
+
+
+def resamples(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    _, _, read = comparison(folder)
+    return folder / "out" / "comparison.safetensors", damaged_bytes, read
+
+
 def picture(folder: Path, suffix: str) -> tuple[Path, Damage, Callable[[], object]]:
     path = folder / f"x{suffix}"
     exif = Image.Exif()
@@ -202,8 +223,11 @@ def picture(folder: Path, suffix: str) -> tuple[Path, Damage, Callable[[], objec
 
 READERS: dict[str, Callable[..., tuple[Path, Damage, Callable[[], object]]]] = {
     made.__name__: made
-    for made in (coco, voc, results, config, torch_weights, checkpoint, metrics, dehazer)
-} | {made.__name__: made for made in (depth_npz, depth_npy, depth_png, index, description, weights)}
+    for made in (
+        *(coco, voc, results, config, torch_weights, checkpoint, metrics, dehazer, depth_npz),
+        *(depth_npy, depth_png, index, description, weights, comparison, resamples),
+    )
+}
 PICTURES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,23 @@ def test_data_without_labels(arguments: dict[str, Any], hazy: Path, tmp_path: Pa
     with pytest.raises(UserError, match=r"hazy0?: holds images but no labels"):
         reproduce(**arguments | {"test": [hazy]})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_breaks_only_when_decoded(
+    arguments: dict[str, Any],
+    pretended: list[str],
+    hazy: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    own = Path(shutil.copytree(hazy, tmp_path / "own"))
+    cut = sorted(path for path in own.rglob("*") if path.suffix in (".png", ".jpg"))[2]
+    cut.write_bytes(cut.read_bytes()[:400])
+    with pytest.raises(UserError, match=rf"{cut.name}: "):
+        reproduce(**arguments | {"target": [own]})
+    assert pretended == []
+    shutil.rmtree(arguments["out"])
+    reproduce(**arguments | {"target": [own], "drop_invalid": True})
+    assert f"left out: 1 of 6 pictures: {cut}: " in caplog.text
+    assert len(list((arguments["out"] / "target-mscnn").glob("*.png"))) == 5
+    assert pretended

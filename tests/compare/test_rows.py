@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from data_files import coco_object, write_coco
+from data_files import coco_object, write_coco, write_image
 from disk import contents
 from evaluation_cases import save_detector
 from PIL import Image
@@ -184,3 +184,18 @@ def test_scores_for_a_report(runs: list[Path], clear: Path, tmp_path: Path):
     assert comparison.rows[1].scores.to_dict() == expected.to_dict()
     assert all(math.isnan(row.seconds_per_image) for row in comparison.rows)
     assert {Path(name).parts[0] for name in contents(tmp_path)} == {"predictions"}
+
+
+def test_pictures_are_looked_at_again_in_another_frame(
+    runs: list[Path], tmp_path: Path, work: dict[str, int]
+):
+    """Predictions in the picture as stored are none in the picture turned upright, of equal size
+    though it is."""
+    objects = [coco_object(1, bbox=(1, 2, 9, 7))]
+    path = write_coco(tmp_path / "test", objects, images=1, categories=[{"id": 3, "name": "car"}])
+    write_image(tmp_path / "test" / "images" / "001.png", 20, 30, orientation=3)
+    for number, way in enumerate(("auto", "stored", "stored"), 1):
+        out = tmp_path / "out"
+        made = compare(runs[:1], [path], out=out, orientation=way, bootstrap=0, device="cpu")
+        assert load_comparison(out).orientation == made.orientation == way
+        assert work["detected"] == min(number, 2)

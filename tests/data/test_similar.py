@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmaskrcnn.data import open_images, same_images, similar, similar_images
+from dmaskrcnn.data import inspect, look_alikes, open_images, same_images, similar, similar_images
 from dmaskrcnn.data.similar import content_keys
 
 
@@ -80,3 +80,37 @@ def test_only_files_of_one_size_are_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert keys[0] == keys[2]
     assert keys[1] == keys[4]
     assert len(set(keys)) == 3
+
+
+def test_copies_that_were_saved_anew_are_found_in_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for folder, seeds in (("a", (0, 1, 2)), ("b", (3, 4))):
+        (tmp_path / folder).mkdir()
+        for seed in seeds:
+            street(seed).save(tmp_path / folder / f"{seed}.png")
+    street(1).resize((160, 100)).save(tmp_path / "b" / "again.jpg", quality=60)
+    street(2, light=1.2).save(tmp_path / "b" / "2.webp")
+    a, b = (open_images(tmp_path / folder) for folder in ("a", "b"))
+    assert same_images(a, b) == []
+    both = [
+        (str(tmp_path / "a" / x), str(tmp_path / "b" / y))
+        for x, y in (("2.png", "2.webp"), ("1.png", "again.jpg"))
+    ]
+    assert look_alikes(a, b) == both
+    monkeypatch.setattr(similar, "TOGETHER", 2)  # a large set: what bears the same name
+    assert look_alikes(a, b) == both[:1]
+
+
+def test_inspect_counts_frames_of_one_scene(tmp_path: Path):
+    for shift in range(3):
+        street(0, shift=3 * shift).save(tmp_path / f"{shift}.png")
+    street(1).save(tmp_path / "other.png")
+    shutil.copy(tmp_path / "other.png", tmp_path / "same.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "0.png").read_bytes()[:100])
+    notes = {note.kind: note.message for note in inspect(tmp_path).notes}
+    assert (
+        "2 of 5 pictures look nearly the same as one before (such as 1.png and 0.png)"
+        in (notes["near-duplicates"])
+    )
+    assert "duplicate image" in notes

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from data_files import coco_object, write_coco
+from data_files import coco_object, write_coco, write_image
 from evaluation_cases import save_detector
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dmaskrcnn import evaluate
+from dmaskrcnn.cli.main import main
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_shared_test_set, open_test_set
 from dmaskrcnn.run import open_run
@@ -153,6 +154,21 @@ class TestPicturesThatWereTrainedOn:
         evaluate(folders[1], test, bootstrap=0)
         assert caplog.text.count("6 of 6 test pictures are also in --source") == 1
 
+    def test_copies_that_were_saved_anew(
+        self, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """One is the content of another picture; the others are looked at only where none is."""
+        path = write_coco(tmp_path / "test", [coco_object(1)], images=2)
+        (tmp_path / "old").mkdir()
+        with Image.open(tmp_path / "test" / "images" / "002.png") as picture:
+            ImageOps.scale(picture.convert("RGB"), 4).save(tmp_path / "old" / "camera.jpg")
+        folder = Path(shutil.copytree(run, tmp_path / "run"))
+        config = {"method": "source", "source": [str(tmp_path / "old")]}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        open_shared_test_set([open_run(folder)], [path])
+        assert "1 of 2 test pictures look nearly the same as pictures of --source" in caplog.text
+        assert "camera.jpg), and the scores say little" in caplog.text
+
     def test_data_that_are_gone_say_nothing(
         self, run: Path, clear: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ):
@@ -168,3 +184,25 @@ def test_nothing_to_score_is_refused(tmp_path: Path, iscrowd: int | None):
     path = write_coco(tmp_path, [coco_object(1, iscrowd=iscrowd)] if iscrowd else [])
     with pytest.raises(UserError, match="nothing to score: no object of car"):
         open_test_set(path)
+
+
+@pytest.mark.parametrize("rotation", [2, 3, 6])
+def test_an_option_settles_where_the_boxes_lie(
+    rotation: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A detection that fits in the picture as stored, or as EXIF turns it: never in both."""
+    path = write_coco(tmp_path / "test", [coco_object(1, bbox=(1, 2, 9, 7))], images=1)
+    picture = tmp_path / "test" / "images" / "001.png"
+    write_image(picture, 20, 30, orientation=rotation)
+    results = tmp_path / "results.json"
+    entry = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 9, 7], "score": 0.9}
+    results.write_text(json.dumps([entry]))
+    sizes = {}
+    for way in ("stored", "upright"):
+        test = open_test_set(path, orientation=way)
+        sizes[way] = tuple(test.data.load(0).image.shape[1:])
+        scores = evaluate(results, path, orientation=way, bootstrap=0)
+        assert scores["voc/AP50"].value == 1  # the box is read in the same frame as the detection
+    assert sizes == {"stored": (20, 30), "upright": (30, 20) if rotation == 6 else (20, 30)}
+    main(["evaluate", str(results), "--data", str(path), "--orientation", "upright"])
+    assert "100.0" in capsys.readouterr().out

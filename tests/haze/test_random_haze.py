@@ -17,6 +17,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Annotations, Augmentation, Sample, open_dataset
 from dmaskrcnn.demo import CLASSES, render_scene
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.haze import random_haze
 from dmaskrcnn.haze.filters import fast_guided_filter, guided_filter
 from dmaskrcnn.haze.random_haze import AIRLIGHTS, HazeAugment
 from dmaskrcnn.training.inputs import make_batches, open_data
@@ -269,3 +270,26 @@ def test_photographs_look_foggy():
         ):
             found.append(float((image.float().amax(0) - image.float().amin(0)).mean()))
     assert np.mean(after) < 0.8 * np.mean(before)
+
+
+def test_haze_follows_the_line_of_sight(monkeypatch: pytest.MonkeyPatch):
+    """What the haze is computed from is longer than the depth along the axis, most in the
+    corners."""
+    axis, ways = [], []
+    original = random_haze.ray_length
+
+    def remembered(depth: np.ndarray, focal: float) -> np.ndarray:
+        axis.append(depth)
+        ways.append(original(depth, focal))
+        return ways[-1]
+
+    monkeypatch.setattr(random_haze, "ray_length", remembered)
+    sample, _ = street(3)
+    plain = HAZE(sample.image, sample.objects, np.random.default_rng(0))
+    stretch = ways[0] / axis[0]
+    height, width = stretch.shape
+    assert stretch[height // 2, width // 2] == pytest.approx(1, abs=0.01)
+    assert stretch[0, 0] == stretch.max() > 1.05
+    monkeypatch.setattr(random_haze, "ray_length", lambda depth, focal: 3 * depth)
+    thicker = HAZE(sample.image, sample.objects, np.random.default_rng(0))
+    assert thicker.float().std() < plain.float().std()  # and its result is what is used

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_files import write_image
+from data_files import coco_object, write_coco, write_image
 from disk import contents
 
 from dmaskrcnn.cli.main import main
+from dmaskrcnn.compare.comparison import load_comparison
 from dmaskrcnn.data import open_images
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.images.dehazed_set import dehaze_dataset
@@ -133,3 +134,21 @@ def test_a_dehazed_data_set(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
         dehaze_dataset(Dehazer("dark-channel"), data, out, progress=False)
         assert (len(calls), len(pictures(out))) == (9 + 30, 30)
     assert json.loads((out / "cache.json").read_text())["complete"]
+
+
+def test_compare(photos: Path, run: Path, tmp_path: Path):
+    """Killed in the second row: the first is kept, and no table claims to be of all."""
+    test = write_coco(tmp_path / "test", [coco_object(1)], images=10)
+    out = tmp_path / "out"
+    command = ("compare", "--runs", run, "--data", test, "--dehaze", "none", "dark-channel")
+    command = (*command, "--out", out, "--bootstrap", 5, "--device", "cpu")
+    killed(("dmaskrcnn.dehazing", "Dehazer", "__call__"), *command)
+    assert not (out / "comparison.csv").exists()
+    kept = out / "predictions" / "none" / f"{run.name}.json"
+    made = kept.stat().st_mtime_ns
+    assert not json.loads((out / "dehazed" / "dark-channel" / "cache.json").read_text())["complete"]
+    main(list(map(str, command)))
+    assert kept.stat().st_mtime_ns == made
+    assert [row.dehaze for row in load_comparison(out).rows] == ["none", "dark-channel"]
+    assert json.loads((out / "comparison.json").read_text())["complete"]
+    assert len(list((out / "dehazed" / "dark-channel").glob("*.png"))) == 10

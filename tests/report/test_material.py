@@ -151,3 +151,15 @@ def test_bad_input(
         assert said in fails(*arguments)
     assert contents(tmp_path) == before
     assert not out.parent.exists()
+
+
+def test_pictures_that_cannot_be_decoded_are_left_out(
+    runs: list[Path], hazy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    own = Path(shutil.copytree(hazy, tmp_path / "own"))
+    cut = sorted(path for path in own.rglob("*") if path.suffix in (".png", ".jpg"))[0]
+    cut.write_bytes(cut.read_bytes()[:400])
+    out = tmp_path / "page.html"
+    main(["report", str(runs[1]), "--target", str(own), "--out", str(out), "--device", "cpu"])
+    assert len(Page(out).data["pictures"]) == 5
+    assert f"left out: 1 of 6 pictures: {cut}: " in caplog.text

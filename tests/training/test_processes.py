@@ -9,13 +9,14 @@ from run_files import weights
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.demo import write_scenes
+from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.loop import train
 
 Make = Callable[..., TrainConfig]
 
 
 def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
-    """Real torchrun, the same global batch, pictures of different shapes.
+    """Real torchrun, the same global batch, pictures of different shapes, one of them broken.
 
     One step of the classifier and one of everything: the momenta of SGD are then the gradients
     themselves, and compared, too. More steps would compare luck: a rounding error flips a near tie
@@ -24,6 +25,8 @@ def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     wide = write_scenes(
         tmp_path / "wide", 4, seed=9, size=(64, 120), visibility=(40, 80), labelled=False
     )
+    cut = sorted((wide / "images").iterdir())[1]  # the other process's
+    cut.write_bytes(cut.read_bytes()[:400])
     options = {
         "iterations": 2,
         "batch": 4,
@@ -61,6 +64,9 @@ def test_two_processes_give_the_result_of_one(tiny: Make, tmp_path: Path):
     assert [p.name for p in config.out.iterdir()].count("two-1") == 1  # one writer
     assert not (config.out / "two-2").exists()
     assert done.stdout.strip().endswith("two-1")
+    assert done.stderr.count(f"stands in for a broken one: {cut}: cannot read the picture") == 1
+    for run in (one, config.out / "two-1"):  # whichever process met it
+        assert list(Checkpoint.load(run).data["broken"]["target"]) == [1]
     first, second = weights(one), weights(config.out / "two-1")
     errors = {
         k: float((v - second[k]).abs().max() / v.abs().max().clamp(min=1e-6))

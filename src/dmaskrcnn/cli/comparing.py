@@ -23,7 +23,7 @@ def evaluate_verb(verb: Evaluate) -> None:
     if not verb.runs:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
     runs = [open_run(run) for run in verb.runs]
-    test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups)
+    test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups, verb.orientation)
     all_scores = []
     for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
         scores = evaluate_to(
@@ -57,11 +57,13 @@ def report_verb(verb: Report) -> None:
     out = verb.out or default_out(verb.runs)
     runs = check_report(verb.runs, scored=bool(verb.data))
     if verb.data:  # what is wrong with it shows before a folder is made for the page
-        open_shared_test_set(runs, verb.data, groups=verb.groups)
+        open_shared_test_set(runs, verb.data, (), verb.groups, verb.orientation)
     with tempfile.TemporaryDirectory() as scratch:
 
         def scored() -> Comparison:
-            return score_runs(verb.runs, verb.data, Path(scratch), verb.device, verb.groups)
+            return score_runs(
+                verb.runs, verb.data, Path(scratch), verb.device, verb.groups, verb.orientation
+            )
 
         print(
             write_report(
@@ -87,6 +89,7 @@ def compare_verb(verb: Compare) -> None:
             verb.out,
             classes=verb.classes,
             groups=verb.groups,
+            orientation=verb.orientation,
             bootstrap=verb.bootstrap,
             mscnn_weights=verb.mscnn_weights,
             aod_net_weights=verb.aod_net_weights,
@@ -112,6 +115,7 @@ def reproduce_verb(verb: Reproduce) -> None:
         drop_invalid=verb.drop_invalid,
         out=verb.out,
         groups=verb.groups,
+        orientation=verb.orientation,
         bootstrap=verb.bootstrap,
         mscnn_weights=verb.mscnn_weights,
         aod_net_weights=verb.aod_net_weights,

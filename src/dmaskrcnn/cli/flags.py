@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -48,6 +48,13 @@ Groups = Annotated[
         "together: `none`, `folder`, `similar` (they look nearly the same), a .csv or .json file "
         r"(picture, group), or a regular expression whose first (…) is the group: '(.+)_\d+'.",
         help_behavior_hint="(default: each by itself, identical files together)",
+    ),
+]
+Orientation = Annotated[
+    Literal["auto", "stored", "upright"],
+    arg(
+        help="Where the boxes of labelled pictures with an EXIF rotation lie: in the picture "
+        "turned upright, or as stored; `auto` goes by the size that the annotations state."
     ),
 ]
 Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]

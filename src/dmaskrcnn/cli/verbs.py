@@ -17,6 +17,7 @@ from dmaskrcnn.cli.flags import (
     Groups,
     Images,
     MSCNNWeights,
+    Orientation,
     ReadsPictures,
     Runs,
     Source,
@@ -61,6 +62,7 @@ class Evaluate(ReadsPictures):
     """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
     this is given."""
     groups: Groups = ""
+    orientation: Orientation = "auto"
     batch_size: BatchSize = 4
     bootstrap: Bootstrap = 1000
     seed: int = 0
@@ -81,6 +83,7 @@ class Report(ReadsPictures):
     one comparison."""
     data: Annotated[TestSet, arg(help_behavior_hint="(default: nothing is scored)")] = ()
     groups: Groups = ""
+    orientation: Orientation = "auto"
     source: Annotated[
         tuple[Path, ...],
         arg(metavar="PATH ...", help_behavior_hint="(default: the runs')"),
@@ -118,6 +121,7 @@ class Compare(ReadsPictures):
     predictions."""
     classes: Classes = ()
     groups: Groups = ""
+    orientation: Orientation = "auto"
     bootstrap: Bootstrap = 1000
     mscnn_weights: MSCNNWeights = None
     aod_net_weights: AODNetWeights = None
@@ -153,6 +157,7 @@ class Reproduce(ReadsPictures):
     out: Path = Path("reproduce")
     """Folder for everything: runs, dehazed images, comparison.md, .csv and .json, report.html."""
     groups: Groups = ""
+    orientation: Orientation = "auto"
     bootstrap: Bootstrap = 1000
     mscnn_weights: MSCNNWeights = None
     aod_net_weights: AODNetWeights = None

@@ -18,9 +18,11 @@ import numpy as np
 
 from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.config.dehazers import DEHAZERS
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
+from dmaskrcnn.fields import convert
 from dmaskrcnn.files import MOST_DATA, file_digest, read_json
 from dmaskrcnn.output_folder import OutputFolder, index_format
 from dmaskrcnn.run import open_run
@@ -71,6 +73,7 @@ class Comparison:
             is not in it); see `dmaskrcnn.images.dehazed_set.dehazed_paths` for the names.
         out: the folder of comparison.csv, comparison.md, comparison.json and report.html.
         notes: sentences that belong below the table.
+        orientation: of the boxes of the test set, as of `open_dataset`.
     """
 
     rows: tuple[Row, ...]
@@ -78,6 +81,7 @@ class Comparison:
     images: dict[str, Path]
     out: Path
     notes: tuple[str, ...] = ()
+    orientation: Orientation = "auto"
 
     def differences(self) -> list[dict[str, Difference]]:
         """Per row the paired difference to the first, by metric; nothing for the first itself."""
@@ -127,6 +131,7 @@ def save_comparison(
         "images": {method: _relative(folder, out) for method, folder in comparison.images.items()},
         "resamples": file_digest(resamples),
         "notes": comparison.notes,
+        "orientation": comparison.orientation,
         "rows": rows,
     }
     output.end(content)
@@ -148,25 +153,17 @@ def load_comparison(out: Path) -> Comparison:
         if file_digest(out / RESAMPLES) != content["resamples"]:
             raise ValueError("comparison.safetensors beside it is of another comparison")
         replicates = load_file(out / RESAMPLES)
-        rows = []
-        for number, row in enumerate(content["rows"]):
-            rows.append(
-                Row(
-                    group=RunGroup(row["group"], tuple(open_run(out / run) for run in row["runs"])),
-                    dehaze=row["dehaze"],
-                    predictions=tuple(out / file for file in row["predictions"]),
-                    scores=_scores(row["scores"], number, replicates),
-                    seconds_per_image=math.nan
-                    if row["seconds_per_image"] is None
-                    else float(row["seconds_per_image"]),
-                    published=row["published"],
-                )
-            )
-        data, images = (
-            tuple(out / name for name in content["data"]),
-            {k: out / v for k, v in content["images"].items()},
+        rows = [_row(row, number, replicates, out) for number, row in enumerate(content["rows"])]
+        if not rows:
+            raise ValueError("it has no rows")
+        return Comparison(
+            tuple(rows),
+            tuple(out / name for name in convert(content["data"], tuple[str, ...])),
+            {k: out / convert(v, str) for k, v in content["images"].items() if k in DEHAZERS},
+            out,
+            convert(content["notes"], tuple[str, ...]),
+            convert(content.get("orientation", "auto"), Orientation),  # there was none before
         )
-        return Comparison(tuple(rows), data, images, out, tuple(map(str, content["notes"])))
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; name the folder of `dmaskrcnn compare`") from error
     except Exception as error:  # safetensors raises errors of its own
@@ -176,24 +173,48 @@ def load_comparison(out: Path) -> Comparison:
         ) from error
 
 
-def _scores(values: dict[str, Any], number: int, replicates: dict[str, np.ndarray]) -> Scores:
+def _row(row: dict[str, Any], number: int, replicates: Mapping[str, np.ndarray], out: Path) -> Row:
+    dehaze = convert(row["dehaze"], str)
+    if dehaze not in ("none", *DEHAZERS):
+        raise ValueError(f"{dehaze!r} is no way to dehaze")
+    seconds = _number(row["seconds_per_image"])
+    published = row["published"]
+    return Row(
+        RunGroup(
+            convert(row["group"], str),
+            tuple(open_run(out / run) for run in convert(row["runs"], tuple[str, ...])),
+        ),
+        dehaze,
+        tuple(out / file for file in convert(row["predictions"], tuple[str, ...])),
+        _scores(row["scores"], number, replicates),
+        seconds,
+        None if published is None else convert(published, float),
+    )
+
+
+def _scores(values: dict[str, Any], number: int, replicates: Mapping[str, np.ndarray]) -> Scores:
     metrics = {}
     for name, numbers in values["metrics"].items():
-        value, low, high = (
-            math.nan if numbers[key] is None else float(numbers[key])
-            for key in ("value", "low", "high")
-        )
+        value, low, high = (_number(numbers[key]) for key in ("value", "low", "high"))
         metrics[name] = Metric(value, low, high, replicates.get(f"{number}/{name}", np.empty(0)))
+    if missing := {"voc/AP50", "box/AP", "legacy/mAP"} - set(metrics):
+        raise KeyError(min(missing))
+    images = convert(values["images"], int)
     return Scores(
         metrics,
-        dict(values["objects"]),
-        values["images"],
-        values["bootstrap"],
-        values["seed"],
-        values["fingerprint"],
-        values.get("groups", values["images"]),  # comparisons of before had no groups
-        values.get("grouping", ""),
+        {name: convert(count, int) for name, count in values["objects"].items()},
+        images,
+        convert(values["bootstrap"], int),
+        convert(values["seed"], int),
+        convert(values["fingerprint"], str),
+        convert(values.get("groups", images), int),  # comparisons of before had no groups
+        convert(values.get("grouping", ""), str),
     )
+
+
+def _number(value: Any) -> float:
+    """JSON has no NaN."""
+    return math.nan if value is None else convert(value, float)
 
 
 def _numbers(difference: Difference) -> dict[str, float | None]:

@@ -25,6 +25,7 @@ from dmaskrcnn.compare.paper import ITERATIONS, MODELS, TABLE, notes_on
 from dmaskrcnn.compare.rows import Plan, check_numbers, check_out, compare_rows
 from dmaskrcnn.config.train import STARTS, TrainConfig
 from dmaskrcnn.data import Dataset, open_dataset, open_images
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.readable import check_headers
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detector.detector import Detector
@@ -53,6 +54,7 @@ def reproduce(
     drop_invalid: bool = False,
     out: Path = Path("reproduce"),
     groups: str = "",
+    orientation: Orientation = "auto",
     bootstrap: int = 1000,
     mscnn_weights: Path | None = None,
     aod_net_weights: Path | None = None,
@@ -75,6 +77,7 @@ def reproduce(
         drop_invalid: leave out annotations and pictures of source and target that are wrong.
         out: the folder to write to.
         groups: which test images are resampled together, see `dmaskrcnn.data.group_images`.
+        orientation: of the boxes of all labelled images, see `open_dataset`.
         bootstrap: resamples behind the intervals.
         mscnn_weights: weights of MSCNN, for target and test images; by default the project's own.
         aod_net_weights: weights of AOD-Net, for test images.
@@ -94,6 +97,7 @@ def reproduce(
         "preset": preset,
         "clear": _absolute(clear),
         "drop_invalid": drop_invalid,
+        "orientation": orientation,
         "weights": weights if weights in (None, *STARTS) else _absolute([Path(str(weights))])[0],
         "out": str(Path(out).resolve()),
         "mscnn_weights": _absolute([mscnn_weights])[0] if mscnn_weights else None,
@@ -125,7 +129,7 @@ def reproduce(
             print(f"training {of_seed}: {MODELS[model]}", file=sys.stderr)
             runs[model].append(_train(config))
     if clear:
-        notes += (_clear_air(runs, clear, out / "clear", bootstrap, device),)
+        notes += (_clear_air(runs, clear, out / "clear", orientation, bootstrap, device),)
     comparison = compare_rows(
         [
             Plan(RunGroup(MODELS[model], tuple(runs[model])), dehaze, published)
@@ -134,6 +138,7 @@ def reproduce(
         test,
         out,
         groups=groups,
+        orientation=orientation,
         bootstrap=bootstrap,
         device=device,
         mscnn_weights=mscnn_weights,
@@ -150,9 +155,8 @@ def _configs(
     """The three trainings with one seed, from the run ``start``, or from what is asked for; called
     ``name``, or by model. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    kept = {
-        key: arguments[key] for key in ("source", "preset", "device", "drop_invalid", "max_pixels")
-    }
+    same = ("source", "preset", "device", "drop_invalid", "orientation", "max_pixels")
+    kept = {key: arguments[key] for key in same}
     if weights := start or arguments["weights"]:  # otherwise the preset's
         kept["weights"] = weights
     kept |= {
@@ -209,12 +213,15 @@ def _clear_air(
     runs: Mapping[str, Sequence[Run]],
     clear: Sequence[Path],
     out: Path,
+    orientation: Orientation,
     bootstrap: int,
     device: str,
 ) -> str:
     """The same runs on clear images, as a sentence; their table goes to ``out``."""
     plans = [Plan(RunGroup(MODELS[model], tuple(runs[model]))) for model in MODELS]
-    comparison = compare_rows(plans, clear, out, bootstrap=bootstrap, device=device)
+    comparison = compare_rows(
+        plans, clear, out, orientation=orientation, bootstrap=bootstrap, device=device
+    )
     said = []
     for row, differences in zip(comparison.rows, comparison.differences(), strict=True):
         change = differences.get("voc/AP50")
@@ -271,7 +278,9 @@ def _check_data(
 ) -> Dataset:
     """The target images. Raises UserError, before anything is written, for data and weights that
     the trainings would refuse."""
-    source = open_dataset(*config.source, drop_invalid=config.drop_invalid)
+    source = open_dataset(
+        *config.source, drop_invalid=config.drop_invalid, orientation=config.orientation
+    )
     if not source.labelled:
         raise UserError(
             f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
@@ -279,10 +288,11 @@ def _check_data(
         )
     check_headers(source, config.drop_invalid)
     for labelled in (test, clear) if clear else (test,):
-        open_test_set(labelled, known=source.classes, groups=groups)
+        open_test_set(labelled, (), source.classes, groups, config.orientation)
     Detector.create(source.classes, config.detector, config.weights)
     images = open_images(*target, drop_invalid=config.drop_invalid)
-    return check_headers(images, config.drop_invalid)
+    # all are dehazed before the first training: what is broken further in has to show now
+    return check_headers(images, config.drop_invalid, decode=config.drop_invalid)
 
 
 def _absolute(paths: Sequence[Path]) -> list[str]:

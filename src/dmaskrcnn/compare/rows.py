@@ -32,6 +32,7 @@ from dmaskrcnn.compare.groups import RunGroup, group_runs
 from dmaskrcnn.compare.kept import detect
 from dmaskrcnn.compare.tables import csv_table, markdown
 from dmaskrcnn.config.dehazers import DEHAZERS
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
@@ -67,6 +68,7 @@ def compare(
     *,
     classes: Sequence[str] = (),
     groups: str = "",
+    orientation: Orientation = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -83,6 +85,7 @@ def compare(
         out: the folder to write to; of an earlier comparison, what still holds is used again.
         classes: see `compare_rows`, as the others.
         groups: likewise.
+        orientation: likewise.
         bootstrap: likewise.
         seed: likewise.
         device: likewise.
@@ -108,6 +111,7 @@ def compare(
         Path(out),
         classes=classes,
         groups=groups,
+        orientation=orientation,
         bootstrap=bootstrap,
         seed=seed,
         device=device,
@@ -123,6 +127,7 @@ def compare_rows(
     *,
     classes: Sequence[str] = (),
     groups: str = "",
+    orientation: Orientation = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -138,6 +143,7 @@ def compare_rows(
         out: see `compare`.
         classes: those to score; by default those that the test set and all runs know.
         groups: which test images are resampled together, see `dmaskrcnn.data.group_images`.
+        orientation: of the boxes of the test set, see `open_dataset`.
         bootstrap: resamples behind the intervals.
         seed: of the resampling.
         device: ``auto``, ``cpu``, ``cuda``.
@@ -156,7 +162,7 @@ def compare_rows(
                 "compare it with --dehaze none"
             )
     runs = [run for plan in plans for run in plan.group.runs]
-    test = open_shared_test_set(runs, data, classes, groups)
+    test = open_shared_test_set(runs, data, classes, groups, orientation)
     chosen = resolve_device(device)
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "aod-net": aod_net_weights}
@@ -177,7 +183,7 @@ def compare_rows(
             flush=True,
         )
     images = {method: out / "dehazed" / method for method in methods}
-    comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes))
+    comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes), orientation)
     tables = {"comparison.csv": csv_table(comparison), "comparison.md": markdown(comparison)}
     save_comparison(comparison, tables)
     return comparison
@@ -189,6 +195,7 @@ def score_runs(
     out: Path,
     device: str = "auto",
     groups: str = "",
+    orientation: Orientation = "auto",
 ) -> Comparison:
     """Score runs on the images as they are, for a report; seeds of one method share a row.
 
@@ -198,20 +205,21 @@ def score_runs(
         out: where the predictions are kept; no table is written.
         device: ``auto``, ``cpu``, ``cuda``.
         groups: which test images are resampled together.
+        orientation: of the boxes of the test set.
 
     Raises:
         UserError: a run without a detector, a test set without labels, no class in common.
     """
     opened = [open_run(run) for run in runs]
     paths = tuple(map(Path, data))
-    test = open_shared_test_set(opened, paths, groups=groups)
+    test = open_shared_test_set(opened, paths, (), groups, orientation)
     plans = [Plan(group) for group in group_runs(opened)]
     # The seconds are left to a comparison, which is what one runs to weigh costs.
     rows = (
         replace(row, seconds_per_image=math.nan)
         for row in score_rows(plans, test, out, device=device)
     )
-    return Comparison(tuple(rows), paths, {}, out)
+    return Comparison(tuple(rows), paths, {}, out, orientation=orientation)
 
 
 def score_rows(

@@ -105,8 +105,8 @@ class TrainOptions:
     """Leave out annotations that are wrong (zero area, outside the image, ...) instead of stopping
     at the first."""
     orientation: Literal["auto", "stored", "upright"] = "auto"
-    """Where the boxes of source pictures with an EXIF rotation lie: in the picture turned upright,
-    or as stored; `auto` goes by the size that the annotations state."""
+    """Where the boxes of labelled pictures with an EXIF rotation lie: in the picture turned
+    upright, or as stored; `auto` goes by the size that the annotations state."""
 
     max_pixels: float = 100.0
     """Largest picture that is decoded, in megapixels; memory grows with it."""

@@ -10,7 +10,7 @@ from dmaskrcnn.data.inspection import Inspection, inspect
 from dmaskrcnn.data.learnable import describe_learnable
 from dmaskrcnn.data.loader import Batches, batch_loader
 from dmaskrcnn.data.sample import Annotations, Batch, Sample
-from dmaskrcnn.data.similar import same_images, similar_images
+from dmaskrcnn.data.similar import look_alikes, same_images, similar_images
 
 __all__ = [
     "Annotations",
@@ -27,6 +27,7 @@ __all__ = [
     "group_images",
     "inspect",
     "list_images",
+    "look_alikes",
     "open_dataset",
     "open_images",
     "resize_to",

@@ -57,7 +57,7 @@ class Dataset:
         self.paths, self.image_ids = paths, image_ids
         self._sizes, self._objects = sizes, objects
         self.origins, self.notes = tuple(origins), tuple(notes)
-        self._stored = stored
+        self.stored = stored
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -76,7 +76,7 @@ class Dataset:
         """
         if self._sizes is None:
             return Sample(decode_image(self.paths[index]), self.paths[index], self.image_ids[index])
-        image = decode_image(self.paths[index], self.size(index), self._stored)
+        image = decode_image(self.paths[index], self.size(index), self.stored)
         return Sample(image, self.paths[index], self.image_ids[index], self.annotations(index))
 
     def size(self, index: int) -> tuple[int, int]:
@@ -117,7 +117,7 @@ class Dataset:
         if len(paths) != len(self):
             raise ValueError(f"{len(paths)} pictures for {len(self)} images")
         changed = copy.copy(self)
-        changed.paths, changed._stored = list(paths), False  # written as they were read
+        changed.paths, changed.stored = list(paths), False  # written as they were read
         return changed
 
     def select(self, images: np.ndarray) -> Dataset:

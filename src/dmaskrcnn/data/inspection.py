@@ -20,6 +20,7 @@ from dmaskrcnn.data.looks import (
     duplicate_images,
     duplicate_objects,
     look_at,
+    near_duplicates,
     turned_pictures,
     unlisted,
 )
@@ -114,6 +115,7 @@ def inspect(path: str | os.PathLike[str], orientation: Orientation = "auto") -> 
                 same_content[look.digest].append(image)
     notes += turned_pictures(part, found) + deep_or_flat(part, found)
     notes += duplicate_images(same_content.values())
+    notes += near_duplicates(part, same_content.values())
     notes += unlisted(part)
     if part.objects is not None:
         notes += duplicate_objects(part, part.objects)

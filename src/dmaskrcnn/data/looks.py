@@ -14,6 +14,7 @@ from dmaskrcnn.data.objects import ObjectTable
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem
+from dmaskrcnn.data.similar import similar_images
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import MOST_DATA, read_bytes
 
@@ -112,6 +113,24 @@ def duplicate_images(groups: Iterable[list[Path]]) -> list[Problem]:
         for group in groups
         for path in group[1:]
     ]
+
+
+def near_duplicates(part: Part, copies: Iterable[list[Path]]) -> list[Problem]:
+    """How many pictures look nearly the same as another; ``copies``: those of one content each,
+    which are told of elsewhere."""
+    known = {path for group in copies for path in group[1:]}
+    images = [path for path in part.images if path not in known]
+    first = similar_images(images)
+    followers = [i for i, one in enumerate(first.tolist()) if one != i]
+    if not followers:
+        return []
+    some = followers[0]
+    text = (
+        f"{len(followers)} of {len(images)} pictures look nearly the same as one before (such as "
+        f"{images[some].name} and {images[first[some]].name}): frames of one scene are not "
+        "independent; --groups of the verbs that score says what belongs together"
+    )
+    return [Problem("near-duplicates", part.path, "", text)]
 
 
 def duplicate_objects(part: Part, objects: ObjectTable) -> list[Problem]:

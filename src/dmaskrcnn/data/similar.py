@@ -65,6 +65,31 @@ def same_images(a: Dataset, b: Dataset) -> list[tuple[str, str]]:
     return [(str(found[key]), str(path)) for key, path in ours if key in found]
 
 
+def look_alikes(a: Dataset, b: Dataset) -> list[tuple[str, str]]:
+    """The files of ``b`` that look nearly the same as one in ``a``: copies saved or resized anew,
+    frames of the same moment.
+
+    Of more than 5000 files in ``a`` only those are looked at whose name, but for the ending, is one
+    in ``b``, too.
+
+    Returns:
+        ``(path in a, path in b)`` for each of them, in the order of ``b``.
+    """
+    names = {path.stem for path in b.paths}
+    few = len(a.paths) <= TOGETHER
+    candidates = [path for path in a.paths if few or path.stem in names]
+    ours, found = _thumbnails(b.paths), []
+    for start in range(0, len(candidates), TOGETHER):
+        part = candidates[start : start + TOGETHER]
+        alike = ours @ _thumbnails(part).T
+        found += [
+            (str(part[alike[i].argmax()]), str(b.paths[i]))
+            for i in range(len(ours))
+            if alike[i].max() > ALIKE
+        ]
+    return found
+
+
 def similar_images(paths: Sequence[Path]) -> NDArray[np.int64]:
     """Which pictures look nearly the same, by themselves or by way of others: ``(n,)``, the index
     of the first picture that each belongs with, its own where it is like none before it.
@@ -72,15 +97,21 @@ def similar_images(paths: Sequence[Path]) -> NDArray[np.int64]:
     Pictures that cannot be read, or show nothing at all, are like no other. A progress bar is shown
     on stderr if that is a terminal.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
-        looks = pool.map(_look, paths)
-        bar = partial(tqdm, desc="comparing pictures", disable=None, unit="img", leave=False)
-        thumbnails = np.array(list(bar(looks, total=len(paths))), dtype=np.float32)
+    thumbnails = _thumbnails(paths)
     first = np.arange(len(paths))
     for start in range(0, len(paths), TOGETHER):
         part = slice(start, start + TOGETHER)
         first[part] = start + _components(thumbnails[part] @ thumbnails[part].T > ALIKE)
     return first
+
+
+def _thumbnails(paths: Sequence[Path]) -> NDArray[np.float32]:
+    """Each picture as `_look` sees it, ``(n, 480)``."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
+        looks = pool.map(_look, paths)
+        bar = partial(tqdm, desc="comparing pictures", disable=None, unit="img", leave=False)
+        seen = np.array(list(bar(looks, total=len(paths))), dtype=np.float32)
+    return seen.reshape(len(paths), 2 * SIDE * (SIDE - 1))
 
 
 def _look(path: Path) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.roi_heads import Limits
@@ -42,6 +43,7 @@ def evaluate(
     device: str = "auto",
     progress: bool = False,
     groups: str = "",
+    orientation: Orientation = "auto",
     min_score: float = MIN_SCORE,
 ) -> Scores:
     """Score a detector on labelled images. All scores of this package come from here.
@@ -59,6 +61,7 @@ def evaluate(
         progress: show a bar on stderr.
         groups: which images of a test set that is opened here belong together and are resampled as
             one, see `dmaskrcnn.data.group_images`.
+        orientation: of the boxes of a test set that is opened here, see `open_dataset`.
         min_score: lowest score of a box that counts, of a detector that runs here.
 
     Raises:
@@ -80,7 +83,7 @@ def evaluate(
         test = TestSet.of(data, groups)
     else:
         known = detector.classes if isinstance(detector, Detector) else None
-        test = open_test_set(data, classes, known, groups)
+        test = open_test_set(data, classes, known, groups, orientation)
         if isinstance(run, Run):
             warn_if_trained_on([run], test.data)
     if isinstance(detector, Run):

@@ -19,11 +19,13 @@ from dmaskrcnn.data import (
     Dataset,
     canonical,
     group_images,
+    look_alikes,
     open_dataset,
     open_images,
     same_images,
     similar_images,
 )
+from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import Results, load_results
 from dmaskrcnn.run import Run
@@ -94,9 +96,11 @@ def open_test_set(
     classes: Sequence[str] = (),
     known: Sequence[str] | None = None,
     groups: str = "",
+    orientation: Orientation = "auto",
 ) -> TestSet:
     """A labelled data set with the ``classes`` asked for, or else those that the detector
-    (``known``) shares with it, and its ``groups`` as of `group_images`.
+    (``known``) shares with it, its ``groups`` as of `group_images`, and the ``orientation`` of its
+    boxes as of `open_dataset`.
 
     Raises:
         UserError: there are no such classes, no labels, a picture that is listed twice, or groups
@@ -109,7 +113,7 @@ def open_test_set(
             f"--classes {unknown[0]}: the detector does not know it; it knows "
             f"{', '.join(known or ())}"
         )
-    truth = open_dataset(*paths, drop_invalid=None)
+    truth = open_dataset(*paths, drop_invalid=None, orientation=orientation)
     if not truth.labelled:
         raise UserError(
             f"{paths[0]}: holds images but no labels to score against; `dmaskrcnn predict` "
@@ -125,9 +129,8 @@ def open_test_set(
         )
     test = TestSet.of(truth, groups)
     if chosen != list(truth.classes):
-        test = TestSet(
-            open_dataset(*paths, classes=chosen, drop_invalid=None), test.category_ids, groups
-        )
+        truth = open_dataset(*paths, classes=chosen, drop_invalid=None, orientation=orientation)
+        test = TestSet(truth, test.category_ids, groups)
     _check_objects(test.data, paths[0])
     if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
         _ = test.groups
@@ -156,7 +159,11 @@ def _check_objects(data: Dataset, path: str | Path) -> None:
 
 
 def open_shared_test_set(
-    runs: Sequence[Run], data: Sequence[Path], classes: Sequence[str] = (), groups: str = ""
+    runs: Sequence[Run],
+    data: Sequence[Path],
+    classes: Sequence[str] = (),
+    groups: str = "",
+    orientation: Orientation = "auto",
 ) -> TestSet:
     """The test set on which all runs can be scored: with the classes asked for, or else those that
     every detector among them knows. Says where a run was trained on some of its pictures.
@@ -182,7 +189,7 @@ def open_shared_test_set(
                 f"{', '.join(known)}; {', '.join(shared)}"
             )
         shared = [c for c in known if shared is None or c in shared]
-    test = open_test_set(data, classes, shared, groups)
+    test = open_test_set(data, classes, shared, groups, orientation)
     warn_if_trained_on(runs, test.data)
     return test
 
@@ -197,15 +204,19 @@ def warn_if_trained_on(runs: Sequence[Run], test: Dataset) -> None:
 
 
 def shared_images(trained: Dataset, test: Dataset, name: str) -> str:
-    """A sentence on the pictures that a test set shares with what was trained on; empty where there
-    are none."""
-    shared = same_images(trained, test)
-    if not shared:
+    """A sentence on the pictures that a test set shares with what was trained on, or that nearly
+    are such; empty where there are none."""
+    if shared := same_images(trained, test):
+        there, here = shared[0]
+        said = f"are also in {name} ({here} is {there}): the two share images"
+    elif shared := look_alikes(trained, test):
+        there, here = shared[0]
+        said = f"look nearly the same as pictures of {name} ({here} as {there})"
+    else:
         return ""
-    there, here = shared[0]
     return (
-        f"{len(shared)} of {len(test)} test pictures are also in {name} ({here} is {there}): the "
-        "two share images, and the scores say little of pictures that were not trained on"
+        f"{len(shared)} of {len(test)} test pictures {said}, and the scores say little of pictures "
+        "that were not trained on"
     )
 
 

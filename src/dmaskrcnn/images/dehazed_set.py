@@ -106,13 +106,13 @@ def _repeats(names: Sequence[str]) -> list[bool]:
 
 
 def pictures_digest(data: Dataset) -> str:
-    """A digest of the pictures of a data set, byte by byte and in order, and of the sizes that its
-    annotations state."""
+    """A digest of the pictures of a data set, byte by byte and in order, of the sizes that its
+    annotations state, and of whether rotations by EXIF are left off."""
     parts = [
         (file_digest(path), data.size(i) if data.labelled else None)
         for i, path in enumerate(data.paths)
     ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return hashlib.sha256(repr((data.stored, parts)).encode()).hexdigest()
 
 
 def _dehaze(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset
+from dmaskrcnn.data.readable import decodable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.evaluation.domain_distance import DomainDistance, proxy_a_distance
 from dmaskrcnn.report.figures import CLEAR, HAZY, render
@@ -71,7 +72,9 @@ def feature_figures(material: Material) -> list[str]:
         return []
     assert source is not None
     assert target is not None
-    first, second = (spread_out(len(data), IMAGES) for data in (source, target))
+    first, second = (decodable(data, spread_out(len(data), IMAGES)) for data in (source, target))
+    if min(len(first), len(second)) < LEAST_IMAGES:
+        return []
     figures, distances = [], []
     for name, run in models:
         detector = run.detector(material.device)

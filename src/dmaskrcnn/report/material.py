@@ -87,7 +87,11 @@ def gather(
     if comparison:
         files = [*comparison.data, *(path for row in rows for path in row.predictions)]
         if all(path.exists() for path in files):
-            test = open_test_set(comparison.data, list(comparison.rows[0].scores.objects))
+            test = open_test_set(
+                comparison.data,
+                list(comparison.rows[0].scores.objects),
+                orientation=comparison.orientation,
+            )
     source = _still_there(trained, "source") if source is None else source
     target = _still_there(trained, "target") if target is None else target
     return Material(groups, comparison, test, source, target, device)

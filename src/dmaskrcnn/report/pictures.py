@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
+from dmaskrcnn.data.readable import decodable
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import as_picture, instance_colours
 from dmaskrcnn.images.dehazed_set import dehazed_paths
@@ -68,7 +69,9 @@ def picture_data(material: Material) -> dict[str, Any] | None:
     data = test.data if test else material.target or material.source
     if not data or not (test or any(group.model for group in material.groups)):
         return None
-    indices = spread_out(len(data), PICTURES)
+    indices = decodable(data, spread_out(len(data), PICTURES))
+    if not indices:
+        return None
     images = [data.load(index).image for index in indices]
     frames = [Frame.of(image) for image in images]
     dehazed = material.comparison.images if test and material.comparison else {}

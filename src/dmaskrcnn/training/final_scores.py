@@ -40,7 +40,7 @@ def _score(folder: Path, config: TrainConfig) -> bool:
     """Whether anything was found."""
     run = Run(folder)
     (out,) = output_folders([run], config.test, None)
-    test = open_shared_test_set([run], config.test, groups=config.groups)
+    test = open_shared_test_set([run], config.test, (), config.groups, config.orientation)
     scores = evaluate_to(out, run, test, device=config.device)
     print(summary(run, scores, out), flush=True)
     return scores["voc/AP50"].value != 0  # NaN: there was nothing to find

@@ -56,7 +56,8 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
         raise UserError(f"--source {config.source[0]}: {why}")
     test = None
     if config.test:  # what is wrong with it is said now rather than after the training
-        test = open_test_set(config.test, known=source.classes, groups=config.groups).data
+        known, groups, orientation = source.classes, config.groups, config.orientation
+        test = open_test_set(config.test, (), known, groups, orientation).data
         if broken := broken_headers(test):
             raise UserError(f"--test: {next(iter(broken.values()))}")
     target = _open_target(config, source) if config.adapts or config.adabn else None
