@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import write_image
+from data_files import coco_object, write_coco, write_image
 from PIL import Image
 
 from dmaskrcnn.cli.main import main
@@ -217,3 +217,33 @@ def test_a_name_is_no_formula_and_no_drawing_ends_a_training(
     monkeypatch.setattr("dmaskrcnn.training.loop.draw_examples", broken)
     assert (train(tiny(method="source", iterations=1)) / "model.safetensors").is_file()
     assert "pictures.jpg: not drawn (no font)" in capsys.readouterr().err
+
+
+@posix
+def test_labelled_pictures_of_odd_names(
+    tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    """Trained on, scored, compared and shown: names that are no text, and one that a terminal
+    would obey; a pipe among them is refused in one line, or left out on request."""
+    names = ["\udcff\udcfe.png", ESCAPE + ".png", "y" * 251 + ".png", "$x$ <b>&.png"]
+    path = write_coco(tmp_path / "set", [coco_object(i, image=i) for i in (1, 2, 3, 4)], images=4)
+    content = json.loads(path.read_text())
+    for entry, name in zip(content["images"], names, strict=True):
+        (path.parent / "images" / entry["file_name"]).rename(path.parent / "images" / name)
+        entry["file_name"] = name
+    path.write_text(json.dumps(content))
+    folder = train(tiny(method="source", source=(path,), iterations=1, name="a $x$_é"))
+    out = tmp_path / "out"
+    words = ["--runs", folder, "--data", path, "--bootstrap", 5, "--out", out, "--device", "cpu"]
+    main(["compare", *map(str, words)])
+    main(["evaluate", str(folder), "--data", str(path), "--bootstrap", "5"])
+    main(["report", str(folder), "--out", str(tmp_path / "x.html"), "--device", "cpu"])
+    (out / "report.html").read_bytes().decode()
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err + caplog.text
+    os.mkfifo(path.parent / "images" / "pipe.png")
+    content["images"].append(content["images"][0] | {"id": 9, "file_name": "pipe.png"})
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"pipe\.png.*--drop-invalid"):
+        train(tiny(method="source", source=(path,), iterations=1))
+    train(tiny(method="source", source=(path,), iterations=1, drop_invalid=True))
