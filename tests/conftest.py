@@ -3,6 +3,7 @@ seconds."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.demo import render_scene, write_scenes
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.haze import add_haze
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core each, for the programs that tests start, too
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 SIZE = (64, 96)
 UNTRAINED = DetectorConfig(
