@@ -27,6 +27,8 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_text
+from dmaskrcnn.runtime.description import INDEX, is_export, read_export
+from dmaskrcnn.runtime.detector import ExportedDetector, load
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
@@ -45,9 +47,12 @@ MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
 def open_run(path: str | Path) -> Run:
-    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``."""
+    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, an
+    `ExportedRun` where it is a folder of `dmaskrcnn export`."""
     path = Path(path)
-    return ResultsFile(path) if path.suffix == ".json" else Run(path)
+    if path.suffix == ".json":
+        return ResultsFile(path)
+    return ExportedRun(path) if is_export(path) else Run(path)
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,12 @@ class Run:
         file."""
         return [file_digest(self.path / name) for name in ("model.safetensors", "model.json")]
 
-    def detector(self, device: str = "auto") -> Detector:
+    def check_trained(self) -> None:
+        """Raises UserError where the path is no folder of a training with weights."""
+        if self.is_results or not self.has_detector:
+            raise UserError(f"{self}: holds no model.safetensors; name the folder of a training")
+
+    def detector(self, device: str = "auto") -> Detector | ExportedDetector:
         """The detector, ready to predict in the precision that is fastest on ``device``.
 
         Raises:
@@ -238,6 +248,46 @@ class ResultsFile(Run):
     def classes(self) -> tuple[str, ...]:
         """None are known before the file is read."""
         return ()
+
+
+class ExportedRun(Run):
+    """A detector that was exported; it runs on the CPU.
+
+    Attributes:
+        path: the folder that `dmaskrcnn export` wrote.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the detector knows. Raises UserError as `read_export`."""
+        return read_export(self.path).classes
+
+    @property
+    def weights_said(self) -> str:
+        """Which weights were exported, and how. Raises UserError as `read_export`."""
+        said = read_export(self.path)
+        runtime = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}[said.runtime]
+        return f"{runtime}, {said.precision}, of {said.made_of}"
+
+    @property
+    def has_detector(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def digests(self) -> list[str]:
+        """Of the model and ``model.json``. Raises UserError as `read_export`."""
+        names = (*read_export(self.path).digests, INDEX)
+        return [file_digest(self.path / name) for name in names]
+
+    def detector(self, device: str = "auto") -> ExportedDetector:
+        """The detector, ready to predict; whatever the device, on the CPU. Raises UserError as
+        `load`."""
+        return load(self.path)
+
+    def check_trained(self) -> None:
+        """Raises UserError: there is nothing to train or export any more."""
+        raise UserError(f"{self}: was exported already; name the run folder it was made of")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
+from dmaskrcnn.cli.export_verb import Export
+from dmaskrcnn.cli.exporting import export_verb
 from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
@@ -171,4 +173,5 @@ _VERBS = {
     Dehaze: _dehaze,
     Haze: _haze,
     TrainDehazer: _train_dehazer,
+    Export: export_verb,
 }

@@ -19,8 +19,8 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.transforms.v2 import functional as transforms
 
-from dmaskrcnn.data.augment import target_size
 from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
