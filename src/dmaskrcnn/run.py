@@ -7,13 +7,10 @@ Everything else asks `Run` for what stands in a run folder's ``config.yaml``, ``
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 import json
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +22,10 @@ from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
-from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_text
+from dmaskrcnn.metrics_csv import read_metrics
+from dmaskrcnn.output_folder import create_numbered_folder
 from dmaskrcnn.runtime.description import INDEX, is_export, read_export
 from dmaskrcnn.runtime.detector import ExportedDetector, load
 
@@ -198,6 +197,11 @@ class Run:
         return os.path.isfile(self.path / "model.safetensors")
 
     @property
+    def has_features(self) -> bool:
+        """Whether its detector shows what is inside it, the maps of the pyramid."""
+        return self.has_detector
+
+    @property
     def digests(self) -> list[str]:
         """Of weights and ``model.json``: they tell detectors apart. Raises UserError for a missing
         file."""
@@ -275,6 +279,11 @@ class ExportedRun(Run):
         return True
 
     @property
+    def has_features(self) -> bool:
+        """Never: a graph gives its results alone."""
+        return False
+
+    @property
     def digests(self) -> list[str]:
         """Of the model and ``model.json``. Raises UserError as `read_export`."""
         names = (*read_export(self.path).digests, INDEX)
@@ -290,30 +299,6 @@ class ExportedRun(Run):
         raise UserError(f"{self}: was exported already; name the run folder it was made of")
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
-    missing or not such a one."""
-    try:
-        rows = [
-            {k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv_rows(path)
-        ]
-        if not all(math.isfinite(value) for row in rows for value in row.values()):
-            raise ValueError("holds numbers that are not finite")
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
-            "training run"
-        ) from error
-    if any("iteration" not in row for row in rows):
-        raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
-    return rows
-
-
-def csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a CSV as they stand there. Raises what `read_bytes`, decoding and csv raise."""
-    return csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
-
-
 def run_names(runs: Sequence[Run]) -> list[str]:
     """A name for each run, no two alike: its own, with the folder above it where two have the
     same."""
@@ -323,22 +308,3 @@ def run_names(runs: Sequence[Run]) -> list[str]:
         for run, name in zip(runs, names, strict=True)
     ]
     return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
-
-
-def create_numbered_folder(out: Path, name: str) -> Path:
-    """Make OUT/NAME-N with the first N that is free. Raises UserError where OUT cannot be written
-    to."""
-    number = 1
-    while True:
-        folder = out / f"{name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            if not out.is_dir():
-                raise UserError(f"--out {out}: is a file; choose a folder") from None
-            number += 1
-        except OSError as error:
-            raise UserError(
-                f"--out {out}: cannot be written ({error.strerror}); choose another folder"
-            ) from error

@@ -11,7 +11,6 @@ from tyro.conf import Positional, arg
 from dmaskrcnn.cli.flags import ReadsPictures
 
 
-
 @dataclass
 class Export(ReadsPictures):
     """Write a trained detector for ONNX Runtime or OpenVINO, to run on machines without torch.

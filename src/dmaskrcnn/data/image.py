@@ -1,5 +1,5 @@
-"""Pictures from disk: listing, header sizes, and one decode with EXIF rotation honoured, to a tensor
-or, where there is no PyTorch, to an array."""
+"""Pictures from disk: listing, header sizes, and one decode with EXIF rotation honoured, to a
+tensor or, where there is no PyTorch, to an array."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.roi_heads import Limits
+from dmaskrcnn.detector.limits import Limits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
 from dmaskrcnn.evaluation.results_json import save_results

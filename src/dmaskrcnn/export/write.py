@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,13 +43,13 @@ from dmaskrcnn.version import __version__
 Pixels = NDArray[np.uint8]
 Format = Literal["onnx", "openvino"]
 MOST_BOX, LEAST_MASK = 0.05, 0.99  # px; IoU
-SURE = 0.5  # score of the objects that `predict` shows
+SURE = 0.3  # score of objects that count: below what `predict` shows
 NEAR = 0.02  # how far a score may move by resizing another way, within 1 of 255
 INPUTS = ("image", "box_score", "mask_score")
 OUTPUTS = ("boxes", "labels", "scores", "masks")
 OPEN_SIZES = {
     "image": {0: "height", 1: "width"},
-    **dict.fromkeys(("boxes", "labels", "scores"), {0: "objects"}),
+    **{name: {0: "objects"} for name in ("boxes", "labels", "scores")},
     "masks": {0: "masks"},
 }
 
@@ -189,8 +189,8 @@ def compare(
         say(f"dehazed pictures: to {most} of 255")
         if most > MOST_DIFFERENCE:
             raise UserError(
-                f"--dehaze: the exported pictures differ from the run's by {most} of 255, more than "
-                f"{MOST_DIFFERENCE}; leave it out"
+                f"--dehaze: the exported pictures differ from the run's by {most} of 255, more "
+                f"than {MOST_DIFFERENCE}; leave it out"
             )
     pairs = zip(clear, images, strict=True)
     whole = agree((detector.predict(c, SURE), exported.predict(i, SURE - NEAR)) for c, i in pairs)
@@ -222,8 +222,9 @@ def _opened(folder: Path, content: dict[str, Any], names: Sequence[str]) -> Expo
     """The detector of a folder that has no ``model.json`` yet."""
     said = {key: content[key] for key in ("runtime", "precision", "dehaze", "made_of")}
     digests = {name: file_digest(folder / name) for name in names}
-    classes, config = tuple(content["classes"]), DetectorConfig.from_dict(content["detector"])
-    return ExportedDetector(Description(folder, classes=classes, config=config, digests=digests, **said))
+    config = DetectorConfig.from_dict(content["detector"])
+    known = {"classes": tuple(content["classes"]), "config": config, "digests": digests}
+    return ExportedDetector(Description(folder, **known, **said))
 
 
 def _quantised(
@@ -254,8 +255,12 @@ def _quantised(
     say(f"int8 beside float32, scores of {SURE:g} and more: {found}")
     result: dict[str, Any] = {"calibrated_on": len(feeds), "agreement": asdict(found)}
     if int8.test is None:
-        _check_loss(1 - found.kept, "of the objects are lost; say on labelled pictures what it "
-                    "costs, with --test, or allow it", int8.allow_loss)
+        _check_loss(
+            1 - found.kept,
+            "of the objects are lost; say on labelled pictures what it "
+            "costs, with --test, or allow it",
+            int8.allow_loss,
+        )
     else:
         scores = [evaluate(d, int8.test, bootstrap=0) for d in (exported, smaller)]
         for metric in ("voc/AP50", "box/AP", "mask/AP50"):

@@ -1,15 +1,15 @@
 """``model.json`` of an exported folder: what the model beside it is, and how it was made.
 
-    {"format": "dmaskrcnn export 1", "complete": true,
-     "runtime": "onnx",                     or openvino
-     "precision": "float32",                or int8
-     "classes": ["car", …],
-     "detector": {"image_size": 320, …},    the architecture: sizes and thresholds
-     "dehaze": "none",                      a method: dehaze.onnx (.xml) works on the picture before
-     "digests": {"model.onnx": "…"},        SHA-256 of each file
-     "made_of": "…", "made_with": {"dmaskrcnn": "…", "torch": "…", …},
-     "compared": {…},                       with the detector it was made of
-     "files": [...], "earlier": [...]}
+{"format": "dmaskrcnn export 1", "complete": true,
+ "runtime": "onnx",                     or openvino
+ "precision": "float32",                or int8
+ "classes": ["car", …],
+ "detector": {"image_size": 320, …},    the architecture: sizes and thresholds
+ "dehaze": "none",                      a method: dehaze.onnx (.xml) works on the picture before
+ "digests": {"model.onnx": "…"},        SHA-256 of each file
+ "made_of": "…", "made_with": {"dmaskrcnn": "…", "torch": "…", …},
+ "compared": {…},                       with the detector it was made of
+ "files": [...], "earlier": [...]}
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,13 @@ from dmaskrcnn.arrays import as_array, as_tensor
 from dmaskrcnn.data.image import decode_pixels
 from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.limits import USUAL, Limits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.runtime.description import Description, read_export
 from dmaskrcnn.runtime.masks import paste_masks
 from dmaskrcnn.runtime.sessions import open_model
 
 Pixels = NDArray[np.uint8]
-
-
-class Limits(NamedTuple):
-    """As of the detector: lowest score of a box (None: its own), and of a box with a mask."""
-
-    box: float | None = None
-    mask: float = 0.0
 
 
 class ExportedDetector:
@@ -59,14 +53,14 @@ class ExportedDetector:
         self,
         images: Any,
         threshold: float = 0.5,
-        limits: tuple[float | None, float] = Limits(),  # noqa: B008 (immutable)
+        limits: Limits = USUAL,
         best: bool = False,
     ) -> Any:
         """Find objects, as `Detector.predict` does.
 
         Args:
             images: one image or a sequence of images: each a path, a uint8 array ``(H, W, 3)``, a
-                picture of Pillow's, or a uint8 tensor ``(3, H, W)``; RGB.
+                picture of Pillow's, or a uint8 tensor or array ``(3, H, W)``; RGB.
             threshold: the lowest score to return, in [0, 1].
             limits: scores that are never returned, and those whose masks are left empty.
             best: return the best of an image also where no score reaches the threshold.
@@ -85,11 +79,9 @@ class ExportedDetector:
 
     def plain(self, image: Any, threshold: float) -> Detections:
         """`predict` for one image that is not dehazed before."""
-        return self._one(pixels_of(image), threshold, Limits(), False)
+        return self._one(pixels_of(image), threshold, USUAL, False)
 
-    def _one(
-        self, image: Pixels, threshold: float, limits: tuple[float | None, float], best: bool
-    ) -> Detections:
+    def _one(self, image: Pixels, threshold: float, limits: Limits, best: bool) -> Detections:
         box, mask = limits
         if not best:  # nobody will see those below
             mask = max(mask, threshold)
@@ -146,9 +138,8 @@ def pixels_of(image: Any) -> Pixels:
     if isinstance(image, Image.Image):
         return np.array(image.convert("RGB"))
     array = as_array(image)
-    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
-        array = array.transpose(1, 2, 0)
-    elif hasattr(image, "detach"):  # a tensor that is 3 pixels wide
+    # channels first: a tensor, or what `decode_image` gives where there is no torch
+    if array.ndim == 3 and (hasattr(image, "detach") or array.shape[2] != 3):
         array = array.transpose(1, 2, 0)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise UserError(
