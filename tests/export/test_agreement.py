@@ -11,7 +11,7 @@ def detections(boxes: list[list[float]], labels: list[int], scores: list[float])
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[round(y1) : round(y2), round(x1) : round(x2)] = True
     return Detections(
-        torch.tensor(boxes).reshape(-1, 4),
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         torch.tensor(labels, dtype=torch.int64),
         torch.tensor(scores),
         masks,
