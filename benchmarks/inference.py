@@ -99,7 +99,7 @@ def save_random(name: str, folder: Path, tiny: bool) -> Path:
     torch.manual_seed(0)
     config = PRESETS[MODELS[name][1]].detector
     if tiny:
-        sizes = {"image_size": 64, "max_size": 96, "fpn_channels": 16, "box_head_width": 16}
+        sizes: Any = {"image_size": 64, "max_size": 96, "fpn_channels": 16, "box_head_width": 16}
         config = DetectorConfig(backbone="resnet18", mask_head_layers=1, **sizes)
     detector = Detector(CLASSES, config)
     calm(detector)

@@ -10,6 +10,7 @@ import importlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -31,9 +32,16 @@ def as_tensor(values: NDArray[Any]) -> Tensor:
     return values if torch is None else torch.from_numpy(values)  # pyright: ignore[reportReturnType]
 
 
-def as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+def as_image(pixels: NDArray[np.uint8]) -> Tensor:
+    """An image ``(H, W, 3)`` as detectors take it: a tensor ``(3, H, W)``, channels last in memory,
+    which torchvision resizes fastest; without PyTorch the array itself."""
+    torch = torch_or_none()
+    return pixels if torch is None else torch.from_numpy(pixels).permute(2, 0, 1)  # pyright: ignore[reportReturnType]
+
+
+def as_array(values: Any) -> NDArray[Any]:
     """A NumPy array of a tensor, wherever it is, or of an array."""
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else values  # pyright: ignore[reportAttributeAccessIssue]
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
 def dtype_name(values: Tensor | NDArray[Any]) -> str:

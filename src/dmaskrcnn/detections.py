@@ -73,9 +73,9 @@ class Detections:
     @classmethod
     def empty(cls, height: int, width: int, classes: tuple[str, ...]) -> Detections:
         """Nothing found in an image of ``height`` × ``width`` pixels."""
-        boxes, labels = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-        scores, masks = np.zeros(0, np.float32), np.zeros((0, height, width), bool)
-        return cls(*map(as_tensor, (boxes, labels, scores, masks)), classes)
+        shapes = {"float32": (0, 4), "int64": (0,), "bool": (0, height, width)}
+        boxes, labels, masks = (as_tensor(np.zeros(s, kind)) for kind, s in shapes.items())
+        return cls(boxes, labels, boxes[:, 0], masks, classes)
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -135,8 +135,10 @@ def as_picture(image: ImageLike) -> Image.Image:
     """
     if isinstance(image, Image.Image):
         return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    array: Any
     if hasattr(image, "detach"):  # a tensor; NumPy knows no bfloat16
-        array = as_array(image.float() if image.is_floating_point() else image)  # pyright: ignore[reportAttributeAccessIssue]
+        tensor: Any = image
+        array = as_array(tensor.float() if tensor.is_floating_point() else tensor)
         channels_first = array.ndim == 3
     else:
         array = image

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from export_cases import CLASSES, exported, needed, pixels
 from PIL import Image
 
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.export import load, write
 from dmaskrcnn.export.write import Quantisation
-from export_cases import CLASSES, exported, needed, pixels
 
 
 @pytest.fixture(scope="module")

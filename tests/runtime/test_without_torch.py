@@ -48,7 +48,7 @@ import json
 from dmaskrcnn.export import load
 found = load(sys.argv[1]).predict(sys.argv[2], threshold=0.05)
 assert type(found.boxes).__module__ == "numpy"
-found.draw(found.masks[0]).save(sys.argv[3])
+found.draw(found.masks[0].astype("uint8")).save(sys.argv[3])
 some = found[found.scores > 0.05][:3]
 print(json.dumps([found.to_dict(), found.to_coco(1, {c: i for i, c in enumerate(found.classes)}),
                   some.to("cpu").names, [len(one) for one in some]]))
@@ -89,3 +89,14 @@ def test_distribution_holds_the_verb():
     text = (Path(__file__).parents[2] / "runtime" / "pyproject.toml").read_text()
     assert 'dmaskrcnn-runtime = "dmaskrcnn.cli.runtime:main"' in text
     assert "torch>" not in text
+
+
+def test_narrow_pictures(onnx_folder: Path, tmp_path: Path):
+    files = []
+    for width in (1, 3):
+        files.append(tmp_path / f"{width}.png")
+        Image.new("RGB", (width, 5), "grey").save(files[-1])
+    done = verb("predict", onnx_folder, *files, "--out", tmp_path / "found")
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads((tmp_path / "found" / "detections.json").read_text())["images"]
+    assert [(image["width"], image["height"]) for image in sizes] == [(1, 5), (3, 5)]

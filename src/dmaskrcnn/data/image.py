@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dmaskrcnn.arrays import as_tensor
+from dmaskrcnn.arrays import as_image
 from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import check_regular
@@ -125,9 +125,8 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool = False) -> Tensor:
-    """`decode_pixels` as a tensor: uint8 ``(3, H, W)``, RGB; a channels-last view, which
-    torchvision resizes fastest. Without PyTorch, an array of that shape."""
-    return as_tensor(decode_pixels(path, size, stored).transpose(2, 0, 1))
+    """`decode_pixels` as `as_image` gives it: with PyTorch a uint8 tensor ``(3, H, W)``, RGB."""
+    return as_image(decode_pixels(path, size, stored))
 
 
 def decode_pixels(

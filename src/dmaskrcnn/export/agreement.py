@@ -90,8 +90,9 @@ def _pairs(one: Detections, other: Detections) -> tuple[list[int], list[int]]:
 
 def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """IoU of all boxes of one and of another set, ``(n, m)``."""
-    a, b = a.astype(np.float64)[:, None], b.astype(np.float64)[None]
-    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    ours, theirs = a.astype(np.float64)[:, None], b.astype(np.float64)[None]
+    low = np.maximum(ours[..., :2], theirs[..., :2])
+    high = np.minimum(ours[..., 2:], theirs[..., 2:])
     shared = np.maximum(high - low, 0).prod(-1)
-    areas = [(c[..., 2:] - c[..., :2]).prod(-1) for c in (a, b)]
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (ours, theirs)]
     return shared / np.maximum(areas[0] + areas[1] - shared, 1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,11 +58,6 @@ def write_openvino(onnx: Path, path: Path) -> None:
     UserError where OpenVINO is not installed."""
     openvino = needed("openvino")
     openvino.save_model(openvino.convert_model(onnx), path, compress_to_fp16=False)
-
-
-def quiet(name: str) -> None:
-    """Errors alone, of a library that logs."""
-    logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def versions(*names: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class DetectorGraph(nn.Module):
         self.detector = detector.eval()
         detector.set_precision("float32")
         scale = torch.tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 1, 3, 1, 1) * 255
+        self.scale: Tensor
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(
@@ -66,7 +67,7 @@ class DetectorGraph(nn.Module):
         proposals = self.propose(batch, features)
         logits, deltas = detector.roi_heads.box_outputs(features, [proposals], batch.image_sizes)
         boxes, labels, scores = self.select(logits, deltas, proposals, (height, width), box_score)
-        count = (scores >= mask_score).sum()
+        count: Any = (scores >= mask_score).sum()
         # one more, cut off again: runtimes differ in what they do with none
         padded = torch.cat([boxes, boxes.new_tensor([[0.0, 0.0, 1.0, 1.0]])])
         rois = padded[torch.arange(count + 1, device=boxes.device)]
@@ -124,12 +125,8 @@ class DetectorGraph(nn.Module):
 
 def separate_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
     """NMS within groups, by moving each group to a place of its own; indices by falling score."""
-    apart = groups * (boxes.max() + 1) if not torch.jit.is_tracing() else groups * _room(boxes)
-    return nms(boxes + apart[:, None], scores, threshold)
-
-
-def _room(boxes: Tensor) -> Tensor:
-    return torch.cat([boxes.flatten(), boxes.new_zeros(1)]).max() + 1
+    room = torch.cat([boxes.flatten(), boxes.new_zeros(1)]).max() + 1  # there may be no box
+    return nms(boxes + (groups * room)[:, None], scores, threshold)
 
 
 def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, ...]) -> Tensor:

@@ -9,7 +9,9 @@ deltas and masks. Quantised as a whole, a detector loses about half of its objec
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +51,19 @@ def quantise_onnx(model: Path, feeds: Sequence[dict[str, NDArray[Any]]], path: P
 
 
 def _quantise(graph: Any, names: Sequence[str], feeds: Sequence[dict[str, NDArray[Any]]]) -> Any:
+    # it asks torch for a compiler as it is imported, which warns that there is no GPU
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     nncf = needed("nncf")
     nncf.set_log_level(logging.ERROR)
     stay = [name for name in names if not any(part in name for part in QUANTISED)]
-    return nncf.quantize(
-        graph,
-        nncf.Dataset(feeds),
-        subset_size=len(feeds),
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(names=stay, validate=False),
-    )
+    with redirect_stdout(sys.stderr):  # its progress
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(feeds),
+            subset_size=len(feeds),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=stay, validate=False),
+        )
 
 
 def feed_of(image: NDArray[np.uint8], score: float) -> dict[str, NDArray[Any]]:

@@ -60,7 +60,7 @@ class ExportedDetector:
 
         Args:
             images: one image or a sequence of images: each a path, a uint8 array ``(H, W, 3)``, a
-                picture of Pillow's, or a uint8 tensor or array ``(3, H, W)``; RGB.
+                picture of Pillow's, or a uint8 tensor ``(3, H, W)``; RGB.
             threshold: the lowest score to return, in [0, 1].
             limits: scores that are never returned, and those whose masks are left empty.
             best: return the best of an image also where no score reaches the threshold.
@@ -138,8 +138,7 @@ def pixels_of(image: Any) -> Pixels:
     if isinstance(image, Image.Image):
         return np.array(image.convert("RGB"))
     array = as_array(image)
-    # channels first: a tensor, or what `decode_image` gives where there is no torch
-    if array.ndim == 3 and (hasattr(image, "detach") or array.shape[2] != 3):
+    if array.ndim == 3 and hasattr(image, "detach"):
         array = array.transpose(1, 2, 0)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise UserError(
