@@ -2,13 +2,36 @@
 # Builds dmaskrcnn-runtime, installs it without torch in an environment of its own, and runs it there:
 #
 #     tools/check_runtime.sh EXPORTED PICTURE [onnx|openvino]
+#     tools/check_runtime.sh    # with a rendered street, and a detector that has learnt nothing
 #
 # EXPORTED is a folder of `dmaskrcnn export`. Needs a package index; leaves nothing behind.
 set -euo pipefail
-exported=$(realpath "$1") picture=$(realpath "$2") runtime=${3:-onnx}
 here=$(realpath "$(dirname "$0")/..")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+if [ $# = 0 ]; then
+    uv run --project "$here" --group dev python - "$scratch" <<'EOF'
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from dmaskrcnn import Detector, DetectorConfig
+from dmaskrcnn.demo import render_scene
+from dmaskrcnn.export.write import export_detector
+from dmaskrcnn.run import Run
+
+folder = Path(sys.argv[1])
+(folder / "run").mkdir()
+config = DetectorConfig(backbone="resnet18", fpn_channels=16, image_size=64, max_size=96)
+Detector(("car", "person"), config).save(folder / "run")
+street = render_scene(0, 64, 96).image
+Image.fromarray(street).save(folder / "street.png")
+export_detector(Run(folder / "run"), folder / "exported", [street])
+EOF
+    set -- "$scratch/exported" "$scratch/street.png"
+fi
+exported=$(realpath "$1") picture=$(realpath "$2") runtime=${3:-onnx}
 unset PYTHONPATH
 
 python3 -m venv "$scratch/venv"
