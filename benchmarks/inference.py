@@ -120,7 +120,7 @@ def load_pictures(args: argparse.Namespace) -> list[Any]:
     from dmaskrcnn.cli.exporting import listed
     from dmaskrcnn.data.image import decode_pixels
     from dmaskrcnn.demo import render_scene
-    from dmaskrcnn.runtime.detector import resized
+    from dmaskrcnn.runtime.exported import resized
 
     if args.calibrate:
         found = [decode_pixels(path) for path in listed(args.calibrate, args.pictures)]

@@ -27,7 +27,7 @@ from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_
 from dmaskrcnn.metrics_csv import read_metrics
 from dmaskrcnn.output_folder import create_numbered_folder
 from dmaskrcnn.runtime.description import INDEX, is_export, read_export
-from dmaskrcnn.runtime.detector import ExportedDetector, load
+from dmaskrcnn.runtime.exported import ExportedDetector, load
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
@@ -64,6 +64,7 @@ class Run:
 
     path: Path
     is_results: ClassVar[bool] = False
+    has_features: ClassVar[bool] = True  # a detector shows the maps inside it; a graph does not
 
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
@@ -197,11 +198,6 @@ class Run:
         return os.path.isfile(self.path / "model.safetensors")
 
     @property
-    def has_features(self) -> bool:
-        """Whether its detector shows what is inside it, the maps of the pyramid."""
-        return self.has_detector
-
-    @property
     def digests(self) -> list[str]:
         """Of weights and ``model.json``: they tell detectors apart. Raises UserError for a missing
         file."""
@@ -255,11 +251,9 @@ class ResultsFile(Run):
 
 
 class ExportedRun(Run):
-    """A detector that was exported; it runs on the CPU.
+    """A folder that `dmaskrcnn export` wrote."""
 
-    Attributes:
-        path: the folder that `dmaskrcnn export` wrote.
-    """
+    has_features = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -279,19 +273,13 @@ class ExportedRun(Run):
         return True
 
     @property
-    def has_features(self) -> bool:
-        """Never: a graph gives its results alone."""
-        return False
-
-    @property
     def digests(self) -> list[str]:
         """Of the model and ``model.json``. Raises UserError as `read_export`."""
         names = (*read_export(self.path).digests, INDEX)
         return [file_digest(self.path / name) for name in names]
 
     def detector(self, device: str = "auto") -> ExportedDetector:
-        """The detector, ready to predict; whatever the device, on the CPU. Raises UserError as
-        `load`."""
+        """The detector, on the CPU whatever the device. Raises UserError as `load`."""
         return load(self.path)
 
     def check_trained(self) -> None:

@@ -57,7 +57,7 @@ def _verbs() -> dict[str, tuple[type, Callable[[Any], None]]]:
 
 def _predict(verb: Predict) -> None:
     from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.runtime.detector import load
+    from dmaskrcnn.runtime.exported import load
 
     detector = load(verb.run)
     print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))

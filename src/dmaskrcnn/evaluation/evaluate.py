@@ -23,7 +23,7 @@ from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.run import Run, open_run, run_names
-from dmaskrcnn.runtime.detector import ExportedDetector
+from dmaskrcnn.runtime.exported import ExportedDetector
 
 # Lowest score of a box that enters average precision: what a detector finds at low scores adds
 # recall, and COCO's figures of other detectors count it (YOLO's validation: 0.001). Below that

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.export.files import write_onnx
+from dmaskrcnn.export.tracing import write_onnx
 
 # of 255: the eager network computes two layers in bfloat16 where the hardware has it (docs say by
 # how much), and rounds once more

@@ -30,14 +30,14 @@ from dmaskrcnn.evaluation.evaluate import evaluate
 from dmaskrcnn.evaluation.labelled import TestSet
 from dmaskrcnn.export.agreement import Agreement, agree
 from dmaskrcnn.export.dehazing import MOST_DIFFERENCE, DehazeGraph
-from dmaskrcnn.export.files import versions, write_onnx, write_openvino
 from dmaskrcnn.export.graph import DetectorGraph
 from dmaskrcnn.export.quantise import feed_of, quantise_onnx, quantise_openvino
+from dmaskrcnn.export.tracing import versions, write_onnx, write_openvino
 from dmaskrcnn.files import file_digest
 from dmaskrcnn.output_folder import OutputFolder
 from dmaskrcnn.run import Run
 from dmaskrcnn.runtime.description import INDEX, SUFFIXES, Description
-from dmaskrcnn.runtime.detector import ExportedDetector, resized
+from dmaskrcnn.runtime.exported import ExportedDetector, resized
 from dmaskrcnn.version import __version__
 
 Pixels = NDArray[np.uint8]
