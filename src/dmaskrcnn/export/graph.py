@@ -50,7 +50,7 @@ class DetectorGraph(nn.Module):
         Args:
             image: uint8 ``(H, W, 3)``, RGB, at the size that `Detector.resize` gives.
             box_score: float32 ``()``: boxes above it count.
-            mask_score: float32 ``()``: boxes of at least this score get a mask.
+            mask_score: float32 ``()``: boxes of at least this score get a mask, and the best one.
 
         Returns:
             By falling score: boxes float32 ``(n, 4)``, xyxy in pixels of ``image``; 0-based labels
@@ -67,7 +67,8 @@ class DetectorGraph(nn.Module):
         proposals = self.propose(batch, features)
         logits, deltas = detector.roi_heads.box_outputs(features, [proposals], batch.image_sizes)
         boxes, labels, scores = self.select(logits, deltas, proposals, (height, width), box_score)
-        count: Any = (scores >= mask_score).sum()
+        best = torch.cat([scores, mask_score[None]])[0]
+        count: Any = (scores >= torch.minimum(mask_score, best)).sum()
         # one more, cut off again: runtimes differ in what they do with none
         padded = torch.cat([boxes, boxes.new_tensor([[0.0, 0.0, 1.0, 1.0]])])
         rois = padded[torch.arange(count + 1, device=boxes.device)]

@@ -82,11 +82,10 @@ class ExportedDetector:
         return self._one(pixels_of(image), threshold, USUAL, False)
 
     def _one(self, image: Pixels, threshold: float, limits: Limits, best: bool) -> Detections:
-        box, mask = limits
-        if not best:  # nobody will see those below
-            mask = max(mask, threshold)
-        box = self.config.min_score if box is None else box
-        boxes, labels, scores, masks = self.raw(image, box, mask)
+        box = self.config.min_score if limits.box is None else limits.box
+        # nobody will see the masks of those below the threshold, but for the best one's
+        boxes, labels, scores, masks = self.raw(image, box, max(limits.mask, threshold))
+        masks = masks[scores[: len(masks)] >= limits.mask]
         keep = scores >= threshold
         keep[:1] |= best
         masks = masks[keep[: len(masks)]]
