@@ -38,8 +38,9 @@ from dmaskrcnn.detector.weights import read_state
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import load_results
 from dmaskrcnn.haze.depth_maps import DepthMaps
+from dmaskrcnn.metrics_csv import read_metrics
 from dmaskrcnn.output_folder import OutputFolder
-from dmaskrcnn.run import Run, read_metrics
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.log import Metrics
 

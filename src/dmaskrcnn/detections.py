@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_array, as_tensor, dtype_name
 from dmaskrcnn.data.rle import encode
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
+    from torch import Tensor
 
     from dmaskrcnn.draw import ImageLike
 
@@ -28,6 +29,8 @@ class Detections:
 
     ``len(d)`` is N; ``d[keep]`` takes a bool or int64 index tensor, a slice or an int (an int gives
     one object, still a ``Detections``), so iterating yields the objects one by one.
+
+    Where PyTorch is not installed (`dmaskrcnn-runtime`), the tensors are NumPy arrays.
 
     Attributes:
         boxes: float32 ``(N, 4)``, xyxy in pixels of the image; x in [0, W], y in [0, H].
@@ -49,15 +52,15 @@ class Detections:
     def __post_init__(self) -> None:
         n = len(self.boxes)
         expected = {
-            "boxes": (torch.float32, (n, 4)),
-            "labels": (torch.int64, (n,)),
-            "scores": (torch.float32, (n,)),
-            "masks": (torch.bool, (n, *self.masks.shape[1:])),
+            "boxes": ("float32", (n, 4)),
+            "labels": ("int64", (n,)),
+            "scores": ("float32", (n,)),
+            "masks": ("bool", (n, *self.masks.shape[1:])),
         }
         for name, (dtype, shape) in expected.items():
             value: Tensor = getattr(self, name)
-            if tuple(value.shape) != shape or value.dtype != dtype:
-                given = f"{value.dtype} {tuple(value.shape)}"
+            if tuple(value.shape) != shape or dtype_name(value) != dtype:
+                given = f"{dtype_name(value)} {tuple(value.shape)}"
                 raise ValueError(f"{name}: expected {dtype} {shape}, got {given}")
         if self.masks.ndim != 3:
             raise ValueError(f"masks: expected (N, H, W), got {tuple(self.masks.shape)}")
@@ -70,9 +73,9 @@ class Detections:
     @classmethod
     def empty(cls, height: int, width: int, classes: tuple[str, ...]) -> Detections:
         """Nothing found in an image of ``height`` × ``width`` pixels."""
-        labels = torch.zeros(0, dtype=torch.int64)
-        masks = torch.zeros(0, height, width, dtype=torch.bool)
-        return cls(torch.zeros(0, 4), labels, torch.zeros(0), masks, classes)
+        shapes = {"float32": (0, 4), "int64": (0,), "bool": (0, height, width)}
+        boxes, labels, masks = (as_tensor(np.zeros(s, kind)) for kind, s in shapes.items())
+        return cls(boxes, labels, boxes[:, 0], masks, classes)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -114,7 +117,9 @@ class Detections:
         return self[self.scores >= threshold]
 
     def to(self, device: torch.device | str) -> Detections:
-        """The same detections with all tensors on ``device``."""
+        """The same detections with all tensors on ``device``; arrays are on the CPU already."""
+        if isinstance(self.boxes, np.ndarray):
+            return self
         boxes, labels, scores, masks = (value.to(device) for value in self._tensors)
         return Detections(boxes, labels, scores, masks, self.classes)
 
@@ -155,8 +160,8 @@ class Detections:
         if missing := sorted(set(self.names) - set(category_ids)):
             reason = f"no id for the class {', '.join(missing)} (known: {', '.join(category_ids)})"
             raise UserError(f"category_ids: {reason}; select the classes both share")
-        boxes = self.boxes.detach().cpu().double()  # x + width is then x2 to the last bit
-        xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
+        boxes = as_array(self.boxes).astype(np.float64)  # x + width is then x2 to the last bit
+        xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
         keys = ("image_id", "category_id", "bbox", "score", "segmentation")
         of_each = zip(self.names, xywh, self.scores.tolist(), self._rle(), strict=True)
         return [
@@ -192,16 +197,15 @@ class Detections:
         except ModuleNotFoundError as error:
             needed = "needs the package supervision: pip install supervision"
             raise UserError(f"to_supervision() {needed}") from error
-        on_cpu = self.to("cpu")
         return supervision.Detections(
-            xyxy=on_cpu.boxes.detach().numpy(),
-            mask=on_cpu.masks.numpy(),
-            confidence=on_cpu.scores.detach().numpy(),
-            class_id=on_cpu.labels.numpy(),
+            xyxy=as_array(self.boxes),
+            mask=as_array(self.masks),
+            confidence=as_array(self.scores),
+            class_id=as_array(self.labels),
             data={"class_name": np.array(self.names, dtype=str)},
         )
 
     def _rle(self) -> list[dict[str, Any]]:
         """Each mask as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``."""
         # one at a time: a copy of all masks in column order may be gigabytes
-        return [encode(mask) for mask in self.masks.cpu().numpy()]
+        return [encode(mask) for mask in as_array(self.masks)]

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_array
 from dmaskrcnn.tags import Colour, Lettering, place_tags
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ImageLike: TypeAlias = "Tensor | np.ndarray | Image.Image"
 
@@ -108,7 +110,7 @@ def draw_objects(
 
     canvas = np.array(picture)
     for index in order:
-        paint_mask(canvas, masks[index].cpu().numpy(), colours[index], contour)
+        paint_mask(canvas, as_array(masks[index]), colours[index], contour)
     painted = Image.fromarray(canvas)
     pen = ImageDraw.Draw(painted)
     for index in order:
@@ -133,9 +135,10 @@ def as_picture(image: ImageLike) -> Image.Image:
     """
     if isinstance(image, Image.Image):
         return image.convert("RGB") if image.mode != "RGB" else image.copy()
-    if isinstance(image, Tensor):
-        array = image.detach().cpu()
-        array = (array.float() if array.is_floating_point() else array).numpy()
+    array: Any
+    if hasattr(image, "detach"):  # a tensor; NumPy knows no bfloat16
+        tensor: Any = image
+        array = as_array(tensor.float() if tensor.is_floating_point() else tensor)
         channels_first = array.ndim == 3
     else:
         array = image
@@ -177,9 +180,10 @@ def pixel_corners(boxes: Tensor, height: int, width: int) -> list[tuple[int, int
         boxes: float ``(N, 4)``, xyxy; values outside the image and NaN are tolerated.
         height, width: of the image, in pixels.
     """
-    finite = torch.nan_to_num(boxes.detach().cpu().float(), nan=0.0, posinf=1e6, neginf=-1e6)
+    floats = as_array(boxes).astype(np.float32)
+    finite = np.nan_to_num(floats, nan=0.0, posinf=1e6, neginf=-1e6)
     corners = []
-    for x1, y1, x2, y2 in finite.round().to(torch.int64).tolist():
+    for x1, y1, x2, y2 in finite.round().astype(np.int64).tolist():
         left, top = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
         corners.append((left, top, max(left, min(x2, width) - 1), max(top, min(y2, height) - 1)))
     return corners

@@ -68,6 +68,25 @@ def numbered(name: Path) -> Iterator[Path]:
         yield name.with_name(f"{name.stem}-{number}{name.suffix}")
 
 
+def create_numbered_folder(out: Path, name: str) -> Path:
+    """Make OUT/NAME-N with the first N that is free. Raises UserError where OUT cannot be written
+    to."""
+    number = 1
+    while True:
+        folder = out / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            if not out.is_dir():
+                raise UserError(f"--out {out}: is a file; choose a folder") from None
+            number += 1
+        except OSError as error:
+            raise UserError(
+                f"--out {out}: cannot be written ({error.strerror}); choose another folder"
+            ) from error
+
+
 class OutputFolder:
     """A folder, and what runs of one verb wrote into it.
 

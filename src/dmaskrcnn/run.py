@@ -7,13 +7,10 @@ Everything else asks `Run` for what stands in a run folder's ``config.yaml``, ``
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 import json
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +22,12 @@ from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
-from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_text
+from dmaskrcnn.metrics_csv import read_metrics
+from dmaskrcnn.output_folder import create_numbered_folder
+from dmaskrcnn.runtime.description import INDEX, is_export, read_export
+from dmaskrcnn.runtime.exported import ExportedDetector, load
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
@@ -45,9 +46,12 @@ MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
 def open_run(path: str | Path) -> Run:
-    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``."""
+    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, an
+    `ExportedRun` where it is a folder of `dmaskrcnn export`."""
     path = Path(path)
-    return ResultsFile(path) if path.suffix == ".json" else Run(path)
+    if path.suffix == ".json":
+        return ResultsFile(path)
+    return ExportedRun(path) if is_export(path) else Run(path)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Run:
 
     path: Path
     is_results: ClassVar[bool] = False
+    has_features: ClassVar[bool] = True  # a detector shows the maps inside it; a graph does not
 
     @classmethod
     def create(cls, config: TrainConfig) -> Run:
@@ -198,7 +203,12 @@ class Run:
         file."""
         return [file_digest(self.path / name) for name in ("model.safetensors", "model.json")]
 
-    def detector(self, device: str = "auto") -> Detector:
+    def check_trained(self) -> None:
+        """Raises UserError where the path is no folder of a training with weights."""
+        if self.is_results or not self.has_detector:
+            raise UserError(f"{self}: holds no model.safetensors; name the folder of a training")
+
+    def detector(self, device: str = "auto") -> Detector | ExportedDetector:
         """The detector, ready to predict in the precision that is fastest on ``device``.
 
         Raises:
@@ -240,28 +250,41 @@ class ResultsFile(Run):
         return ()
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``, empty fields left out. Raises UserError for a file that is
-    missing or not such a one."""
-    try:
-        rows = [
-            {k: float(v) for k, v in row.items() if k != "phase" and v} for row in csv_rows(path)
-        ]
-        if not all(math.isfinite(value) for row in rows for value in row.values()):
-            raise ValueError("holds numbers that are not finite")
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: not a readable metrics.csv ({first_line(error)}); name the folder of a "
-            "training run"
-        ) from error
-    if any("iteration" not in row for row in rows):
-        raise UserError(f"{path}: has rows without an iteration; name the folder of a training run")
-    return rows
+class ExportedRun(Run):
+    """A folder that `dmaskrcnn export` wrote."""
 
+    has_features = False
 
-def csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a CSV as they stand there. Raises what `read_bytes`, decoding and csv raise."""
-    return csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the detector knows. Raises UserError as `read_export`."""
+        return read_export(self.path).classes
+
+    @property
+    def weights_said(self) -> str:
+        """Which weights were exported, and how. Raises UserError as `read_export`."""
+        said = read_export(self.path)
+        runtime = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}[said.runtime]
+        return f"{runtime}, {said.precision}, of {said.made_of}"
+
+    @property
+    def has_detector(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def digests(self) -> list[str]:
+        """Of the model and ``model.json``. Raises UserError as `read_export`."""
+        names = (*read_export(self.path).digests, INDEX)
+        return [file_digest(self.path / name) for name in names]
+
+    def detector(self, device: str = "auto") -> ExportedDetector:
+        """The detector, on the CPU whatever the device. Raises UserError as `load`."""
+        return load(self.path)
+
+    def check_trained(self) -> None:
+        """Raises UserError: there is nothing to train or export any more."""
+        raise UserError(f"{self}: was exported already; name the run folder it was made of")
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
@@ -273,22 +296,3 @@ def run_names(runs: Sequence[Run]) -> list[str]:
         for run, name in zip(runs, names, strict=True)
     ]
     return [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
-
-
-def create_numbered_folder(out: Path, name: str) -> Path:
-    """Make OUT/NAME-N with the first N that is free. Raises UserError where OUT cannot be written
-    to."""
-    number = 1
-    while True:
-        folder = out / f"{name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            if not out.is_dir():
-                raise UserError(f"--out {out}: is a file; choose a folder") from None
-            number += 1
-        except OSError as error:
-            raise UserError(
-                f"--out {out}: cannot be written ({error.strerror}); choose another folder"
-            ) from error

@@ -22,6 +22,7 @@ SCORE = ("evaluate", "compare")
 # Which verbs get to say what stands in a file or folder: the longest name that fits.
 REACHED = {
     "cli/comparing.py": ("evaluate",),
+    "cli/exporting.py": ("export",),
     "cli/main.py": ("train-dehazer",),
     "cli/training.py": TRAIN,
     "compare/": ("compare",),
@@ -40,6 +41,7 @@ REACHED = {
     "distributed.py": (*TRAIN, *SCORE, "predict", "dehaze", "train-dehazer", "reproduce", "report"),
     "evaluation/": SCORE,
     "evaluation/evaluate.py": ("evaluate",),
+    "export/": ("export",),
     "haze/": ("haze",),
     "images/": ("predict", "dehaze", "haze"),
     "images/dehaze.py": ("dehaze",),

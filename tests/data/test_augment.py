@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dmaskrcnn.data import Annotations, Augmentation, Sample, resize_to, strong_photometric
-from dmaskrcnn.data.augment import resample, target_size
+from dmaskrcnn.data.augment import resample
+from dmaskrcnn.data.sizes import target_size
 
 
 def painted(height: int = 60, width: int = 100) -> Sample:

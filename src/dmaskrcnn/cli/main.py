@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from itertools import chain
@@ -13,7 +12,9 @@ from pathlib import Path
 
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
-from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
+from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
+from dmaskrcnn.cli.export_verb import Export
+from dmaskrcnn.cli.exporting import export_verb
 from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
@@ -34,7 +35,7 @@ from dmaskrcnn.cli.verbs import (
     Verbs,
 )
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.errors import UserError, first_line, printable
+from dmaskrcnn.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,26 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:  # the program, and no test or script
         quiet_libraries()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
-            try:
-                _dispatch(arguments)
-            finally:
-                sys.stdout.flush()  # here, where an error can still be reported
-    except UserError as error:
-        print(f"dmaskrcnn: {printable(str(error))}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt as interruption:
-        print("dmaskrcnn: interrupted", file=sys.stderr)
-        raise SystemExit(128 + (interruption.args or (signal.SIGINT,))[0]) from None
-    except BrokenPipeError:  # the reader (`| head`) has gone
-        discard_output()
-        raise SystemExit(141) from None
-    except OSError as error:  # a full disk below `>`, a file that vanished or may not be read
-        discard_output()
-        said = f"{error.filename or 'output'}: {error.strerror or first_line(error)}"
-        print(f"dmaskrcnn: {printable(said)}", file=sys.stderr)
-        raise SystemExit(2) from None
+    may_end = arguments[:1] not in (["train"], ["adapt"])
+    with errors_in_one_line("dmaskrcnn"), termination_as_interrupt(enabled=may_end):
+        try:
+            _dispatch(arguments)
+        finally:
+            sys.stdout.flush()  # here, where an error can still be reported
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -171,4 +158,5 @@ _VERBS = {
     Dehaze: _dehaze,
     Haze: _haze,
     TrainDehazer: _train_dehazer,
+    Export: export_verb,
 }

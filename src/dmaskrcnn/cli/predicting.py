@@ -10,9 +10,9 @@ from dmaskrcnn.cli.picture_verbs import Predict
 def predict_verb(verb: Predict) -> None:
     """Find objects in pictures."""
     from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.run import Run
+    from dmaskrcnn.run import open_run
 
-    run = Run(verb.run)
+    run = open_run(verb.run)
     detector = run.detector(verb.device)
     if which := run.weights_said:
         print(f"{run}: {which}", file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Union
 
 from tyro.conf import Positional, arg, subcommand
 
+from dmaskrcnn.cli.export_verb import Export
 from dmaskrcnn.cli.flags import (
     AODNetWeights,
     BatchSize,
@@ -271,4 +272,5 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Dehaze, subcommand("dehaze")],
     Annotated[Haze, subcommand("haze")],
     Annotated[TrainDehazer, subcommand("train-dehazer")],
+    Annotated[Export, subcommand("export")],
 ]

@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
+from dmaskrcnn.data.sizes import target_size
 
 # (image, its objects, random numbers) to the image behind haze
 Haze = Callable[[Tensor, Annotations | None, np.random.Generator], Tensor]
@@ -94,13 +95,6 @@ class Augmentation:
                 sample, image=hide_blocks(sample.image, self.hide * _uniform(generator), generator)
             )
         return sample
-
-
-def target_size(height: int, width: int, short_side: int, long_side: int) -> tuple[int, int]:
-    """``(height, width)`` with the shorter side at ``short_side`` unless the longer one would
-    exceed ``long_side``."""
-    scale = min(short_side / min(height, width), long_side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_to(sample: Sample, short_side: int, long_side: int) -> Sample:

@@ -1,5 +1,5 @@
-"""Pictures from disk: listing, header sizes, and one decode to a tensor with EXIF rotation
-honoured."""
+"""Pictures from disk: listing, header sizes, and one decode with EXIF rotation honoured, to a
+tensor or, where there is no PyTorch, to an array."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_image
 from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import check_regular
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -121,6 +125,13 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool = False) -> Tensor:
+    """`decode_pixels` as `as_image` gives it: with PyTorch a uint8 tensor ``(3, H, W)``, RGB."""
+    return as_image(decode_pixels(path, size, stored))
+
+
+def decode_pixels(
+    path: Path, size: tuple[int, int] | None = None, stored: bool = False
+) -> NDArray[np.uint8]:
     """Decode a picture.
 
     EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by
@@ -136,7 +147,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
         stored: leave it as stored whatever EXIF says.
 
     Returns:
-        uint8 ``(3, H, W)``, RGB; a channels-last view, which torchvision resizes fastest.
+        uint8 ``(H, W, 3)``, RGB.
 
     Raises:
         UserError: the file is missing, truncated, no picture, or of another size than stated.
@@ -162,7 +173,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
         raise unreadable(path, error) from error
     if size is not None and pixels.shape[:2] != size:
         raise _other_size(path, pixels.shape[:2], size)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return pixels
 
 
 def check_header(path: Path, size: tuple[int, int] | None = None) -> None:

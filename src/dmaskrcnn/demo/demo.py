@@ -31,7 +31,8 @@ from dmaskrcnn.evaluation.evaluate import evaluate
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
 from dmaskrcnn.evaluation.text import Table, interval
 from dmaskrcnn.files import atomic_write, save_picture_whole, write_text
-from dmaskrcnn.run import Run, create_numbered_folder
+from dmaskrcnn.output_folder import create_numbered_folder
+from dmaskrcnn.run import Run
 from dmaskrcnn.training.curves import plot_curves
 from dmaskrcnn.training.loop import train
 

@@ -19,15 +19,16 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.transforms.v2 import functional as transforms
 
-from dmaskrcnn.data.augment import target_size
 from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.limits import USUAL, Limits
 from dmaskrcnn.detector.precision import Precision, has_fast_bfloat16
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
-from dmaskrcnn.detector.roi_heads import USUAL, Limits, RoIHeads, paste_masks
+from dmaskrcnn.detector.roi_heads import RoIHeads, paste_masks
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,24 +11,10 @@ from torchvision.models.detection import roi_heads
 from torchvision.ops import box_iou
 
 from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.detector.limits import USUAL, Limits
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.sampling import inside_crowd, normaliser, sample_balanced
-
-
-class Limits(NamedTuple):
-    """Lowest scores.
-
-    Attributes:
-        box: of a box, before NMS; None: the detector's own.
-        mask: of a box that gets a mask.
-    """
-
-    box: float | None = None
-    mask: float = 0.0
-
-
-USUAL = Limits()
 
 
 class RoIHeads(roi_heads.RoIHeads):

@@ -16,7 +16,7 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.roi_heads import Limits
+from dmaskrcnn.detector.limits import Limits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
 from dmaskrcnn.evaluation.results_json import save_results
@@ -24,6 +24,7 @@ from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.run import Run, open_run, run_names
+from dmaskrcnn.runtime.exported import ExportedDetector
 
 # Lowest score of a box that enters average precision: what a detector finds at low scores adds
 # recall, and COCO's figures of other detectors count it (YOLO's validation: 0.001). Below that
@@ -32,7 +33,7 @@ MIN_SCORE = 0.001
 
 
 def evaluate(
-    detector: Detector | Run | str | Path,
+    detector: Detector | ExportedDetector | Run | str | Path,
     data: TestSet | Dataset | str | Path | Sequence[str | Path],
     *,
     classes: Sequence[str] = (),
@@ -49,7 +50,8 @@ def evaluate(
     """Score a detector on labelled images. All scores of this package come from here.
 
     Args:
-        detector: a detector, a run folder, or a COCO results JSON of any detector.
+        detector: a detector (also an exported one), a run folder, an exported folder, or a COCO
+            results JSON of any detector.
         data: the test set, or the path(s) to open it from.
         classes: the classes to score, of a test set that is opened here; by default those that both
             the detector and the test set know.
@@ -82,7 +84,7 @@ def evaluate(
     elif isinstance(data, Dataset):
         test = TestSet.of(data, groups)
     else:
-        known = detector.classes if isinstance(detector, Detector) else None
+        known = None if isinstance(detector, Run) else detector.classes
         test = open_test_set(data, classes, known, groups, orientation)
         if isinstance(run, Run):
             warn_if_trained_on([run], test.data)
@@ -138,7 +140,7 @@ def summary(run: Run, scores: Scores, out: Path | None) -> str:
 
 
 def predictions(
-    detector: Detector,
+    detector: Detector | ExportedDetector,
     data: Dataset,
     batch_size: int = 4,
     progress: bool = False,

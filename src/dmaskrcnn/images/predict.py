@@ -25,9 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
@@ -36,6 +34,9 @@ from dmaskrcnn.files import save_picture_whole
 from dmaskrcnn.images.jobs import Summary, run_jobs
 from dmaskrcnn.images.picture_files import PictureJob, plan
 from dmaskrcnn.output_folder import OutputFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INDEX = "detections.json"
 JPEG = {

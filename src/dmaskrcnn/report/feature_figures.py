@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ def feature_figures(material: Material) -> list[str]:
     """A sentence with the distances, then one figure per method; nothing without images of both
     domains or without a model."""
     source, target = material.source, material.target
-    models = [(group.name, group.model) for group in material.groups if group.model is not None]
+    models = [(g.name, g.model) for g in material.groups if g.model and g.model.has_features]
     if not models or min(len(data or ()) for data in (source, target)) < LEAST_IMAGES:
         return []
     assert source is not None
@@ -77,7 +77,7 @@ def feature_figures(material: Material) -> list[str]:
         return []
     figures, distances = [], []
     for name, run in models:
-        detector = run.detector(material.device)
+        detector: Any = run.detector(material.device)
         clear = pooled_features(detector, source, first)
         hazy = pooled_features(detector, target, second)
         if np.isfinite(clear).all() and np.isfinite(hazy).all():  # training may have diverged

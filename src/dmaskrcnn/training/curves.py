@@ -14,7 +14,7 @@ from dmaskrcnn.errors import printable
 from dmaskrcnn.files import atomic_write, save_picture_whole
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import column
-from dmaskrcnn.run import read_metrics
+from dmaskrcnn.metrics_csv import read_metrics
 
 SHOWN = 0.5  # least score of what is drawn, as of `dmaskrcnn predict`
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import write_text
-from dmaskrcnn.run import csv_rows
+from dmaskrcnn.metrics_csv import csv_rows
 
 
 class Window:

@@ -1,0 +1,76 @@
+"""`dmaskrcnn-runtime`, the command line of a machine without torch: exported detectors alone.
+
+A verb is a dataclass and the function that takes it, in `_verbs`; neither may import torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union
+
+from tyro.conf import subcommand
+
+from dmaskrcnn.cli.arguments import parse
+from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
+from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
+
+PROGRAM = "dmaskrcnn-runtime"
+_DESCRIPTION = "Run a detector that `dmaskrcnn export` wrote."
+
+
+@dataclass
+class Version:
+    """Say which version this is, and which runtimes are installed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; ends like that of `dmaskrcnn`."""
+    if arguments is None:
+        quiet_libraries()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with errors_in_one_line(PROGRAM), termination_as_interrupt(enabled=True):
+        try:
+            _dispatch(words)
+        finally:
+            sys.stdout.flush()
+
+
+def _dispatch(words: Sequence[str]) -> None:
+    verbs = _verbs()
+    kinds = tuple(Annotated[kind, subcommand(name)] for name, (kind, _) in verbs.items())
+    verb = parse(Union[kinds], words or ["--help"], PROGRAM, _DESCRIPTION)  # noqa: UP007
+    with harmless_output():
+        if isinstance(verb, ReadsPictures):
+            from dmaskrcnn.data.image import set_max_pixels
+
+            set_max_pixels(verb.max_pixels)
+        next(function for kind, function in verbs.values() if isinstance(verb, kind))(verb)
+
+
+def _verbs() -> dict[str, tuple[type, Callable[[Any], None]]]:
+    return {"predict": (Predict, _predict), "version": (Version, _version)}
+
+
+def _predict(verb: Predict) -> None:
+    from dmaskrcnn.images.predict import predict_images
+    from dmaskrcnn.runtime.exported import load
+
+    detector = load(verb.run)
+    print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
+
+
+def _version(verb: Version) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from dmaskrcnn.version import __version__
+
+    print(f"{PROGRAM} {__version__}")
+    for name in ("onnxruntime", "openvino"):
+        try:
+            print(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            print(f"{name} is not installed")

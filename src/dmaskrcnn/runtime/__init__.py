@@ -1,0 +1,1 @@
+"""Exported detectors, run by ONNX Runtime or OpenVINO. Needs no torch; `export` writes them."""

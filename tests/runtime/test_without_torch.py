@@ -1,0 +1,102 @@
+"""In a process where ``import torch`` fails, as on a machine without it. The real thing, a wheel in
+an environment of its own, is `tools/check_runtime.sh`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from export_cases import pixels
+from PIL import Image
+
+from dmaskrcnn.detections import Detections
+from dmaskrcnn.export import load
+
+BLOCK = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "scipy", "matplotlib", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nothing())
+"""
+
+
+def without_torch(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", BLOCK + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def verb(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return without_torch("from dmaskrcnn.cli.runtime import main\nmain(sys.argv[1:])", *arguments)
+
+
+def photo(path: Path) -> Path:
+    Image.fromarray(pixels(80, 120, 3)).save(path)
+    return path
+
+
+def test_same_detections(onnx_folder: Path, tmp_path: Path):
+    file = photo(tmp_path / "a.png")
+    code = """
+import json
+from dmaskrcnn.export import load
+found = load(sys.argv[1]).predict(sys.argv[2], threshold=0.05)
+assert type(found.boxes).__module__ == "numpy"
+found.draw(found.masks[0].astype("uint8")).save(sys.argv[3])
+some = found[found.scores > 0.05][:3]
+print(json.dumps([found.to_dict(), found.to_coco(1, {c: i for i, c in enumerate(found.classes)}),
+                  some.to("cpu").names, [len(one) for one in some]]))
+"""
+    done = without_torch(code, onnx_folder, file, tmp_path / "drawn.png")
+    assert done.returncode == 0, done.stderr
+    ours: Detections = load(onnx_folder).predict(file, threshold=0.05)
+    ids = {name: i for i, name in enumerate(ours.classes)}
+    said = [ours.to_dict(), ours.to_coco(1, ids), ours[:3].names, [1, 1, 1]]
+    assert json.loads(done.stdout) == json.loads(json.dumps(said))
+    assert len(ours) > 3
+    assert (tmp_path / "drawn.png").exists()
+
+
+def test_predict(onnx_folder: Path, tmp_path: Path):
+    photo(tmp_path / "in.png")
+    arguments = ("predict", onnx_folder, tmp_path / "in.png", "--out", tmp_path / "found")
+    done = verb(*arguments, "--threshold", "0.05")
+    assert done.returncode == 0, done.stderr
+    index = json.loads((tmp_path / "found" / "detections.json").read_text())
+    assert index["complete"] is True
+    assert index["images"][0]["detections"]
+    assert np.asarray(Image.open(tmp_path / "found" / "in.jpg")).shape == (80, 120, 3)
+
+
+def test_errors_are_one_line(tmp_path: Path):
+    done = verb("predict", tmp_path, tmp_path / "in.png", "--out", tmp_path / "found")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"dmaskrcnn-runtime: {tmp_path}: no model.json there; give a folder that dmaskrcnn export "
+        "wrote"
+    ]
+    assert verb("--help").returncode == 0
+    assert verb("version").stdout.startswith("dmaskrcnn-runtime ")
+
+
+def test_distribution_holds_the_verb():
+    text = (Path(__file__).parents[2] / "runtime" / "pyproject.toml").read_text()
+    assert 'dmaskrcnn-runtime = "dmaskrcnn.cli.runtime:main"' in text
+    assert "torch>" not in text
+
+
+def test_narrow_pictures(onnx_folder: Path, tmp_path: Path):
+    files = []
+    for width in (1, 3):
+        files.append(tmp_path / f"{width}.png")
+        Image.new("RGB", (width, 5), "grey").save(files[-1])
+    done = verb("predict", onnx_folder, *files, "--out", tmp_path / "found")
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads((tmp_path / "found" / "detections.json").read_text())["images"]
+    assert [(image["width"], image["height"]) for image in sizes] == [(1, 5), (3, 5)]
