@@ -15,10 +15,13 @@ from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
 from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.predicting import predict_verb
+from dmaskrcnn.cli.serve_verbs import App, Serve
+from dmaskrcnn.cli.serving import app_verb, gauge_verb, serve_verb
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
 from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
@@ -167,6 +170,9 @@ _VERBS = {
     Compare: compare_verb,
     Reproduce: reproduce_verb,
     Predict: predict_verb,
+    Serve: serve_verb,
+    App: app_verb,
+    Gauge: gauge_verb,
     Inspect: inspect_verb,
     Dehaze: _dehaze,
     Haze: _haze,

@@ -24,8 +24,10 @@ from dmaskrcnn.cli.flags import (
     Target,
     TestSet,
 )
+from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.label_verbs import Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
 from dmaskrcnn.config.options import Preset
@@ -262,7 +264,10 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Reproduce, subcommand("reproduce")],
     Annotated[Report, subcommand("report")],
     Annotated[Predict, subcommand("predict")],
+    Annotated[Serve, subcommand("serve")],
+    Annotated[App, subcommand("app")],
     Annotated[Inspect, subcommand("inspect")],
+    Annotated[Gauge, subcommand("gauge")],
     Annotated[Dehaze, subcommand("dehaze")],
     Annotated[Haze, subcommand("haze")],
     Annotated[TrainDehazer, subcommand("train-dehazer")],
