@@ -41,6 +41,7 @@ REACHED = {
     "evaluation/": SCORE,
     "evaluation/evaluate.py": ("evaluate",),
     "haze/": ("haze",),
+    "haze/switch.py": ("predict", "serve"),
     "images/": ("predict", "dehaze", "haze"),
     "images/dehaze.py": ("dehaze",),
     "images/haze.py": ("haze",),
@@ -48,6 +49,8 @@ REACHED = {
     "output_folder.py": ("predict", "dehaze", "haze", "compare", "reproduce"),
     "report/": ("report",),
     "run.py": TRAIN,
+    "serve/": ("serve",),
+    "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
 }
 EVERYWHERE = {"--help", "--nproc-per-node"}  # the latter is torchrun's

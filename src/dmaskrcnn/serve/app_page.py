@@ -138,6 +138,7 @@ def _counted(found: Detections) -> str:
 def make_page(page: Page) -> gr.Blocks:
     """The controls, and what they are tied to."""
     names = list(page.runs)
+    button: dict[str, Any] = {"interactive": False, "size": "sm", "min_width": 110}
     methods = [("none", "none"), *((method.label, key) for key, method in DEHAZERS.items())]
     with gr.Blocks(
         title="dmaskrcnn", analytics_enabled=False, delete_cache=(3600, 7200), fill_width=True
@@ -169,8 +170,8 @@ def make_page(page: Page) -> gr.Blocks:
                 )
                 runs = gr.CheckboxGroup(names, value=names, label="Runs", elem_id="runs")
                 with gr.Row():
-                    as_json = gr.DownloadButton("JSON", interactive=False, elem_id="json")
-                    as_sheet = gr.DownloadButton("Picture", interactive=False, elem_id="picture")
+                    as_json = gr.DownloadButton("Download JSON", **button, elem_id="json")
+                    as_sheet = gr.DownloadButton("Download picture", **button, elem_id="picture")
             with gr.Column(scale=4, min_width=320), gr.Row(elem_id="pictures"):
                 places = [
                     gr.Image(

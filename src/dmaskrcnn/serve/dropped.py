@@ -53,7 +53,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: is no picture and no video that can be read ({reason})")
 
 
-def _av(path: Path):
+def _av(path: Path) -> Any:
     try:
         import av
     except ModuleNotFoundError as error:
