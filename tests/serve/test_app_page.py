@@ -204,9 +204,9 @@ def test_what_is_no_picture_is_said(page, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     drop(page, broken)
-    toast = until(lambda: element(page, ".toast-body"))
-    assert "cannot read the picture" in toast.text
-    assert "Traceback" not in toast.text
+    said = until(lambda: (toast := element(page, ".toast-body")) and toast.text)  # it fades in
+    assert "cannot read the picture" in said
+    assert "Traceback" not in said
 
 
 def test_nothing_comes_from_elsewhere(page, photo, address):
