@@ -43,6 +43,7 @@ REACHED = {
     "evaluation/evaluate.py": ("evaluate",),
     "export/": ("export",),
     "haze/": ("haze",),
+    "haze/switch.py": ("predict", "serve"),
     "images/": ("predict", "dehaze", "haze"),
     "images/dehaze.py": ("dehaze",),
     "images/haze.py": ("haze",),
@@ -50,6 +51,8 @@ REACHED = {
     "output_folder.py": ("predict", "dehaze", "haze", "compare", "reproduce"),
     "report/": ("report",),
     "run.py": TRAIN,
+    "serve/": ("serve",),
+    "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
 }
 EVERYWHERE = {"--help", "--nproc-per-node"}  # the latter is torchrun's

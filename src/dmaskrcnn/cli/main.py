@@ -16,10 +16,13 @@ from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
 from dmaskrcnn.cli.export_verb import Export
 from dmaskrcnn.cli.exporting import export_verb
 from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.predicting import predict_verb
+from dmaskrcnn.cli.serve_verbs import App, Serve
+from dmaskrcnn.cli.serving import app_verb, gauge_verb, serve_verb
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
 from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
@@ -154,6 +157,9 @@ _VERBS = {
     Compare: compare_verb,
     Reproduce: reproduce_verb,
     Predict: predict_verb,
+    Serve: serve_verb,
+    App: app_verb,
+    Gauge: gauge_verb,
     Inspect: inspect_verb,
     Dehaze: _dehaze,
     Haze: _haze,

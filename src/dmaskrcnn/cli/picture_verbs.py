@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from dmaskrcnn.cli.flags import BatchSize, Device, Images, ReadsPictures
+from dmaskrcnn.cli.gauge_verb import HazeThresholds
 
 
 @dataclass
@@ -24,5 +25,8 @@ class Predict(ReadsPictures):
     """Folder for the pictures and detections.json."""
     threshold: float = 0.5
     """Lowest score to show."""
+    clear: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """A run for clear air: it looks at images without haze, RUN at the others."""
+    haze_thresholds: HazeThresholds = (0.5, 0.56)
     batch_size: BatchSize = 4
     device: Device = "auto"

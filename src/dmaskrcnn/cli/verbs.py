@@ -26,8 +26,10 @@ from dmaskrcnn.cli.flags import (
     Target,
     TestSet,
 )
+from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.label_verbs import Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
 from dmaskrcnn.config.options import Preset
@@ -269,6 +271,9 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Report, subcommand("report")],
     Annotated[Predict, subcommand("predict")],
     Annotated[Inspect, subcommand("inspect")],
+    Annotated[Gauge, subcommand("gauge")],
+    Annotated[Serve, subcommand("serve")],
+    Annotated[App, subcommand("app")],
     Annotated[Dehaze, subcommand("dehaze")],
     Annotated[Haze, subcommand("haze")],
     Annotated[TrainDehazer, subcommand("train-dehazer")],

@@ -8,6 +8,7 @@
      "threshold": 0.5,
      "images": [{"file": "folder/a/x.png",  the input, as it was named
                  "picture": "a/x.jpg",      the drawn picture, relative to this file
+                 "haze": 0.431,             0 clear, 1 nothing but haze: see `haze.gauge`
                  "width": 640, "height": 480,
                  "detections": [{"class": "car", "score": 0.93,
                                  "box": [x1, y1, x2, y2],
@@ -31,6 +32,7 @@ from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import save_picture_whole
+from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.images.jobs import Summary, run_jobs
 from dmaskrcnn.images.picture_files import PictureJob, plan
 from dmaskrcnn.output_folder import OutputFolder
@@ -139,8 +141,9 @@ def predict_images(
     def write(job: PictureJob, image: Tensor, detections: Detections) -> dict[str, Any]:
         drawn = detections.draw(image)
         output.write(job.picture, lambda path: save_picture_whole(drawn, path, **JPEG))
-        files = {"file": job.source.as_posix(), "picture": output.name(job.picture)}
-        return files | detections.to_dict()
+        said = {"file": job.source.as_posix(), "picture": output.name(job.picture)}
+        said |= {"haze": round(haziness(image.permute(1, 2, 0).numpy()), 3)}
+        return said | detections.to_dict()
 
     outcome = run_jobs(
         jobs,

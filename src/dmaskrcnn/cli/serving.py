@@ -1,0 +1,89 @@
+"""What `dmaskrcnn serve`, `dmaskrcnn app` and `dmaskrcnn gauge` hand their flags to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmaskrcnn.cli.gauge_verb import Gauge
+from dmaskrcnn.cli.serve_verbs import App, Serve
+from dmaskrcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from dmaskrcnn.detector.detector import Detector
+
+
+def serve_verb(verb: Serve) -> None:
+    """Serve runs over HTTP."""
+    _need("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    from dmaskrcnn.haze.switch import HazeSwitch
+    from dmaskrcnn.serve.limits import Limits
+    from dmaskrcnn.serve.server import bind, run_server
+    from dmaskrcnn.serve.service import ClearAir, Service
+
+    limits = Limits(
+        max_upload=verb.max_upload,
+        max_pixels=verb.max_pixels,
+        queue=verb.queue,
+        timeout=verb.timeout,
+        batch_size=verb.batch_size,
+        threshold=verb.threshold,
+    )
+    switch = HazeSwitch(*verb.haze_thresholds)
+    with bind(verb.host, verb.port) as bound:
+        detectors = _detectors([*verb.runs, *([verb.clear] if verb.clear else [])], verb.device)
+        clear = ClearAir(list(detectors)[-1], switch) if verb.clear else None
+        run_server(Service(detectors, limits, clear), bound)
+
+
+def app_verb(verb: App) -> None:
+    """Show the page."""
+    _need("app", "gradio")
+    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.serve.app_page import run_page
+    from dmaskrcnn.serve.server import bind
+
+    with bind(verb.host, verb.port) as bound:  # in use? better known before detectors are loaded
+        port = bound.getsockname()[1]
+    run_page(_detectors(verb.runs, verb.device), verb.host, port, resolve_device(verb.device))
+
+
+def gauge_verb(verb: Gauge) -> None:
+    """Gauge pictures and tell it."""
+    from dmaskrcnn.files import write_text
+    from dmaskrcnn.images.gauging import gauge_images, told
+
+    text = told(gauge_images(verb.images), verb.format)
+    if verb.out is None:
+        print(text, end="")
+    else:
+        write_text(verb.out, text)
+        print(verb.out)
+
+
+def _detectors(paths: Sequence[Path], device: str) -> dict[str, Detector]:
+    """The detectors of run folders, by name."""
+    from dmaskrcnn.run import Run, run_names
+
+    runs = [Run(path) for path in paths]
+    if not runs:
+        raise UserError("no run given; name one or more run folders")
+    for run in runs:
+        if which := run.weights_said:
+            print(f"{run}: {which}", file=sys.stderr)
+    names = run_names(runs)
+    return {name: run.detector(device) for name, run in zip(names, runs, strict=True)}
+
+
+def _need(extra: str, *modules: str) -> None:
+    """Raises UserError where an optional library is missing."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{extra}: needs the package {error.name}: pip install 'dmaskrcnn[{extra}]'"
+            ) from error

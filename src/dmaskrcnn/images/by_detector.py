@@ -1,0 +1,60 @@
+"""Each image to the detector that is meant for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from dmaskrcnn.detections import Detections
+from dmaskrcnn.haze.gauge import haziness
+from dmaskrcnn.haze.switch import HazeSwitch
+
+if TYPE_CHECKING:
+    from dmaskrcnn.images.predict import Predictor
+
+
+def predict_each(
+    detectors: Sequence[Predictor], images: Sequence[Tensor], threshold: float, best: bool = False
+) -> list[Detections]:
+    """The detections of each image, by the detector at the same place; one call per detector.
+
+    Args:
+        detectors: one for each image; the same may stand there many times.
+        images: uint8 ``(3, H, W)``, of any sizes.
+        threshold: the least score of an object, in [0, 1].
+        best: also the best of an image where no score reaches the threshold.
+    """
+    found: dict[int, Detections] = {}
+    for detector in {id(one): one for one in detectors}.values():
+        places = [place for place, one in enumerate(detectors) if one is detector]
+        of_each = detector.predict([images[place] for place in places], threshold, best=best)
+        found |= zip(places, of_each, strict=True)
+    return [found[place] for place in range(len(images))]
+
+
+class ClearOrHazy:
+    """Two detectors that look like one: frames in their order go to the one that suits their haze.
+
+    Args:
+        hazy: for frames with haze.
+        clear: for frames without.
+        switch: tells them.
+
+    Attributes:
+        clear_count: of the frames so far, those that were clear.
+    """
+
+    def __init__(self, hazy: Predictor, clear: Predictor, switch: HazeSwitch):
+        self._hazy, self._clear, self._switch = hazy, clear, switch
+        self.clear_count = 0
+
+    def predict(
+        self, images: Sequence[Tensor], threshold: float = 0.5, best: bool = False
+    ) -> list[Detections]:
+        """As of `predict_each`."""
+        hazy = [self._switch.update(haziness(one.permute(1, 2, 0).numpy())) for one in images]
+        self.clear_count += hazy.count(False)
+        chosen = [self._hazy if fog else self._clear for fog in hazy]
+        return predict_each(chosen, images, threshold, best)

@@ -1,0 +1,84 @@
+"""How hazy each of many pictures is: what ``dmaskrcnn gauge`` tells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmaskrcnn.data.image import decode_image
+from dmaskrcnn.errors import UserError, printable
+from dmaskrcnn.haze.gauge import haziness
+from dmaskrcnn.images.picture_files import find_images
+
+NOWHERE = Path(os.devnull)  # no folder of pictures is written to
+
+
+@dataclass(frozen=True)
+class Gauged:
+    """A picture and its haze.
+
+    Attributes:
+        file: as it was named.
+        haze: see `haziness`, in [0, 1].
+    """
+
+    file: Path
+    haze: float
+
+
+def gauge_images(inputs: Sequence[Path | str]) -> list[Gauged]:
+    """The haze of every image, in the order of names; unreadable ones are named on stderr and left
+    out.
+
+    Args:
+        inputs: image files, and folders, which are searched with all their subfolders.
+
+    Raises:
+        UserError: for a missing or empty input, or if no image at all can be read.
+    """
+    files = [file for file, _ in find_images([Path(path) for path in inputs], NOWHERE)]
+    found = list(_gauged(files))
+    if not found:
+        raise UserError(f"{inputs[0]}: none of {len(files)} images can be read; check the files")
+    return found
+
+
+def _gauged(files: Sequence[Path]) -> Iterator[Gauged]:
+    with ThreadPoolExecutor(2, "gauge") as threads:
+        for file, result in zip(files, threads.map(_try, files), strict=True):
+            if isinstance(result, UserError):
+                print(printable(f"skipped {result}"), file=sys.stderr)
+            else:
+                yield Gauged(file, result)
+
+
+def _try(file: Path) -> float | UserError:
+    try:
+        return haziness(decode_image(file).permute(1, 2, 0).numpy())
+    except UserError as error:
+        return error
+
+
+def told(gauged: Sequence[Gauged], form: str) -> str:
+    """As text that ends with a line's end: a ``table``, ``json`` or ``csv``."""
+    rows = [(one.file.as_posix(), round(one.haze, 3)) for one in gauged]
+    if form == "json":
+        return json.dumps([{"file": file, "haze": haze} for file, haze in rows], indent=2) + "\n"
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("file", "haze"), *rows])
+        return text.getvalue()
+    lines = [f"{haze:5.2f} {_bar(haze)} {printable(file)}" for file, haze in rows]
+    middle = sorted(haze for _, haze in rows)[len(rows) // 2]
+    return "\n".join([*lines, f"{len(rows)} images, median haze {middle:.2f}"]) + "\n"
+
+
+def _bar(haze: float) -> str:
+    return ("#" * round(10 * haze)).ljust(10, ".")

@@ -1,0 +1,100 @@
+"""`dmaskrcnn gauge` on files and folders, and the haze of predictions."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import UNTRAINED
+from PIL import Image
+from predict_cases import LeftHalf, content, photo
+
+from dmaskrcnn import Detector
+from dmaskrcnn.cli.main import main
+from dmaskrcnn.haze.gauge import haziness
+from dmaskrcnn.haze.switch import HazeSwitch
+from dmaskrcnn.images.by_detector import ClearOrHazy
+from dmaskrcnn.images.predict import predict_images
+
+
+@pytest.fixture
+def frames(tmp_path: Path, street) -> Path:
+    """A clear frame, a hazy one and a broken one."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name, picture in zip(("2-hazy.png", "1-clear.png"), street, strict=True):
+        Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(folder / name)
+    (folder / "3-broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def test_table_json_and_csv(frames, tmp_path, street, capsys):
+    main(["gauge", str(frames)])
+    out, err = capsys.readouterr()
+    clear, hazy, last = out.splitlines()
+    assert clear.endswith("1-clear.png")
+    assert hazy.endswith("2-hazy.png")
+    assert float(clear.split()[0]) < 0.5 < float(hazy.split()[0])
+    assert last.startswith("2 images, median haze 0.")
+    assert err.startswith("skipped ")
+    assert "3-broken.jpg: cannot read the picture" in err
+
+    main(["gauge", str(frames), "--format", "json"])
+    said = json.loads(capsys.readouterr().out)
+    assert [Path(one["file"]).name for one in said] == ["1-clear.png", "2-hazy.png"]
+    wanted = haziness(street[0].permute(1, 2, 0).numpy())
+    assert said[1]["haze"] == pytest.approx(wanted, abs=0.001)
+
+    file = tmp_path / "haze.csv"
+    main(["gauge", str(frames), "--format", "csv", "--out", str(file)])
+    assert capsys.readouterr().out == f"{file}\n"
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [float(row["haze"]) for row in rows] == [one["haze"] for one in said]
+
+
+def test_nothing_that_can_be_read(tmp_path, fails):
+    assert "no such file or folder" in fails("gauge", tmp_path / "none")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    said = fails("gauge", tmp_path, said_before=1)
+    assert said == f"{tmp_path}: none of 1 images can be read; check the files"
+
+
+def test_predictions_say_how_hazy_it_is(frames, tmp_path):
+    predict_images(LeftHalf(), [frames], tmp_path / "out")
+    clear, hazy = (entry["haze"] for entry in content(tmp_path / "out")["images"])
+    assert 0 < clear < 0.5 < hazy < 1
+
+
+def test_two_detectors_share_frames_by_their_haze_with_memory(tmp_path, street):
+    hazy, clear = (haziness(picture.permute(1, 2, 0).numpy()) for picture in street)
+    middle = (street[0].float() * 0.5 + street[1].float() * 0.5).to(torch.uint8)
+    between = haziness(middle.permute(1, 2, 0).numpy())
+    assert clear < between - 0.02 < between + 0.02 < hazy
+    both = ClearOrHazy(LeftHalf(), LeftHalf(score=0.9), HazeSwitch(between - 0.02, between + 0.02))
+    order = [street[1], middle, street[0], middle, street[1], middle]
+    found = both.predict(order[:4]) + both.predict(order[4:])  # memory outlasts a batch
+    scores = [round(float(one.scores[0]), 2) for one in found]
+    assert scores == [0.9, 0.9, 0.75, 0.75, 0.9, 0.9]
+    assert both.clear_count == 4
+
+
+def test_predict_with_a_run_for_clear_air(frames, run, tmp_path, capsys):
+    torch.manual_seed(1)
+    Detector(("bicycle",), UNTRAINED).save(tmp_path)
+    words = ["predict", run, frames, "--clear", tmp_path, "--out", tmp_path / "out"]
+    main([str(word) for word in [*words, "--threshold", "0", "--device", "cpu"]])
+    assert f"{tmp_path}: 1 of them were clear" in capsys.readouterr().err
+    clear, hazy = content(tmp_path / "out")["images"]
+    assert {found["class"] for found in clear["detections"]} == {"bicycle"}
+    assert {found["class"] for found in hazy["detections"]} <= {"car", "person"}
+
+
+def test_thresholds_the_wrong_way_round(run, tmp_path, fails):
+    photo(tmp_path / "a.jpg")
+    words = ("--clear", run, "--haze-thresholds", 0.7, 0.3, "--out", tmp_path / "out")
+    said = fails("predict", run, tmp_path / "a.jpg", *words)
+    assert said.startswith("--haze-thresholds must be two numbers from 0 to 1, the lower one first")

@@ -1,0 +1,211 @@
+"""The service as it runs: a process of its own, two hundred clients at a time, signals."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from serve_cases import bomb, encoded, noise
+
+for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+    pytest.importorskip(module, reason="needs dmaskrcnn[serve]")
+
+CLIENTS = 200
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@dataclass
+class Server:
+    """A running `dmaskrcnn serve`."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def call(
+        self, body: Any, headers: dict[str, str] = JPEG, path: str = "/predict", method="POST"
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of an answer, over a connection of its own."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, dict(response.headers), response.read()
+        finally:
+            connection.close()
+
+    def memory(self) -> float:
+        """Resident, in MB."""
+        text = self.call(None, {}, "/metrics", "GET")[2].decode()
+        line = next(s for s in text.splitlines() if s.startswith("process_resident_memory_bytes "))
+        return float(line.split()[1]) / 1e6
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code and stderr."""
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+
+def start(*arguments: object) -> Server:
+    words = ["serve", *map(str, arguments), "--port", "0", "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dmaskrcnn", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line.startswith("serving "):
+        raise AssertionError(process.communicate()[1])
+    return Server(process, int(line.rsplit(":", 1)[1]))
+
+
+@pytest.fixture
+def started(run: Path) -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def make(*arguments: object) -> Server:
+        servers.append(start(run, *arguments))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.process.kill()
+        server.process.communicate()
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """What the calls give, each from a thread of its own, all begun together."""
+    barrier = Barrier(len(calls))
+
+    def after_all(call: Callable[[], Any]) -> Any:
+        barrier.wait(60)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(after_all, calls))
+
+
+def test_two_hundred_clients_at_once_none_lost_and_memory_flat(started):
+    server = started("--max-upload", 1, "--max-pixels", 4, "--timeout", 120)
+    good = [encoded((96, 64), colour=c) for c in ("red", "grey", "navy", "white")]
+    kinds: list[tuple[int, bytes, dict[str, str], str]] = [
+        *((200, data, JPEG, "/predict") for data in good * 2),
+        (200, good[0], JPEG, "/predict?answer=both"),
+        (200, encoded((1200, 900)), JPEG, "/predict?answer=picture"),
+        (200, noise((300, 200)), JPEG, "/predict?masks=no"),
+        (413, bomb(), JPEG, "/predict"),
+        (413, noise((900, 700)), JPEG, "/predict"),
+        (415, b"no picture at all", JPEG, "/predict"),
+        (415, good[0], {"Content-Type": "video/mp4"}, "/predict"),
+        (422, noise((300, 200))[:-1000], JPEG, "/predict"),
+        (422, good[0], JPEG, "/predict?threshold=7"),
+        (400, b"{", {"Content-Type": "application/json"}, "/predict"),
+        (404, good[0], JPEG, "/else"),
+    ]
+    chosen = [kinds[i % len(kinds)] for i in range(CLIENTS)]
+
+    def round_of_calls() -> float:
+        calls = [
+            lambda data=data, headers=headers, path=path: server.call(data, headers, path)
+            for _, data, headers, path in chosen
+        ]
+        answers = at_once(calls)
+        assert Counter(status for status, *_ in answers) == Counter(wanted for wanted, *_ in chosen)
+        for (wanted, _, _, path), (status, headers, body) in zip(chosen, answers, strict=True):
+            assert status == wanted
+            if headers["content-type"] == "application/json":
+                said = json.loads(body)
+                assert ("error" in said) == (wanted != 200)
+            else:
+                assert path.endswith("answer=picture")
+        return server.memory()
+
+    memory = [round_of_calls() for _ in range(2)]
+    assert memory[1] < 1.1 * memory[0] + 40, memory
+    assert server.process.poll() is None
+    code, said = server.stop()
+    assert (code, "Traceback" in said) == (0, False)
+
+
+def test_what_was_taken_is_answered_after_sigterm(started):
+    server = started("--timeout", 60)
+    with ExitStack() as stack:
+        taken = [stack.enter_context(closing(server.connect())) for _ in range(60)]
+        for connection in taken:
+            connection.request("POST", "/predict", encoded((96, 64)), JPEG)
+        # all were sent before the first is answered; the others are waiting or at work
+        assert taken[0].getresponse().status == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert [connection.getresponse().status for connection in taken[1:]] == [200] * 59
+    assert server.process.wait(30) == 0
+    with pytest.raises(ConnectionRefusedError):
+        server.call(encoded())
+
+
+def test_a_full_queue_a_slow_body_a_huge_body_and_ctrl_c(started):
+    server = started("--queue", 3, "--timeout", 3, "--max-upload", 1)
+    lines = []
+    for _ in range(3):  # they declare bodies that never come
+        line = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        line.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        lines.append(line)
+    deadline = time.monotonic() + 20
+    status, headers, body = server.call(encoded())
+    while status != 503 and time.monotonic() < deadline:
+        status, headers, body = server.call(encoded())
+    assert status == 503
+    assert headers["retry-after"] == "1"
+    assert json.loads(body) == {"error": "3 calls are waiting; try again later"}
+    for line in lines:
+        assert line.recv(100).startswith(b"HTTP/1.1 408 ")
+        line.close()
+
+    before = server.memory()
+    status, _, body = server.call(iter([b"x" * 1_000_000] * 200), JPEG)
+    assert (status, json.loads(body)["error"][:26]) == (413, "the body has more than 1 M")
+    connection = server.connect()
+    connection.putrequest("POST", "/predict")
+    for name, value in (("Content-Length", "1000000000"), ("Expect", "100-continue")):
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == 413  # told before a byte of it was sent
+    connection.close()
+    assert server.memory() < before + 40
+    assert server.call(encoded())[0] == 200
+    code, said = server.stop(signal.SIGINT)
+    assert code == 0
+    assert said.endswith("stopped: all calls that were taken are answered\n")
+
+
+def test_a_port_in_use(run, fails):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        said = fails("serve", run, "--port", port)
+    assert said == f"--port {port}: is in use on 127.0.0.1; choose another --port"
+
+
+def test_addresses_that_are_none(run, fails):
+    assert fails("serve", run, "--port", 70000).startswith("--port must be from 0")
+    said = fails("serve", run, "--port", 0, "--host", "203.0.113.7")
+    assert said.startswith("--host 203.0.113.7: no address of this machine")

@@ -1,0 +1,50 @@
+"""A service with detectors that are quick, slow or broken, and pictures to send."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from predict_cases import LeftHalf
+
+from dmaskrcnn.detections import Detections
+
+
+class Slow(LeftHalf):
+    """Takes its time."""
+
+    def __init__(self, seconds: float):
+        super().__init__()
+        self.seconds = seconds
+
+    def predict(
+        self, images: Sequence[torch.Tensor], threshold: float = 0.5, best: bool = False
+    ) -> list[Detections]:
+        time.sleep(self.seconds)
+        return super().predict(list(images), threshold, best)
+
+
+def encoded(size: tuple[int, int] = (40, 30), kind: str = "JPEG", colour: str = "grey") -> bytes:
+    """A picture of one colour as a file."""
+    data = io.BytesIO()
+    Image.new("RGB", size, colour).save(data, kind)
+    return data.getvalue()
+
+
+def noise(size: tuple[int, int], seed: int = 0) -> bytes:
+    """A picture that hardly compresses, as PNG."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG", compress_level=0)
+    return data.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of some hundred kB with 400 megapixels."""
+    data = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(data, "PNG")
+    return data.getvalue()
