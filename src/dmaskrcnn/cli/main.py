@@ -91,8 +91,9 @@ _DESCRIPTION = (
 
 def _demo(verb: Demo) -> None:
     from dmaskrcnn.demo.demo import demo
+    from dmaskrcnn.report import write_report
 
-    demo(verb.out, verb.seed)
+    demo(verb.out, verb.seed, report=lambda path, scores: write_report(path, (), scores))
 
 
 def _train(config: TrainConfig) -> None:
