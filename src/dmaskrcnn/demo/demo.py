@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,11 @@ def demo(out: Path, seed: int = 0, size: Size = Size(), report: Report | None = 
     folder, done = _folder(out, how)
     with alone_in(folder, f"{folder}: another demo is running there; wait for it, or stop it"):
         if not done:
-            _work(folder, seed, size, report)
+            try:
+                _work(folder, seed, size, report)
+            except SystemExit:  # a training was stopped, and has said how it alone goes on
+                _say(f"{folder}: the same command goes on from here")
+                raise
             _tidy(folder)
             _write_index(folder, how, complete=True)
         scores = {air: load_comparison(folder / air) for air in ("clear", "hazy")}
