@@ -63,7 +63,7 @@ def write_report(
 
     Raises:
         UserError: a missing run, a folder that is none of a run, ``out`` that cannot be written or
-        is a file of somebody else.
+            is a file of somebody else.
     """
     resolve_device(device)
     opened = check_report(runs, scored=comparison is not None)
