@@ -7,12 +7,17 @@ import hashlib
 import json
 import re
 import shutil
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report_cases import CLASSES, SECTIONS, Page, make_comparison
 
+from dmaskrcnn.evaluation.bootstrap import Metric
 from dmaskrcnn.report import write_report
+from dmaskrcnn.report.findings import best_other, best_row
+from dmaskrcnn.report.pictures import as_json
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +164,68 @@ def test_names_from_files_are_text(runs: list[Path], scenes: dict[str, Path], tm
     assert page.text.count(name) >= 5
     assert page.data["groups"][0] == name
     assert page.data["pictures"][0]["name"] == "<u>.png"
+
+
+ODD = ("$x_1$", "_a_b_", "\N{FOG}\N{BUS}", "אופנוע", "x" * 180, "a&b<c")
+
+
+def test_odd_names_in_figures(runs: list[Path], scenes: dict[str, Path], tmp_path: Path):
+    """Signs of formulas, underscores, emoji, letters from right to left, a name as long as a
+    folder's may be: no warning (they are errors here), and each as it is."""
+    groups = [(name, (runs[i % 3],)) for i, name in enumerate(ODD)]
+    comparison = make_comparison(tmp_path / "out", scenes["test"], groups)
+    page = Page(write_report(tmp_path / "page.html", [], comparison))
+    for name in ODD:
+        assert page.text.count(name) >= 5
+
+
+def test_best_other_is_another_run(runs: list[Path], scenes: dict[str, Path], tmp_path: Path):
+    """Where the best row is the first run behind a dehazer, the pictures show it beside the best
+    of the others."""
+    groups = [("baseline", (runs[0],)), ("grl", (runs[1],))]
+    comparison = make_comparison(tmp_path / "out", scenes["test"], groups)
+    first, other, dehazed, _ = comparison.rows
+    comparison = replace(comparison, rows=(first, replace(other, scores=first.scores), dehazed))
+    assert best_row(comparison.rows) == 2
+    assert best_other(comparison.rows) == 1
+    page = Page(write_report(tmp_path / "page.html", [], comparison))
+    chosen = [option["value"] for option in page.all("option") if "selected" in option]
+    assert chosen[-2:] == ["0", "1"]
+
+
+def test_a_run_named_twice_is_shown_once(runs: list[Path], tmp_path: Path):
+    page = Page(
+        write_report(tmp_path / "page.html", [runs[0], runs[0].parent / "." / runs[0].name])
+    )
+    assert len(page.data["groups"]) == 1
+
+
+def test_pictures_give_way_where_the_page_grows(whole: Path):
+    data = Page(whole).data
+    size = len(as_json(deepcopy(data)))
+    smaller = deepcopy(data)
+    assert len(as_json(smaller, 0.5 * size)) <= 0.5 * size
+    assert 0 < len(smaller["pictures"]) < len(data["pictures"])
+    assert all(len(row["found"]) == len(smaller["pictures"]) for row in smaller["rows"])
+    least = deepcopy(data)
+    assert len(json.loads(as_json(least, 0))["pictures"]) == 1
+    assert as_json(None, 0) == "null"
+
+
+def test_doubts(runs: list[Path], scenes: dict[str, Path], tmp_path: Path):
+    young = Path(shutil.copytree(runs[0], tmp_path / "young-1"))
+    (young / "config.yaml").write_text("preset: demo\nmethod: source\nwarmup: 100\n")
+    stopped = Path(shutil.copytree(runs[1], tmp_path / "stopped-1"))
+    model = json.loads((stopped / "model.json").read_text())
+    (stopped / "model.json").write_text(json.dumps(model | {"finished": False}))
+    comparison = make_comparison(
+        tmp_path / "out", scenes["test"], [("young", (young,)), ("stopped", (stopped,))]
+    )
+    nothing = comparison.rows[0].scores
+    nothing = replace(nothing, metrics={key: Metric(0.0, 0.0, 0.0) for key in nothing.metrics})
+    rows = (replace(comparison.rows[0], scores=nothing), *comparison.rows[1:])
+    text = Page(write_report(tmp_path / "page.html", [], replace(comparison, rows=rows))).text
+    assert "young-1: trained for 60 iterations, fewer than the 100 of its warm-up" in text
+    assert "stopped-1: the training is not finished (iteration 60)" in text
+    assert "young finds next to nothing" in text
+    assert re.search(r"The test set holds \d+ objects", text)

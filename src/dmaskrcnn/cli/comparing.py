@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,12 @@ def report_verb(verb: Report) -> None:
 
         def scored() -> Comparison:
             return score_runs(
-                verb.runs, verb.data, Path(scratch), verb.device, verb.groups, verb.orientation
+                [run.path for run in runs],
+                verb.data,
+                Path(scratch),
+                verb.device,
+                verb.groups,
+                verb.orientation,
             )
 
         print(
@@ -77,11 +83,11 @@ def report_verb(verb: Report) -> None:
         )
 
 
-def compare_verb(verb: Compare) -> None:
-    """Score every run with every dehazing, and write the report."""
+def compare_verb(verb: Compare) -> Path | None:
+    """Score every run with every dehazing, and write the report; the best run, see `_show`."""
     from dmaskrcnn.compare.rows import compare
 
-    _show(
+    return _show(
         compare(
             verb.runs,
             verb.data,
@@ -99,8 +105,8 @@ def compare_verb(verb: Compare) -> None:
     )
 
 
-def reproduce_verb(verb: Reproduce) -> None:
-    """Make the paper's table, and write the report."""
+def reproduce_verb(verb: Reproduce) -> Path | None:
+    """Make the paper's table, and write the report; the best run, see `_show`."""
     from dmaskrcnn.compare.reproduce import reproduce
 
     comparison = reproduce(
@@ -122,13 +128,18 @@ def reproduce_verb(verb: Reproduce) -> None:
         device=verb.device,
         max_pixels=verb.max_pixels,
     )
-    _show(comparison, verb.device)
+    return _show(comparison, verb.device)
 
 
-def _show(comparison: Comparison, device: str) -> None:
-    """The table on the terminal, and the report beside the files of the comparison."""
+def _show(comparison: Comparison, device: str) -> Path | None:
+    """The table on the terminal, and the report beside the files of the comparison; the run folder
+    of the best row, if there is one."""
     from dmaskrcnn.compare.tables import terminal
     from dmaskrcnn.report import write_report
+    from dmaskrcnn.report.findings import best_row
 
+    print("writing the report: figures, features and pictures", file=sys.stderr, flush=True)
     report = write_report(comparison.out, (), comparison, device=device)
-    print(f"{terminal(comparison)}\n\nreport: {report}\n{comparison.out}")
+    print(f"{terminal(comparison)}\n\nreport: {report}\n{comparison.out}", flush=True)
+    best = comparison.rows[best_row(comparison.rows)].group.model
+    return best.path if best else None

@@ -19,6 +19,7 @@ from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.next_step import say_next
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.predicting import predict_verb
 from dmaskrcnn.cli.serve_verbs import App, Serve
@@ -70,7 +71,7 @@ def _dispatch(arguments: list[str]) -> None:
             from dmaskrcnn.data.image import set_max_pixels
 
             set_max_pixels(run.max_pixels)
-        _VERBS[type(run)](run)
+        say_next(run, _VERBS[type(run)](run))
 
 
 _DESCRIPTION = (
@@ -81,25 +82,27 @@ _DESCRIPTION = (
 
 def _demo(verb: Demo) -> None:
     from dmaskrcnn.demo.demo import demo
+    from dmaskrcnn.report import write_report
 
-    demo(verb.out, verb.seed)
+    demo(verb.out, verb.seed, report=lambda path, scores: write_report(path, (), scores))
 
 
-def _train(config: TrainConfig) -> None:
+def _train(config: TrainConfig) -> Path:
     from dmaskrcnn.training.loop import train
 
-    _say(train(config))
+    return _said(train(config))
 
 
-def _resume(verb: Resume) -> None:
+def _resume(verb: Resume) -> Path:
     from dmaskrcnn.training.loop import resume
 
-    _say(resume(verb.resume))
+    return _said(resume(verb.resume))
 
 
-def _say(folder: Path) -> None:
+def _said(folder: Path) -> Path:
     if os.environ.get("RANK", "0") == "0":  # one of the processes of torchrun speaks
-        print(folder)
+        print(folder, flush=True)
+    return folder
 
 
 def _dehaze(verb: Dehaze) -> None:

@@ -76,11 +76,11 @@ def parse_training(verb: type[Train | Adapt], arguments: Sequence[str]) -> Train
                     "out"
                 )
         return Resume(Path(given[FROM_RUN]))
-    if verb is Adapt:
-        from dmaskrcnn.training.adapt import adapt_config
+    from dmaskrcnn.training.adapt import adapt_config, with_fitting_preset
 
+    if verb is Adapt:
         return adapt_config(values)
-    return TrainConfig.from_dict(values)
+    return TrainConfig.from_dict(with_fitting_preset(values))
 
 
 def _over_file(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ class Adapt:
 
 @dataclass
 class Train:
-    """Train a detector on labelled clear images and adapt it to unlabelled hazy ones.
+    """Train a detector on labelled clear images and adapt it to unlabelled hazy ones: any method;
+    without `--method` that of `dmaskrcnn adapt`, without `--preset` the one that fits the machine.
 
     The defaults shown are those that the other words lead to: try `--preset cpu --help`. Under
     torchrun several processes share the work.

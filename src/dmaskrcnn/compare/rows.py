@@ -94,7 +94,7 @@ def compare(
 
     Raises:
         UserError: unreadable input, no labels, no class in common, files that cannot be written, or
-        ``out`` is of `reproduce`.
+            ``out`` is of `reproduce`.
     """
     if not runs:
         raise UserError("--runs is empty: name at least one run folder or COCO results JSON")

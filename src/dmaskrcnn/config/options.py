@@ -41,8 +41,9 @@ class TrainOptions:
     ] = ""
     """Images of --test that are not independent, as frames of one video: `none`, `folder`,
     `similar`, a .csv or .json file, or a regular expression (docs/evaluation.md)."""
-    method: str = "grl"
-    """The way to train: the name of a file in `dmaskrcnn/methods`."""
+    method: str = "teacher"
+    """The way to train: the name of a file in `dmaskrcnn/methods`. Where none is named, the one
+    that the evidence favours, with the settings of `dmaskrcnn adapt`."""
     preset: Preset = "default"
     """Architecture and schedule that fit together; see docs/training.md for the table."""
     classes: Annotated[

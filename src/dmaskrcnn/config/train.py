@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
-from dmaskrcnn.config.presets import PRESETS
+from dmaskrcnn.config.presets import BEST, PRESETS
 from dmaskrcnn.config.schedule import Phase, lengthen, rising_decay
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
@@ -165,7 +165,9 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
     Args:
         values: some fields, of the right types (`typed`).
     """
-    methods, method = find_methods(), values.get("method", TrainOptions.method)
+    if "method" not in values:
+        values = overlay(BEST, values)
+    methods, method = find_methods(), values["method"]
     if method not in methods:
         raise UserError(f"--method {method!r} is unknown; choose one of {', '.join(methods)}")
     own, start = _names(TrainOptions), PRESETS[values.get("preset", TrainOptions.preset)]

@@ -4,44 +4,44 @@ Labelled clear scenes and unlabelled hazy ones are rendered; a detector learns t
 scratch; from that start a baseline goes on with the clear scenes alone, DMask R-CNN (gradient
 reversal) and the mean teacher of `dmaskrcnn adapt` with the hazy ones beside them, for the same
 number of iterations; all are scored on clear and hazy test scenes, which show the same streets.
+
+Started again after an interruption, it goes on where it stopped; one that is whole only shows again
+what it found.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import time
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
-
+from dmaskrcnn.compare.comparison import Comparison, load_comparison
+from dmaskrcnn.compare.rows import compare
 from dmaskrcnn.config.presets import ADAPT
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data import open_dataset, resize_to
-from dmaskrcnn.demo import write_scenes
-from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.draw import contact_sheet, draw_truth
+from dmaskrcnn.demo.outcome import clear_note, fill, pictures, tables, verdict
+from dmaskrcnn.demo.scenes import write_scenes
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.evaluate import evaluate
-from dmaskrcnn.evaluation.scores import Scores, paired_difference
-from dmaskrcnn.evaluation.text import Table, interval
-from dmaskrcnn.files import atomic_write, save_picture_whole, write_text
-from dmaskrcnn.output_folder import create_numbered_folder
+from dmaskrcnn.files import alone_in, read_json, write_text
+from dmaskrcnn.output_folder import create_numbered_folder, index_format
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.curves import plot_curves
-from dmaskrcnn.training.loop import train
+from dmaskrcnn.training.loop import resume, train
+from dmaskrcnn.version import __version__
 
 # metres: the far end of the street is gone, the near one is pale. Extinctions of 3.912 per 100 and
 # 300 m, with which all figures in docs/results.md were measured.
 VISIBILITY = (76.578, 229.734)
-PICTURES = 3
-METRICS = {"box/AP50": "box AP50", "mask/AP50": "mask AP50"}
-NOTE = "In percent, with 95 % bootstrap intervals over {} test scenes; differences are paired."
+INDEX = "demo.json"
+NAMES = {"baseline": "baseline", "dmask": "DMask R-CNN", "adapt": "mean teacher"}
+KEPT = ("baseline", "adapt")  # whose weights stay: 50 MB each, and the best in clear air and haze
+Report = Callable[[Path, Comparison], object]
 
 
 @dataclass(frozen=True)
@@ -51,105 +51,140 @@ class Size:
     clear: int = 200
     hazy: int = 120
     test: int = 60
-    start: int = 190
-    adapt: int = 90
+    start: int = 260
+    adapt: int = 150
 
 
-def demo(out: Path, seed: int = 0, size: Size = Size()) -> Path:
-    """Run it and return its folder: ``scenes/``, the three runs, ``results.md``, ``pictures.jpg``,
-    ``curves.png``.
+def demo(out: Path, seed: int = 0, size: Size = Size(), report: Report | None = None) -> Path:
+    """Run it, or the rest of it, and return its folder.
+
+    That holds ``scenes/``, a run folder for each training, ``hazy/`` and ``clear/`` (the scores,
+    as of `compare`), ``results.md``, ``pictures.jpg``, ``curves.png``, ``report.html``. Of the
+    trainings, what only resuming them needs is taken away at the end.
+
+    Args:
+        out: the folder of the demo's folder.
+        seed: of scenes and trainings.
+        size: how much to render and to train.
+        report: writes the page, which the demo knows nothing of: a path and a comparison in.
 
     Raises:
-        UserError: ``out`` cannot be written to, or a negative seed.
+        UserError: ``out`` cannot be written to, a negative seed, another process at the same demo.
     """
     if seed < 0:
         raise UserError(f"--seed must not be negative, got {seed}")
-    began = time.monotonic()
-    folder = create_numbered_folder(out, "demo")
-    _say("1/4 rendering street scenes")
-    scenes = folder / "scenes"
-    write = partial(write_scenes, progress=True)
-    fog = partial(write, visibility=VISIBILITY)
-    # Streets of their own for each set and each seed; those of the two test sets are the same.
-    clear = write(scenes / "clear", size.clear, seed=4 * seed + 1)
-    hazy = fog(scenes / "hazy", size.hazy, seed=4 * seed + 2, labelled=False)
-    tests = {
-        "clear": write(scenes / "test-clear", size.test, seed=4 * seed + 3),
-        "hazy": fog(scenes / "test-hazy", size.test, seed=4 * seed + 3),
-    }
-
-    common: dict[str, Any] = {"source": (clear,), "out": folder, "seed": seed}
-    _say("2/4 learning the clear scenes from scratch")
-    config = partial(TrainConfig.from_preset, "demo")
-    start = train(config(method="source", name="start", iterations=size.start, **common))
-    _say(
-        "3/4 from there: the baseline (clear scenes only), DMask R-CNN and the mean teacher "
-        "(unlabelled hazy scenes, too)"
-    )
-    common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
-    runs = {
-        "baseline": train(config(method="source", name="baseline", **common)),
-        "DMask R-CNN": train(config(method="grl", name="dmask", target=(hazy,), **common)),
-        "mean teacher": train(config(target=(hazy,), **ADAPT, **common)),
-    }
-
-    _say("4/4 scoring all on the same streets, clear and hazy")
-    detectors = {name: Run(run).detector() for name, run in runs.items()}
-    scores = {
-        (name, air): evaluate(
-            detector, test, results=runs[name] / f"{air}.json", progress=True, groups="none"
-        )
-        for name, detector in detectors.items()
-        for air, test in tests.items()
-    }
-    table = _table(scores)
-    write_text(folder / "results.md", f"{table.markdown()}\n\n{NOTE.format(size.test)}\n")
-    _draw(detectors, tests, folder / "pictures.jpg")
-    plot_curves({name: run / "metrics.csv" for name, run in runs.items()}, folder / "curves.png")
-    print(f"\n{table.text()}\n\n{NOTE.format(size.test)}\n")
-    print(f"pictures: {folder / 'pictures.jpg'}\ncurves: {folder / 'curves.png'}")
-    print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
+    how = {"version": __version__, "seed": seed, "size": asdict(size)}
+    folder, done = _folder(out, how)
+    with alone_in(folder, f"{folder}: another demo is running there; wait for it, or stop it"):
+        if not done:
+            try:
+                _work(folder, seed, size, report)
+            except SystemExit:  # a training was stopped, and has said how it alone goes on
+                _say(f"{folder}: the same command goes on from here")
+                raise
+            _tidy(folder)
+            _write_index(folder, how, complete=True)
+        scores = {air: load_comparison(folder / air) for air in ("clear", "hazy")}
+    print(f"\n{tables(scores, NAMES)}\n\n{fill(verdict(scores, NAMES))}\n")
+    page = folder / "report.html"
+    shown = [f"report: {page}"] * page.is_file() + [f"pictures: {folder / 'pictures.jpg'}"]
+    print("\n".join(shown))
     print(folder)
     return folder
 
 
-def _table(scores: dict[tuple[str, str], Scores]) -> Table:
-    """A row per run, and one per difference to the first."""
-    columns = [(air, metric) for air in ("clear", "hazy") for metric in METRICS]
-    first, *others = dict.fromkeys(name for name, _ in scores)
-    rows = [["", *(f"{air} {METRICS[metric]}" for air, metric in columns)]]
-    for name in (first, *others):
-        rows.append([name, *(interval(scores[name, air][metric]) for air, metric in columns)])
-    for name in others:
-        pairs = {air: (scores[first, air], scores[name, air]) for air in ("clear", "hazy")}
-        gains = {air: paired_difference(*pair) for air, pair in pairs.items()}
-        cells = (interval(gains[air][metric]) for air, metric in columns)
-        rows.append([f"{name} − {first}", *cells])
-    return Table(rows)
+def _folder(out: Path, how: dict[str, Any]) -> tuple[Path, bool]:
+    """The folder of the same demo, begun or done before, or a new one; and whether it is done."""
+    for folder in sorted(out.glob("demo-*")):
+        with suppress(OSError, ValueError, AttributeError):
+            index = read_json(folder / INDEX)
+            if {key: index.get(key) for key in how} == how:
+                done = index.get("complete") is True
+                _say(f"{folder}: {'done already' if done else 'going on where it stopped'}")
+                return folder, done
+    folder = create_numbered_folder(out, "demo")
+    _write_index(folder, how, complete=False)
+    return folder, False
 
 
-def _draw(detectors: dict[str, Detector], tests: dict[str, Path], out: Path) -> None:
-    clear, hazy = (open_dataset(path) for path in tests.values())
-    pictures = []
-    for index in range(min(PICTURES, len(hazy))):
-        # lines and letters become finer
-        street, haze = (resize_to(data.load(index), 336, 336) for data in (clear, hazy))
-        assert street.objects is not None
-        pictures.append(draw_truth(street.image, street.objects, clear.classes))
-        for detector in detectors.values():
-            found = detector.predict(hazy.load(index).image, threshold=0.5)
-            pictures.append(_enlarge(found, *haze.image.shape[1:]).draw(haze.image))
-    heads = ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
-    sheet = contact_sheet(pictures, len(heads), heads)
-    atomic_write(out, lambda path: save_picture_whole(sheet, path, format="JPEG", quality=90))
+def _write_index(folder: Path, how: dict[str, Any], complete: bool) -> None:
+    content = {"format": index_format("demo"), "complete": complete, **how}
+    write_text(folder / INDEX, json.dumps(content, indent=1))
 
 
-def _enlarge(found: Detections, height: int, width: int) -> Detections:
-    """The same detections in the pixels of the same image at another size."""
-    scale = torch.tensor([width / found.width, height / found.height] * 2)
-    masks = resize(found.masks, [height, width], InterpolationMode.NEAREST)
-    return replace(found, boxes=found.boxes * scale, masks=masks)
+def _work(folder: Path, seed: int, size: Size, report: Report | None) -> None:
+    began = time.monotonic()
+    _say("1/5 rendering street scenes")
+    scenes = folder / "scenes"
+    # Streets of their own for each set and each seed; those of the two test sets are the same.
+    clear = _scenes(scenes / "clear", size.clear, seed=4 * seed + 1)
+    hazy = _scenes(scenes / "hazy", size.hazy, 4 * seed + 2, visibility=VISIBILITY, labelled=False)
+    tests = {
+        "clear": _scenes(scenes / "test-clear", size.test, 4 * seed + 3),
+        "hazy": _scenes(scenes / "test-hazy", size.test, 4 * seed + 3, visibility=VISIBILITY),
+    }
+
+    _say("2/5 learning the clear scenes from scratch")
+    common: dict[str, Any] = {"source": (clear,), "out": folder, "seed": seed}
+    start = _train(method="source", name="start", iterations=size.start, **common)
+    _say(
+        "3/5 from there: the baseline (clear scenes only), DMask R-CNN and the mean\n"
+        "    teacher (unlabelled hazy scenes, too)"
+    )
+    common |= {"weights": str(start), "iterations": size.adapt, "warmup": 20}
+    runs = [
+        _train(method="source", name="baseline", **common),
+        _train(method="grl", name="dmask", target=(hazy,), **common),
+        _train(target=(hazy,), **ADAPT, **common),
+    ]
+
+    _say("4/5 scoring all on the same streets, clear and hazy")
+    scores = {
+        air: compare(runs, [test], out=folder / air, groups="none") for air, test in tests.items()
+    }
+    table = tables(scores, NAMES, markdown=True)
+    write_text(folder / "results.md", f"{table}\n\n{verdict(scores, NAMES)}\n")
+    detectors = {NAMES[run.name[:-2]]: Run(run).detector() for run in runs}
+    pictures(detectors, tests, folder / "pictures.jpg")
+    curves = {NAMES[run.name[:-2]]: run / "metrics.csv" for run in runs}
+    plot_curves(curves, folder / "curves.png")
+
+    if report:
+        _say("5/5 writing the report")
+        report(folder / "report.html", replace(scores["hazy"], notes=(clear_note(scores, NAMES),)))
+    _say(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
+
+
+def _scenes(folder: Path, count: int, seed: int, **how: Any) -> Path:
+    """Scenes that are there, whole; or else rendered."""
+    whole = folder / "annotations.json" if how.get("labelled", True) else None
+    names = sorted((folder / "images").glob("[0-9]*.png"))
+    if len(names) < count or not (whole is None or whole.is_file()):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_scenes(folder, count, seed, progress=True, **how)
+    return folder
+
+
+def _train(**values: Any) -> Path:
+    """The run folder of a training: finished before, gone on with, or begun."""
+    folder = Path(values["out"]) / f"{values['name']}-1"
+    if Run(folder).finished:
+        return folder
+    if (folder / "last.pt").is_file():
+        return resume(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # killed before its first checkpoint
+    return train(TrainConfig.from_preset("demo", checkpoint_minutes=1.0, **values))
+
+
+def _tidy(folder: Path) -> None:
+    """Take away what only resuming needs, and the weights that nothing below points to: 980 MB
+    become 140."""
+    for file in folder.glob("*/last.pt"):
+        file.unlink()
+    for file in folder.glob("*-1/model.safetensors"):
+        if file.parent.name[:-2] not in KEPT:
+            file.unlink()
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)

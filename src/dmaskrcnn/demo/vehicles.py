@@ -75,7 +75,9 @@ def bus(rng: np.random.Generator) -> Model:
         top_x=w - 0.06,
         rear=[
             skirt,
-            (0.12, 0.88, 0.52, 0.82, GLASS),
+            (0.12, 0.88, 0.52, 0.8, GLASS),
+            (0.28, 0.72, 0.84, 0.98, BLACK),  # the line's number, which no car shows
+            (0.36, 0.64, 0.86, 0.96, palette.BUS_DISPLAY),
             (0.2, 0.8, 0.12, 0.36, darker(paint, 0.55)),
             (0.03, 0.13, 0.14, 0.34, TAIL_LAMP),
             (0.87, 0.97, 0.14, 0.34, TAIL_LAMP),

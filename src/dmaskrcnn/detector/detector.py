@@ -251,7 +251,7 @@ class Detector(nn.Module):
 
         Raises:
             UserError: weights that do not fit the architecture, cannot be read or would have to be
-            unpickled.
+                unpickled.
         """
         detector = cls(classes, config)
         detector.trained = load_start(detector, classes, config.backbone, weights)

@@ -68,7 +68,7 @@ def evaluate(
 
     Raises:
         UserError: unreadable input, a test set without labels, no class in common, or ``results``
-        cannot be written.
+            cannot be written.
     """
     for name, value, least in (
         ("batch-size", batch_size, 1),

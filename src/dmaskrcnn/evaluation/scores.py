@@ -79,7 +79,7 @@ def paired_difference(first: Scores, second: Scores) -> dict[str, Difference]:
 
     Raises:
         ValueError: if the two were scored on different ground truth, or with another seed, number
-        of resamples or grouping of the images.
+            of resamples or grouping of the images.
     """
     first.check_comparable(second)
     return {

@@ -55,6 +55,14 @@ def best_row(rows: Sequence[Row]) -> int:
     return max(range(1, len(rows)), key=values.__getitem__, default=0)
 
 
+def best_other(rows: Sequence[Row]) -> int:
+    """The index of the best row of other runs than the first's; 0 where there is none: behind a
+    dehazer the first run is still the same."""
+    key = leading_metric(rows)[0]
+    others = [i for i, row in enumerate(rows) if row.group != rows[0].group]
+    return max(others, key=lambda i: float(np.nan_to_num(rows[i].scores[key].value)), default=0)
+
+
 def headline(material: Material) -> str:
     """One sentence, as plain text: the best row against the first, with the interval of the
     difference."""

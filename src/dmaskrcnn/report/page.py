@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from html import escape
@@ -24,14 +23,17 @@ from dmaskrcnn.distributed import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.output_folder import check_marked, mark
+from dmaskrcnn.report.doubts import doubts
 from dmaskrcnn.report.feature_figures import feature_figures
-from dmaskrcnn.report.findings import best_row, class_table, headline, remarks, table
+from dmaskrcnn.report.findings import best_other, class_table, headline, remarks, table
 from dmaskrcnn.report.material import Material, check_runs, gather
-from dmaskrcnn.report.pictures import controls, picture_data
+from dmaskrcnn.report.pictures import as_json, controls, picture_data
 from dmaskrcnn.report.provenance import provenance
 from dmaskrcnn.report.score_figures import MOST_CLASSES, curve_figures, interval_figures
 from dmaskrcnn.report.training_figures import training_figures
 from dmaskrcnn.run import Run, open_run
+
+MOST_BYTES = 2_800_000  # of a page with pictures: it can be sent by mail
 
 
 def write_report(
@@ -61,7 +63,7 @@ def write_report(
 
     Raises:
         UserError: a missing run, a folder that is none of a run, ``out`` that cannot be written or
-        is a file of somebody else.
+            is a file of somebody else.
     """
     resolve_device(device)
     opened = check_report(runs, scored=comparison is not None)
@@ -89,7 +91,7 @@ def check_report(runs: Sequence[str | Path], scored: bool) -> list[Run]:
     """
     if not runs and not scored:
         raise UserError("report: give at least one run folder, or the folder of a comparison")
-    opened = [open_run(run) for run in runs]
+    opened = [open_run(run) for run in distinct(runs)]
     if (holds := _comparison_in(opened)) is None:
         check_runs(opened, scored)
     elif len(runs) > 1 or scored:
@@ -103,6 +105,11 @@ def _comparison_in(runs: Sequence[Run]) -> Run | None:
     return next((run for run in runs if (run.path / "comparison.json").is_file()), None)
 
 
+def distinct(runs: Sequence[str | Path]) -> list[Path]:
+    """Each run once: the page compares none with itself."""
+    return list({Path(run).resolve(): Path(run) for run in reversed(runs)}.values())[::-1]
+
+
 def default_out(runs: Sequence[Path]) -> Path:
     """``report.html``: in the folder, if there is but one, else here."""
     return runs[0] / "report.html" if len(runs) == 1 and runs[0].is_dir() else Path("report.html")
@@ -110,15 +117,10 @@ def default_out(runs: Sequence[Path]) -> Path:
 
 def _page(material: Material) -> str:
     pictures = picture_data(material)
-    sections = [
-        ("scores", "Scores", _scores(material)),
-        ("intervals", "Intervals", _grid(interval_figures(material))),
-        ("curves", "Precision and recall", _precision_recall(material)),
-        ("training", "Training", _grid(training_figures(material))),
-        ("features", "Features", _features(material)),
-        ("pictures", "Pictures", _pictures(material, pictures)),
-        ("provenance", "What was run", provenance(material)),
-    ]
+    # first without the pictures' data: these get the room that is left
+    sections = _sections(material, pictures)
+    room = MOST_BYTES - sum(len(html.encode()) for _, _, html in sections)
+    data = as_json(pictures, room)
     shown = [section for section in sections if section[2]]  # those that have something to say
     template = (Path(__file__).parent / "template.html").read_text(encoding="utf-8")
     # The page runs the script of this digest and no other: none from a name in somebody's data set.
@@ -132,14 +134,27 @@ def _page(material: Material) -> str:
         "title": escape(" · ".join(names[:3]) + (" …" if len(names) > 3 else "")),
         "date": datetime.date.today().isoformat(),
         "headline": escape(headline(material)).replace(" %", "&nbsp;%"),
+        "doubts": "".join(f'<p class="doubt">{escape(doubt)}</p>' for doubt in doubts(material)),
         "navigation": "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in shown),
         "sections": "".join(
             f'<section id="{key}"><h2>{title}</h2>{html}</section>' for key, title, html in shown
         ),
-        # "<" ends no script element if there is none in it.
-        "data": json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c"),
+        "data": data,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _sections(material: Material, pictures: dict | None) -> list[tuple[str, str, str]]:
+    """Key, title and HTML of each; empty where there is nothing to say."""
+    return [
+        ("scores", "Scores", _scores(material)),
+        ("intervals", "Intervals", _grid(interval_figures(material))),
+        ("curves", "Precision and recall", _precision_recall(material)),
+        ("training", "Training", _grid(training_figures(material))),
+        ("features", "Features", _features(material)),
+        ("pictures", "Pictures", _pictures(material, pictures)),
+        ("provenance", "What was run", provenance(material)),
+    ]
 
 
 def _grid(parts: Sequence[str]) -> str:
@@ -197,7 +212,7 @@ def _features(material: Material) -> str:
 def _pictures(material: Material, content: dict | None) -> str:
     if content is None:
         return ""
-    best = material.group_of(material.rows[best_row(material.rows)]) if material.rows else 1
+    best = material.group_of(material.rows[best_other(material.rows)]) if material.rows else 1
     where = "test set" if material.test else "target" if material.target is not None else "source"
     several = any(len(group.runs) > 1 for group in material.groups)
     seeds = " Of several seeds, the first." * several

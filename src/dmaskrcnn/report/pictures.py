@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -28,6 +30,9 @@ LONG_SIDE = 512  # pixels of an embedded picture
 JPEG_QUALITY = 78  # a fog photograph of DAWN takes 16 kB of the page (median of 13); at 90, 26 kB
 LOWEST_SCORE = 0.05  # what detectors return at all (`DetectorConfig.min_score`)
 MOST_OBJECTS = 60  # per picture and row, the most certain ones
+# Pictures and objects that are left where the page has no room for more: all pictures with fewer
+# objects first, then fewer pictures.
+STEPS = ((6, 30), (6, 15), (4, 15), (4, 8), (2, 8), (2, 4), (1, 4))
 
 
 class Frame(NamedTuple):
@@ -91,6 +96,26 @@ def picture_data(material: Material) -> dict[str, Any] | None:
         ],
         "groups": [group.name for group in material.groups],
     }
+
+
+def as_json(content: dict[str, Any] | None, room: float = math.inf) -> str:
+    """The data for the page's script in at most ``room`` letters, or in as few as can be: with
+    fewer objects, the most certain ones, and fewer pictures. ``content`` is cut likewise."""
+    text = _compact(content)
+    for pictures, objects in STEPS if content else ():
+        if len(text) <= room:
+            break
+        assert content is not None
+        content["pictures"] = content["pictures"][:pictures]
+        for row in content["rows"]:
+            row["found"] = [found[:objects] for found in row["found"][:pictures]]
+        text = _compact(content)
+    return text
+
+
+def _compact(content: dict[str, Any] | None) -> str:
+    # "<" ends no script element if there is none in it.
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _results(

@@ -37,11 +37,17 @@ def adapt(
 
 
 def adapt_config(values: dict[str, Any]) -> TrainConfig:
-    """The favoured configuration but for these values; the preset is ``default`` on a GPU and
-    ``cpu`` elsewhere. Raises UserError as `TrainConfig.from_preset`."""
+    """The favoured configuration but for these values, with the preset that fits this machine.
+    Raises UserError as `TrainConfig.from_preset`."""
+    return TrainConfig.from_dict(overlay(ADAPT, with_fitting_preset(values)))
+
+
+def with_fitting_preset(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with a preset where they name none: ``default`` on a GPU, ``cpu`` elsewhere.
+    Raises UserError for a device that is not there."""
     from dmaskrcnn.distributed import resolve_device
 
-    if "preset" not in values:
-        gpu = resolve_device(str(values.get("device", "auto"))).type == "cuda"
-        values = {"preset": "default" if gpu else "cpu", **values}
-    return TrainConfig.from_dict(overlay(ADAPT, values))
+    if "preset" in values:
+        return values
+    gpu = resolve_device(str(values.get("device", "auto"))).type == "cuda"
+    return {"preset": "default" if gpu else "cpu", **values}

@@ -1,0 +1,153 @@
+"""What to do next: the last line of every verb, on standard error, a command with the paths of this
+one. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dmaskrcnn.errors import UserError
+
+Words = Sequence[object]
+PICTURES = "pictures"  # where `predict` is told to write
+
+
+def say_next(verb: Any, result: Any = None) -> None:
+    """Print it, but for a verb that has none, such as a service.
+
+    Args:
+        verb: the object that the words on the command line stood for.
+        result: what the verb gave back: the run folder of a training.
+    """
+    step = STEPS.get(type(verb).__name__)
+    if step is None or os.environ.get("RANK", "0") != "0":  # of torchrun, one process speaks
+        return
+    with suppress(UserError, OSError):  # whatever became of the files: the verb has succeeded
+        if words := step(verb, result):
+            line = " ".join(w if isinstance(w, _Hint) else shlex.quote(str(w)) for w in words)
+            print(f"Next: dmaskrcnn {line}", file=sys.stderr)
+
+
+class _Hint(str):
+    """What a person is to put in, and no word of the command."""
+
+
+def _after_demo(verb: Any, result: Any) -> Words:
+    own = _Hint("  # with your own images")
+    return ["adapt", "--source", "clear/annotations.json", "--target", "hazy/", own]
+
+
+def _after_training(verb: Any, result: Any) -> Words:
+    return _with_run(result) if result else []
+
+
+def _with_run(run: Path) -> Words:
+    """Look at what it finds in the hazy images that it was trained for, or at the run itself."""
+    from dmaskrcnn.run import Run
+
+    config = Run(run).config
+    seen = [path for path in config.get("target") or () if Path(str(path)).exists()]
+    if not seen:
+        return ["report", run]
+    return ["predict", run, *map(_short, seen), "--out", PICTURES]
+
+
+def _after_evaluate(verb: Any, result: Any) -> Words:
+    if len(verb.runs) == 1:
+        return ["report", *verb.runs, "--data", *verb.data]
+    return ["compare", "--runs", *verb.runs, "--data", *verb.data]
+
+
+def _after_compare(verb: Any, result: Any) -> Words:
+    """``result``: the best of the compared runs, if that is one with a detector."""
+    return _with_run(result) if result else ["report", verb.out]
+
+
+def _after_report(verb: Any, result: Any) -> Words:
+    runs = [run for run in verb.runs if (run / "model.json").is_file()]
+    return _with_pictures(runs[-1]) if runs else ["predict", "--help"]
+
+
+def _with_pictures(run: Path) -> Words:
+    words = _with_run(run)
+    return words if words[0] == "predict" else ["predict", "--help"]
+
+
+def _after_predict(verb: Any, result: Any) -> Words:
+    from dmaskrcnn.run import Run
+
+    run = verb.run
+    tests = [path for path in Run(run).config.get("test") or () if Path(str(path)).exists()]
+    if tests:
+        return ["evaluate", run, "--data", *map(_short, tests)]
+    return ["report", run]
+
+
+def _after_inspect(verb: Any, result: Any) -> Words:
+    """Labelled pictures are the source, others the target."""
+    labelled, others = [], []
+    for path in verb.paths:
+        (labelled if _is_labelled(path) else others).append(path)
+    if labelled and others:
+        return ["adapt", "--source", *labelled, "--target", *others]
+    if labelled:
+        return ["train", "--method", "source", "--source", *labelled]
+    return ["dehaze", *others, "--out", "dehazed"]
+
+
+def _is_labelled(path: Path) -> bool:
+    from dmaskrcnn.data.formats import find_format
+
+    return find_format(path).name not in ("image folder", "single image")
+
+
+def _inspect_output(verb: Any, result: Any) -> Words:
+    return ["inspect", verb.out]
+
+
+def _after_haze(verb: Any, result: Any) -> Words:
+    return ["inspect", *(verb.out / f"visibility-{metres:g}" for metres in verb.visibility)]
+
+
+def _after_train_dehazer(verb: Any, result: Any) -> Words:
+    hazy = verb.clear or ("hazy/",)
+    weights = ["--method", verb.method, "--weights", verb.out]
+    return ["dehaze", *hazy, *weights, "--out", "dehazed"]
+
+
+def _after_export(verb: Any, result: Any) -> Words:
+    from dmaskrcnn.run import Run
+
+    seen = [path for path in Run(verb.run).config.get("target") or () if Path(str(path)).exists()]
+    pictures = list(map(_short, seen)) or [_Hint("PICTURES")]
+    return ["predict", verb.out, *pictures, "--out", PICTURES]
+
+
+def _short(path: object) -> Path:
+    """A path that a run remembers, as seen from here."""
+    path = Path(str(path))
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+# By the name of the verb's class: naming the classes would import them all.
+STEPS: dict[str, Callable[[Any, Any], Words]] = {
+    "Demo": _after_demo,
+    "TrainConfig": _after_training,
+    "Resume": _after_training,
+    "Evaluate": _after_evaluate,
+    "Compare": _after_compare,
+    "Reproduce": _after_compare,
+    "Report": _after_report,
+    "Predict": _after_predict,
+    "Inspect": _after_inspect,
+    "Dehaze": _inspect_output,
+    "Haze": _after_haze,
+    "TrainDehazer": _after_train_dehazer,
+    "Convert": _inspect_output,
+    "Export": _after_export,
+}
