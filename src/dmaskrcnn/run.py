@@ -34,6 +34,7 @@ NO_MATTER = (
     "name",
     "out",
     "test",
+    "images",
     "groups",
     "device",
     "workers",

@@ -117,6 +117,7 @@ def reproduce_verb(verb: Reproduce) -> None:
         aod_net_weights=verb.aod_net_weights,
         device=verb.device,
         max_pixels=verb.max_pixels,
+        images=verb.images,
     )
     _show(comparison, verb.device)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
-from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.flags import ReadsLabels, ReadsPictures
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
@@ -80,6 +80,10 @@ def _dispatch(arguments: list[str]) -> None:
             from dmaskrcnn.data.image import set_max_pixels
 
             set_max_pixels(run.max_pixels)
+        if isinstance(run, ReadsLabels):
+            from dmaskrcnn.data.coco_images import set_image_folders
+
+            set_image_folders(run.images)
         _VERBS[type(run)](run)
 
 

@@ -58,6 +58,7 @@ def reproduce(
     aod_net_weights: Path | None = None,
     device: str = "auto",
     max_pixels: float = 100.0,
+    images: Sequence[Path] = (),
 ) -> Comparison:
     """Train the three models, or go on where an earlier call stopped, and compare them.
 
@@ -80,6 +81,7 @@ def reproduce(
         aod_net_weights: weights of AOD-Net, for test images.
         device: ``auto``, ``cpu``, ``cuda``.
         max_pixels: largest picture that is decoded, in megapixels.
+        images: folders of the pictures that a JSON or XML names, where they lie elsewhere.
 
     Raises:
         UserError: bad input, or ``out`` holds a reproduction with other arguments.
@@ -101,6 +103,8 @@ def reproduce(
         "device": device,
         "max_pixels": max_pixels,
     }
+    if images:
+        arguments["images"] = _absolute(images)
     _check_numbers(budget, seeds)
     check_numbers(bootstrap=bootstrap)
     output = _open(out, arguments)
@@ -150,9 +154,8 @@ def _configs(
     """The three trainings with one seed, from the run ``start``, or from what is asked for; called
     ``name``, or by model. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    kept = {
-        key: arguments[key] for key in ("source", "preset", "device", "drop_invalid", "max_pixels")
-    }
+    names = ("source", "images", "preset", "device", "drop_invalid", "max_pixels")
+    kept = {name: arguments[name] for name in names if name in arguments}
     if weights := start or arguments["weights"]:  # otherwise the preset's
         kept["weights"] = weights
     kept |= {
@@ -274,8 +277,8 @@ def _check_data(
     source = open_dataset(*config.source, drop_invalid=config.drop_invalid)
     if not source.labelled:
         raise UserError(
-            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
-            "Pascal VOC folder"
+            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON, a "
+            "data.yaml or a folder with labels"
         )
     check_headers(source, config.drop_invalid)
     for labelled in (test, clear) if clear else (test,):
