@@ -39,6 +39,7 @@ MOST_DATA = 4_000_000_000
 # descriptions and settings, which people write or a training does: the largest are metrics.csv of
 # long trainings (100 bytes for 20 iterations)
 MOST_TEXT = 100_000_000
+MOST_YAML = 1_000_000  # config.yaml has 2,000, and 1 MB takes the parser 3 s
 NAME_MAX = 255  # bytes of a name, of all file systems in use
 
 
@@ -185,6 +186,24 @@ def read_json(path: str | os.PathLike[str], most: int = MOST_TEXT) -> Any:
         return json.loads(data)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def load_yaml(path: str | os.PathLike[str], most: int = MOST_YAML) -> Any:
+    """What a YAML file holds. Raises OSError as ``read_bytes``, and ValueError for anything that is
+    not YAML, and for aliases: a few of them make gigabytes, or a list that holds itself."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("aliases (*name) are not read, write the value itself")
+            return super().compose_node(parent, index)
+
+    data = read_bytes(path, most)
+    try:
+        return yaml.load(data, Loader)
+    except Exception as error:  # of YAML, and what its constructors meet, such as a 13th month
+        raise ValueError(first_line(error)) from error
 
 
 _held: set[int] = set()

@@ -35,6 +35,7 @@ NO_MATTER = (
     "name",
     "out",
     "test",
+    "images",
     "groups",
     "device",
     "workers",

@@ -31,6 +31,7 @@ REACHED = {
     "config/": TRAIN,
     "data/": (*TRAIN, "haze", "reproduce"),  # others open with drop_invalid=None
     "data/classes.py": (*TRAIN, *SCORE),  # whoever chooses classes
+    "data/coco_images.py": (*TRAIN, *SCORE, "haze", "reproduce", "report", "inspect"),
     "data/frames.py": (*TRAIN, *SCORE, "reproduce", "report"),
     "dehazing/": ("dehaze", "train-dehazer"),
     "dehazing/dehazer.py": ("dehaze",),

@@ -152,8 +152,9 @@ def test_pictures_without_labels_say_what_lies_beside_them(
 ) -> None:
     write_image(tmp_path / "images" / "a.png")
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    with pytest.raises(UserError, match=r"no labels.*looks like YOLO"):
+    kitti = "Car 0 0 -1.57 5 4 9 8 2.8 2.6 12.3 0.4 1.4 69.4 -1.5\n"
+    (tmp_path / "labels" / "a.txt").write_text(kitti)
+    with pytest.raises(UserError, match=r"no labels.*looks like KITTI"):
         open_data(tiny(method="source", source=(tmp_path / "images",)))
-    assert "looks like YOLO" in str(inspect(tmp_path))
+    assert "looks like KITTI" in str(inspect(tmp_path))
     assert json.dumps([n.kind for n in inspect(tmp_path).notes]) == '["labels not read"]'

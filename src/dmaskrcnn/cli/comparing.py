@@ -127,6 +127,7 @@ def reproduce_verb(verb: Reproduce) -> Path | None:
         aod_net_weights=verb.aod_net_weights,
         device=verb.device,
         max_pixels=verb.max_pixels,
+        images=verb.images,
     )
     return _show(comparison, verb.device)
 

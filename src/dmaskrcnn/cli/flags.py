@@ -16,7 +16,11 @@ Images = Positional[
 Runs = Annotated[tuple[Path, ...], arg(metavar="RUN ...", help_behavior_hint="(required)")]
 Source = Annotated[
     tuple[Path, ...],
-    arg(metavar="PATH ...", help="Labelled clear images: COCO JSON files, Pascal VOC folders."),
+    arg(
+        metavar="PATH ...",
+        help="Labelled clear images: COCO, YOLO (data.yaml), Pascal VOC, CVAT, labelme; see "
+        "docs/data.md.",
+    ),
 ]
 Target = Annotated[
     tuple[Path, ...],
@@ -29,7 +33,8 @@ TestSet = Annotated[
     tuple[Path, ...],
     arg(
         metavar="PATH ...",
-        help="The labelled test set: a COCO JSON file or a Pascal VOC folder.",
+        help="The labelled test set: a COCO JSON file, data.yaml:test of YOLO, a folder of either, "
+        "Pascal VOC, CVAT or labelme.",
     ),
 ]
 Classes = Annotated[
@@ -83,3 +88,14 @@ class ReadsPictures:
 
     max_pixels: float = TrainOptions.max_pixels
     """Largest picture that is decoded, in megapixels; memory grows with it."""
+
+
+@dataclass(kw_only=True)
+class ReadsLabels(ReadsPictures):
+    """What verbs share that open labelled data."""
+
+    images: Annotated[
+        tuple[Path, ...],
+        arg(metavar="DIR ...", help_behavior_hint="(default: where the labels lie)"),
+    ] = TrainOptions.images
+    """Folders of the pictures that a COCO JSON or CVAT's XML names, where they lie elsewhere."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dmaskrcnn.cli.flags import Images, ReadsPictures
+from dmaskrcnn.cli.flags import Images, ReadsLabels
 
 
 @dataclass
-class Inspect(ReadsPictures):
+class Inspect(ReadsLabels):
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
     in it."""
 
     paths: Images
-    """COCO JSON files, Pascal VOC folders, image folders."""
+    """Labels of any format, or their folders; folders of images; docs/data.md."""
     all: bool = False
     """List every problem instead of the first few of each kind."""
     orientation: Literal["auto", "stored", "upright"] = "auto"

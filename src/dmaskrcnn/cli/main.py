@@ -15,7 +15,7 @@ from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, re
 from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
 from dmaskrcnn.cli.export_verb import Export
 from dmaskrcnn.cli.exporting import export_verb
-from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.flags import ReadsLabels, ReadsPictures
 from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.inspecting import inspect_verb
 from dmaskrcnn.cli.label_verbs import Inspect
@@ -71,6 +71,10 @@ def _dispatch(arguments: list[str]) -> None:
             from dmaskrcnn.data.image import set_max_pixels
 
             set_max_pixels(run.max_pixels)
+        if isinstance(run, ReadsLabels):
+            from dmaskrcnn.data.coco_images import set_image_folders
+
+            set_image_folders(run.images)
         say_next(run, _VERBS[type(run)](run))
 
 

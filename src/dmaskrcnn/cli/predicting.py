@@ -21,7 +21,7 @@ def predict_verb(verb: Predict) -> None:
     predictor = detector
     if verb.clear:
         switch = HazeSwitch(*verb.haze_thresholds)
-        predictor = ClearOrHazy(detector, Run(verb.clear).detector(verb.device), switch)
+        predictor = ClearOrHazy(detector, open_run(verb.clear).detector(verb.device), switch)
     print(predict_images(predictor, verb.images, verb.out, verb.threshold, verb.batch_size))
     if isinstance(predictor, ClearOrHazy):
         print(f"{verb.clear}: {predictor.clear_count} of them were clear", file=sys.stderr)

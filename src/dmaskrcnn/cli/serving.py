@@ -14,6 +14,7 @@ from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
     from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.runtime.exported import ExportedDetector
 
 
 def serve_verb(verb: Serve) -> None:
@@ -64,7 +65,7 @@ def gauge_verb(verb: Gauge) -> None:
         print(verb.out)
 
 
-def _detectors(paths: Sequence[Path], device: str) -> dict[str, Detector]:
+def _detectors(paths: Sequence[Path], device: str) -> dict[str, Detector | ExportedDetector]:
     """The detectors of run folders, by name."""
     from dmaskrcnn.run import Run, run_names
 

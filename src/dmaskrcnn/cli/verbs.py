@@ -19,6 +19,7 @@ from dmaskrcnn.cli.flags import (
     Images,
     MSCNNWeights,
     Orientation,
+    ReadsLabels,
     ReadsPictures,
     Runs,
     Source,
@@ -47,7 +48,7 @@ class Demo:
 
 
 @dataclass
-class Evaluate(ReadsPictures):
+class Evaluate(ReadsLabels):
     """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric,
     with 95 % intervals.
 
@@ -74,7 +75,7 @@ class Evaluate(ReadsPictures):
 
 
 @dataclass
-class Report(ReadsPictures):
+class Report(ReadsLabels):
     """Write one HTML page about runs: scores with intervals, curves, features and pictures. It
     needs no network.
 
@@ -106,7 +107,7 @@ class Report(ReadsPictures):
 
 
 @dataclass
-class Compare(ReadsPictures):
+class Compare(ReadsLabels):
     """Score every run with every way to dehaze the test images before: tables, CSV and a report.
 
     Runs that differ only in their seed share a row, with intervals over images and seeds. Started
@@ -132,7 +133,7 @@ class Compare(ReadsPictures):
 
 
 @dataclass
-class Reproduce(ReadsPictures):
+class Reproduce(ReadsLabels):
     """The table of the DMask R-CNN paper, from nothing, on your data: three trainings per seed,
     eight rows, the paper's numbers beside them.
 
@@ -195,7 +196,7 @@ class Dehaze(ReadsPictures):
 
 
 @dataclass
-class Haze(ReadsPictures):
+class Haze(ReadsLabels):
     """Put data sets and images behind haze of known visibility; labels stay, and each folder opens
     as a data set.
 
@@ -204,7 +205,7 @@ class Haze(ReadsPictures):
     """
 
     inputs: Images
-    """COCO JSON files, Pascal VOC folders, folders of images, images."""
+    """Labels of any format, or their folders; folders of images, images."""
     visibility: Annotated[tuple[float, ...], arg(metavar="METRES ...")]
     """Meteorological visibilities, where 5 % of the contrast is left: a folder is made for each."""
     out: Path

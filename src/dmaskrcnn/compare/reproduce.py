@@ -60,6 +60,7 @@ def reproduce(
     aod_net_weights: Path | None = None,
     device: str = "auto",
     max_pixels: float = 100.0,
+    images: Sequence[Path] = (),
 ) -> Comparison:
     """Train the three models, or go on where an earlier call stopped, and compare them.
 
@@ -83,6 +84,7 @@ def reproduce(
         aod_net_weights: weights of AOD-Net, for test images.
         device: ``auto``, ``cpu``, ``cuda``.
         max_pixels: largest picture that is decoded, in megapixels.
+        images: folders of the pictures that a JSON or XML names, where they lie elsewhere.
 
     Raises:
         UserError: bad input, or ``out`` holds a reproduction with other arguments.
@@ -105,6 +107,8 @@ def reproduce(
         "device": device,
         "max_pixels": max_pixels,
     }
+    if images:
+        arguments["images"] = _absolute(images)
     _check_numbers(budget, seeds)
     check_numbers(bootstrap=bootstrap)
     output = _open(out, arguments)
@@ -155,8 +159,8 @@ def _configs(
     """The three trainings with one seed, from the run ``start``, or from what is asked for; called
     ``name``, or by model. Raises UserError for what ``TrainConfig`` refuses."""
     out, iterations = Path(arguments["out"]), max(1, round(ITERATIONS * arguments["budget"]))
-    same = ("source", "preset", "device", "drop_invalid", "orientation", "max_pixels")
-    kept = {key: arguments[key] for key in same}
+    names = ("source", "images", "preset", "device", "drop_invalid", "orientation", "max_pixels")
+    kept = {name: arguments[name] for name in names if name in arguments}
     if weights := start or arguments["weights"]:  # otherwise the preset's
         kept["weights"] = weights
     kept |= {
@@ -283,8 +287,8 @@ def _check_data(
     )
     if not source.labelled:
         raise UserError(
-            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON file or a "
-            "Pascal VOC folder"
+            f"--source {config.source[0]}: holds images but no labels; give a COCO JSON, a "
+            "data.yaml or a folder with labels"
         )
     check_headers(source, config.drop_invalid)
     for labelled in (test, clear) if clear else (test,):

@@ -25,14 +25,19 @@ class TrainOptions:
     nothing is checked before the method is known (`TrainConfig`)."""
 
     source: Annotated[Paths, arg(help_behavior_hint="(required)")] = ()
-    """Labelled clear images: COCO JSON files, Pascal VOC folders; several are joined by class
-    name."""
+    """Labelled clear images: COCO JSON, YOLO (data.yaml, data.yaml:val), Pascal VOC, CVAT, labelme
+    (docs/data.md); several are joined by class name."""
     target: Annotated[Paths, arg(help_behavior_hint="(required, but for source)")] = ()
     """Unlabelled hazy images: folders. Annotations beside them are never read, except by `oracle`,
     which needs them."""
     test: Paths = ()
     """Labelled images to score on once training has ended; they take no part in it and choose
     nothing."""
+    images: Annotated[
+        tuple[Path, ...],
+        arg(metavar="DIR ...", help_behavior_hint="(default: where the labels lie)"),
+    ] = ()
+    """Folders of the pictures that a COCO JSON or CVAT's XML names, where they lie elsewhere."""
     groups: Annotated[
         str,
         arg(

@@ -27,9 +27,8 @@ from dmaskrcnn.fields import (
     flag,
     plain,
 )
-from dmaskrcnn.files import read_bytes
+from dmaskrcnn.files import load_yaml
 
-MOST_YAML = 1_000_000  # bytes; config.yaml has 2,000, and 1 MB takes the parser 3 s
 STARTS = ("coco", "imagenet", "scratch")  # what --weights names that is no file
 UNTRAINED = ("imagenet", "scratch")  # starts whose heads are random
 # Decay of the average from a trained detector where the clock sets the length: the last 50 steps
@@ -91,7 +90,7 @@ class TrainConfig(TrainOptions):
         start = self.weights if self.weights in STARTS else os.path.abspath(self.weights)
         data = {
             name: tuple(Path(os.path.abspath(path)) for path in getattr(self, name))
-            for name in ("source", "target", "test")
+            for name in ("source", "target", "test", "images")
         }
         return replace(self, weights=start, settings=replace(self.settings, **files), **data)
 
@@ -248,19 +247,9 @@ def known_fields() -> set[str]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The fields of a YAML file. Raises UserError naming the file."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Without aliases: a few of them make gigabytes, or a list that holds itself."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise ValueError("aliases (*name) are not read, write the value itself")
-            return super().compose_node(parent, index)
-
     try:
-        values = yaml.load(read_bytes(path, MOST_YAML), Loader)
-    except Exception as error:  # of YAML, and what its constructors meet, such as a 13th month
+        values = load_yaml(path)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: not a readable YAML file ({first_line(error)}); see config.yaml of any run"
         ) from error

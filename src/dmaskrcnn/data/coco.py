@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def looks_like_coco(path: Path) -> bool:
         return False
 
 
-def read_coco(path: Path, orientation: Orientation = "auto") -> Part:
+def read_coco(path: Path, orientation: Orientation = "auto", folders: Sequence[Path] = ()) -> Part:
     """Read a COCO JSON with its annotations.
 
     Boxes ``[x, y, w, h]`` become xyxy. Objects without ``segmentation`` have a box only, those
@@ -47,6 +47,7 @@ def read_coco(path: Path, orientation: Orientation = "auto") -> Part:
     Args:
         path: the file.
         orientation: in which frame the boxes of rotated pictures lie.
+        folders: in which its pictures are looked for first.
 
     Raises:
         UserError: the file cannot be read, is not COCO, or none of its images exist.
@@ -55,7 +56,7 @@ def read_coco(path: Path, orientation: Orientation = "auto") -> Part:
     problems: list[Problem] = []
     notes: list[Problem] = []
     orientation = of_tool(data.get("info"), orientation)
-    listed = read_images(path, data["images"], problems, orientation)
+    listed = read_images(path, data["images"], problems, orientation, folders)
     images, ids, sizes = listed.files, listed.ids, listed.sizes
     used = {identifier(e.get("category_id")) for e in data["annotations"] if isinstance(e, dict)}
     categories = _read_categories(path, data["categories"], used, problems, notes)
@@ -112,12 +113,12 @@ def read_coco(path: Path, orientation: Orientation = "auto") -> Part:
     )
 
 
-def list_coco_images(path: Path) -> Part:
+def list_coco_images(path: Path, folders: Sequence[Path] = ()) -> Part:
     """The images that a COCO JSON lists, in its order. Annotations, categories and sizes are not
     looked at."""
     data = _load(path, ("images",))
     problems: list[Problem] = []
-    listed = read_images(path, data["images"], problems, None)
+    listed = read_images(path, data["images"], problems, None, folders)
     return Part(path, "COCO JSON", listed.files, listed.ids, problems=problems)
 
 

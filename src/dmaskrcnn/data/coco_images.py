@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,25 @@ from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.data.values import identifier, number, shown
 from dmaskrcnn.errors import UserError
 
+_folders: tuple[Path, ...] = ()
+
+
+def set_image_folders(folders: Sequence[Path]) -> None:
+    """Set the folders in which this process looks first for the pictures that a JSON or XML names.
+    Raises UserError for one that is not there."""
+    global _folders  # as Pillow's limit of pixels: an option of the whole program
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"--images {folder}: no such folder; name the one with the pictures")
+    _folders = tuple(folders)
+
+
+def split_of(path: Path) -> str:
+    """The split that a file is named after: ``instances_val2017.json`` → ``val2017``."""
+    return re.sub(
+        r"^(instances|person_keypoints|captions|image_info|annotations|coco)[_.-]", "", path.stem
+    )
+
 
 def image_roots(path: Path) -> list[Path]:
     """Folders in which the images of a COCO JSON are looked for, in this order.
@@ -21,9 +41,7 @@ def image_roots(path: Path) -> list[Path]:
     ``val2017``), and the same one folder up (COCO's own layout: ``annotations/`` beside
     ``train2017/`` and ``val2017/``).
     """
-    split = re.sub(
-        r"^(instances|person_keypoints|captions|image_info|annotations|coco)[_.-]", "", path.stem
-    )
+    split = split_of(path)
     beside, above = path.parent, path.parent.parent
     return [
         folder
@@ -49,9 +67,14 @@ class Listed:
 
 
 def read_images(
-    path: Path, entries: list[Any], problems: list[Problem], orientation: Orientation | None
+    path: Path,
+    entries: list[Any],
+    problems: list[Problem],
+    orientation: Orientation | None,
+    folders: Sequence[Path] = (),
 ) -> Listed:
-    """The images of a file; without their sizes where ``orientation`` is None."""
+    """The images of a file; without their sizes where ``orientation`` is None. ``folders`` are
+    looked through before the usual ones."""
     roots = image_roots(path)
     images: dict[int | str, tuple[Path, tuple[int, int]]] = {}
     left_out: set[int | str] = set()
@@ -74,7 +97,7 @@ def read_images(
             continue
         try:
             stated = None if orientation is None else _read_size(entry)
-            file = _find_image(name, roots)
+            file = find_image(name, roots, folders)
             if file is None:
                 missing = missing or name
                 reason = f"{shown(name)} is neither beside the JSON nor in images/ there"
@@ -89,9 +112,11 @@ def read_images(
             left_out.add(image_id)
     if not images:
         if missing:
+            places = [*folders, *_folders, *image_roots(path)]
             raise UserError(
                 f"{path}: none of its {len(left_out)} images found, such as {shown(missing)}; "
-                f"looked in {', '.join(map(str, image_roots(path)[:4]))}, …"
+                f"looked in {', '.join(map(str, places[:4]))}, …; "
+                "name the folder of the pictures with --images"
             )
         if problems:
             raise UserError(f"{problems[0]}; correct it (no image of the file is usable)")
@@ -100,9 +125,27 @@ def read_images(
     return Listed(list(files), list(images), list(sizes), left_out - images.keys())
 
 
-def _find_image(name: str, roots: list[Path]) -> Path | None:
-    """The file of this name in the first of the folders that has it, which then becomes the first:
-    where one was, the next will be. A name of Windows is tried with its folders, too."""
+def find_image(name: str, roots: list[Path], folders: Sequence[Path]) -> Path | None:
+    """The file of this name in the first of the roots that has it, which then becomes the first:
+    where one was, the next will be. A name of Windows is tried with its folders, too.
+
+    Args:
+        name: as the annotations have it.
+        roots: folders, which are reordered.
+        folders: others that come before them, beside those of `set_image_folders`.
+
+    Raises:
+        InvalidEntryError: several of the ``folders`` have it, and nobody knows which is meant.
+    """
+    named = dict.fromkeys((*folders, *_folders))
+    found = [there for folder in named if (there := _find_in(name, [folder]))]
+    if len(found) > 1:
+        text = f"{shown(name)} is in {found[0].parent} and in {found[1].parent}: name one --images"
+        raise InvalidEntryError("ambiguous image", ".file_name", text)
+    return found[0] if found else _find_in(name, roots)
+
+
+def _find_in(name: str, roots: list[Path]) -> Path | None:
     for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
         for root in roots:
             try:

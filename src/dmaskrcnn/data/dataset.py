@@ -82,9 +82,7 @@ class Dataset:
     def size(self, index: int) -> tuple[int, int]:
         """``(height, width)`` of a labelled image, without opening it."""
         if self._sizes is None:
-            raise UserError(
-                f"{self.paths[index]}: has no annotations; name a COCO JSON or a Pascal VOC folder"
-            )
+            raise UserError(f"{self.paths[index]}: has no annotations; name labelled data")
         height, width = self._sizes[index].tolist()
         return height, width
 
@@ -95,9 +93,7 @@ class Dataset:
             UserError: the data set is unlabelled, or a mask cannot be decoded.
         """
         if self._objects is None:
-            raise UserError(
-                f"{self.paths[index]}: has no annotations; name a COCO JSON or a Pascal VOC folder"
-            )
+            raise UserError(f"{self.paths[index]}: has no annotations; name labelled data")
         try:
             return self._objects.annotations(index, *self.size(index))
         except ValueError as error:
@@ -142,11 +138,12 @@ def open_dataset(
     classes: Sequence[str] | None = None,
     drop_invalid: bool | None = False,
     orientation: Orientation = "auto",
+    folders: Sequence[PathLike] = (),
 ) -> Dataset:
     """Open one or several paths as one data set; the format is recognised from each path alone.
 
-    A COCO JSON or a folder with exactly one; a Pascal VOC folder; a folder of pictures (unlabelled,
-    recursive); a picture.
+    COCO JSON, YOLO, Pascal VOC, CVAT XML, labelme; a folder of pictures (unlabelled, recursive); a
+    picture. ``data.yaml:val`` or ``folder:val`` is a split (docs/data.md).
 
     Args:
         paths: one or more.
@@ -156,15 +153,17 @@ def open_dataset(
             them. None: as False, where the user has no such choice.
         orientation: in which frame the boxes of pictures with an EXIF rotation lie: ``"upright"``,
             as ``"stored"``, or ``"auto"``: the one whose size the annotations state.
+        folders: in which the pictures that a JSON or XML names are looked for first.
 
     Raises:
         UserError: something is missing or wrong; names the file, the field and the remedy.
     """
     if not paths:
-        raise UserError(
-            "no path is given; name a COCO JSON, a Pascal VOC folder or an image folder"
-        )
-    parts = [find_format(Path(path), orientation=orientation).read() for path in paths]
+        raise UserError("no path is given; name a folder or file of labels, or an image folder")
+    extra = [Path(folder) for folder in folders]
+    parts = [
+        find_format(Path(path), orientation=orientation, folders=extra).read() for path in paths
+    ]
     _settle_problems(parts, drop_invalid)
     labelled = _labelled(parts)
     images, ids = _join(parts)
@@ -191,24 +190,28 @@ def open_dataset(
     )
 
 
-def open_images(*paths: PathLike, drop_invalid: bool = False) -> Dataset:
+def open_images(
+    *paths: PathLike, drop_invalid: bool = False, folders: Sequence[PathLike] = ()
+) -> Dataset:
     """Open the pictures of paths of any format without their labels: for target images.
 
     No annotation is read: a folder gives its pictures (those in ``JPEGImages/`` if it has one)
     ordered by name, whether or not annotation files lie beside them. Of a COCO JSON named itself
-    only the list of files is used.
+    only the list of files is used, of a ``data.yaml`` the folder of its split.
 
     Args:
         paths: one or more.
         drop_invalid: leave out images that a COCO JSON lists but are not there, with one warning,
             instead of stopping.
+        folders: in which the pictures that a JSON names are looked for first.
 
     Raises:
         UserError: a path is missing or holds no picture.
     """
     if not paths:
         raise UserError("no path is given; name an image folder")
-    parts = [find_format(Path(path), labels=False).read() for path in paths]
+    extra = [Path(folder) for folder in folders]
+    parts = [find_format(Path(path), labels=False, folders=extra).read() for path in paths]
     _settle_problems(parts, drop_invalid)
     return Dataset((), (), *_join(parts))
 

@@ -12,17 +12,13 @@ from typing import Any
 _LOOKED_AT = 20  # files of a folder, and entries of a list: enough to tell, quick on 100,000
 _HEAD = 1 << 16  # bytes
 _CONVERT = "convert it to COCO JSON with {}"
-_CVAT = "CVAT's own XML; export from CVAT as COCO 1.0 instead"
-_LABELME = "labelme; " + _CONVERT.format("labelme2coco")
-_YOLO = "YOLO (labels in .txt files); " + _CONVERT.format(
-    "supervision: sv.DetectionDataset.from_yolo(…).as_coco(…)"
-)
+_YOLO = "YOLO labels; name the folder of their pictures, or the data.yaml"
 _KITTI = "KITTI (labels in .txt files); " + _CONVERT.format("FiftyOne or Datumaro")
 _OPEN_IMAGES = "the CSV of OpenImages; " + _CONVERT.format("FiftyOne or Datumaro")
 
 # per format a sign in an object of it, or in the first objects of a list of it
 _SIGNS: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"shapes", "imagePath"}), _LABELME),
+    (frozenset({"shapes", "imagePath"}), "labelme; name the folder that holds it"),
     (frozenset({"image_id", "score", "category_id"}), "detections (COCO results), not labels"),
     (frozenset({"name", "labels"}), "BDD100K; " + _CONVERT.format("bdd100k.label.to_coco")),
     (frozenset({"name", "frames"}), "BDD100K; " + _CONVERT.format("bdd100k.label.to_coco")),
@@ -84,17 +80,14 @@ def _has(entries: Any, key: str) -> bool:
 def file_kind(path: Path) -> str | None:
     """The same for a file that is neither JSON nor a picture."""
     suffix, text = path.suffix.lower(), _head(path)
-    if suffix == ".xml":
-        if re.search(r"<annotations[\s>]", text):
-            return f"looks like {_CVAT}"
-        if re.search(r"<annotation[\s>]", text):
-            return "a single Pascal VOC file; name the folder that holds it"
+    if suffix == ".xml" and re.search(r"<annotation[\s>]", text):
+        return "a single Pascal VOC file; name the folder that holds it"
     if suffix == ".csv" and "ImageID" in text and "LabelName" in text:
         return f"looks like {_OPEN_IMAGES}"
-    if suffix in (".yaml", ".yml") and re.search(r"^\s*(nc|names)\s*:", text, re.MULTILINE):
-        return f"looks like {_YOLO}"
     if suffix == ".txt":
-        return _text_kind(text)
+        if _is_kitti(text):
+            return f"looks like {_KITTI}"
+        return f"looks like {_YOLO}" if is_yolo_text(path) else None
     if suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
         return "an archive; unpack it first"
     return None
@@ -105,12 +98,8 @@ def folder_kind(path: Path) -> str | None:
     alone."""
     parent = path.parent
     places = [path, path / "labels", path / "label_2", path / "Annotations"]
-    # images/train beside labels/train, image_2 beside label_2
     if path.name in ("images", "image_2"):
         places += [parent / "labels", parent / "label_2"]
-    if parent.name == "images":
-        places.append(parent.parent / "labels" / path.name)
-    places += [path / "labels" / split for split in ("train", "val", "train2017")]
     for place in places:
         try:
             files = list(islice((f for f in place.iterdir() if _may_label(f)), _LOOKED_AT))
@@ -137,24 +126,23 @@ def _labels_in(file: Path) -> str | None:
         return None
 
 
-def _text_kind(text: str) -> str | None:
-    """Label files have a line per object: YOLO ``class x y w h`` in [0, 1], KITTI ``name`` and 14
-    numbers."""
+def _is_kitti(text: str) -> bool:
+    """A line per object: a name and 14 numbers, or 15 with a score."""
     lines = [line.split() for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
-    if not lines:
-        return None
-    try:
-        if all(len(line) in (15, 16) and not _is_float(line[0]) for line in lines):
-            _ = [float(value) for line in lines for value in line[1:]]
-            return f"looks like {_KITTI}"
-        rest = [float(value) for line in lines for value in line[1:]]
-    except ValueError:
-        return None
-    if all(len(line) >= 5 and line[0].isdecimal() for line in lines) and all(
-        0 <= value <= 1 for value in rest
-    ):
-        return f"looks like {_YOLO}"
-    return None
+    return bool(lines) and all(
+        len(line) in (15, 16) and not _is_float(line[0]) and all(map(_is_float, line[1:]))
+        for line in lines
+    )
+
+
+def is_yolo_text(path: Path) -> bool:
+    """Whether a file has a line of YOLO labels: the number of a class, and at least four shares."""
+    return any(
+        len(words) >= 5
+        and words[0].isdecimal()
+        and all(_is_float(share) and 0 <= float(share) <= 1 for share in words[1:])
+        for words in map(str.split, _head(path).splitlines()[:_LOOKED_AT])
+    )
 
 
 def _is_float(text: str) -> bool:

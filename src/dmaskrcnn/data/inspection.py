@@ -36,7 +36,7 @@ class Inspection:
 
     Attributes:
         path: as given.
-        format: ``"COCO JSON"``, ``"Pascal VOC"``, ``"image folder"`` or ``"single image"``.
+        format: as of `Part`.
         images: number of usable images.
         labelled: whether there are annotations.
         negatives: images without objects.
@@ -46,6 +46,7 @@ class Inspection:
         widths: int64 ``(n,)``, px.
         problems: what is wrong, in the order found; ``train`` and ``evaluate`` stop at these.
         notes: what is worth knowing: duplicates, pictures without annotations.
+        layout: as of `Part`: which split, where the names are from.
     """
 
     path: Path
@@ -58,14 +59,16 @@ class Inspection:
     widths: np.ndarray
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    layout: str = ""
 
     def format_text(self, show_all: bool = False) -> str:
         """Lines for the terminal; at most five problems of a kind unless ``show_all``."""
         lines = [
             f"{self.path}",
-            f"  {self.format}, {self.images} images, "
-            f"{'labelled' if self.labelled else 'without labels'}",
+            f"  {self.format}, {self.images} images, {self._labels()}",
         ]
+        if self.layout:
+            lines.append(f"  {self.layout}")
         if len(self.heights):
             for name, values in (("width", self.widths), ("height", self.heights)):
                 low, middle, high = (
@@ -83,6 +86,12 @@ class Inspection:
 
     def __str__(self) -> str:
         return self.format_text()
+
+    def _labels(self) -> str:
+        if not self.labelled:
+            return "without labels"
+        boxes, masks = (sum(of[key] for of in self.classes.values()) for key in ("boxes", "masks"))
+        return f"labelled: {boxes} objects of {len(self.classes)} classes, {masks} with masks"
 
 
 def inspect(path: str | os.PathLike[str], orientation: Orientation = "auto") -> Inspection:
@@ -135,6 +144,7 @@ def inspect(path: str | os.PathLike[str], orientation: Orientation = "auto") -> 
         height_width[:, 1],
         problems,
         notes,
+        part.layout,
     )
 
 

@@ -15,7 +15,8 @@ class Part:
 
     Attributes:
         path: as the user named it.
-        format: ``"COCO JSON"``, ``"Pascal VOC"``, ``"image folder"`` or ``"single image"``.
+        format: ``"COCO JSON"``, ``"Pascal VOC"``, ``"YOLO"``, ``"CVAT XML"``, ``"labelme"``,
+            ``"image folder"`` or ``"single image"``.
         images: their files.
         image_ids: COCO's id, otherwise the file's stem (its relative path where stems repeat).
         sizes: ``(height, width)`` per image as its annotations state them; empty if unlabelled.
@@ -24,6 +25,7 @@ class Part:
         objects: the annotations; None if unlabelled.
         problems: what is wrong; the objects and images concerned are already left out.
         notes: what is worth knowing but harmless.
+        layout: how the files lie, and which split they are, in words; may be empty.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Part:
     objects: ObjectTable | None = None
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    layout: str = ""
 
 
 def stem_ids(images: list[Path], folder: Path) -> list[int | str]:

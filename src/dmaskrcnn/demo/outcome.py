@@ -20,6 +20,7 @@ from dmaskrcnn.evaluation.bootstrap import Difference
 from dmaskrcnn.evaluation.scores import paired_difference
 from dmaskrcnn.evaluation.text import Table, bounds, interval, is_clear, percent
 from dmaskrcnn.files import atomic_write, save_picture_whole
+from dmaskrcnn.runtime.exported import ExportedDetector
 
 PICTURES = 3
 LEADING = "box/AP50"
@@ -104,7 +105,9 @@ def fill(text: str) -> str:
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
-def pictures(detectors: Mapping[str, Detector], tests: Mapping[str, Path], out: Path) -> None:
+def pictures(
+    detectors: Mapping[str, Detector | ExportedDetector], tests: Mapping[str, Path], out: Path
+) -> None:
     """The first test scenes: the truth in clear air, and what each detector finds in haze."""
     clear, hazy = (open_dataset(path) for path in tests.values())
     drawn = []

@@ -225,9 +225,11 @@ def images_of(run: Run, key: str) -> Dataset | None:
     None where they are not there any more, or not whole."""
     config = run.config
     paths = [Path(str(path)) for path in config.get(key) or ()]
-    if paths and all(path.exists() for path in paths):
+    folders = [Path(str(folder)) for folder in config.get("images") or ()]
+    if paths:
         with suppress(UserError):
-            return open_images(*paths, drop_invalid=bool(config.get("drop_invalid")))
+            drop_invalid = bool(config.get("drop_invalid"))
+            return open_images(*paths, drop_invalid=drop_invalid, folders=folders)
     return None
 
 

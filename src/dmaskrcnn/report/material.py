@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.compare.groups import RunGroup, group_runs
 from dmaskrcnn.data import Dataset
+from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, images_of, open_test_set
 from dmaskrcnn.run import Run
@@ -86,7 +87,7 @@ def gather(
     test = None
     if comparison:
         files = [*comparison.data, *(path for row in rows for path in row.predictions)]
-        if all(path.exists() for path in files):
+        if all(without_split(path)[0].exists() for path in files):
             test = open_test_set(
                 comparison.data,
                 list(comparison.rows[0].scores.objects),

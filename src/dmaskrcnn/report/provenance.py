@@ -93,17 +93,23 @@ def _training(run: Run) -> str:
 def _source_counts(config: dict[str, Any]) -> str:
     """Images and objects of the labelled source, if it is still there. Never of the target."""
     paths = tuple(str(path) for path in config.get("source") or ())
-    if not paths or not all(Path(path).exists() for path in paths):
+    if not paths:
         return ""
     classes = tuple(config.get("classes") or ())
-    with suppress(UserError):  # it changed since
-        return _labelled_counts(paths, classes, bool(config.get("drop_invalid")))
+    folders = tuple(map(str, config.get("images") or ()))
+    with suppress(UserError):  # it is gone, or changed since
+        return _labelled_counts(paths, classes, bool(config.get("drop_invalid")), folders)
     return ""
 
 
 @cache  # several runs mostly share their source
-def _labelled_counts(paths: tuple[str, ...], classes: tuple[str, ...], drop_invalid: bool) -> str:
-    data = open_dataset(*paths, classes=classes or None, drop_invalid=drop_invalid)
+def _labelled_counts(
+    paths: tuple[str, ...],
+    classes: tuple[str, ...],
+    drop_invalid: bool,
+    folders: tuple[str, ...],
+) -> str:
+    data = open_dataset(*paths, classes=classes or None, drop_invalid=drop_invalid, folders=folders)
     labels = data.objects.labels.tolist() if data.objects is not None else []
     counts = _counts({name: labels.count(i) for i, name in enumerate(data.classes)})
     return f"{len(data):,} images, {counts}"

@@ -21,6 +21,7 @@ from dmaskrcnn.data import (
     open_images,
     same_images,
 )
+from dmaskrcnn.data.coco_images import set_image_folders
 from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.data.readable import broken_headers, check_headers
 from dmaskrcnn.distributed import rank, world_size
@@ -33,9 +34,11 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     """Source and target (None where there is no use for it). Raises UserError for what is missing
     or wrong, of --test too."""
     set_max_pixels(config.max_pixels)
+    set_image_folders(config.images)
     if not config.source:
         raise UserError(
-            "--source is missing: give labelled images (a COCO JSON file or a Pascal VOC folder)"
+            "--source is missing: give labelled images (a COCO JSON, a data.yaml, a Pascal VOC "
+            "folder)"
         )
     source = open_dataset(
         *config.source,
@@ -46,8 +49,8 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     if not source.labelled:
         kind = next((f" ({note.message})" for note in source.notes), "")
         raise UserError(
-            f"--source {config.source[0]}: holds images but no labels{kind}; give a COCO JSON file "
-            "or a Pascal VOC folder"
+            f"--source {config.source[0]}: holds images but no labels{kind}; give a COCO JSON, a "
+            "data.yaml or a folder with labels"
         )
     source = check_headers(source, config.drop_invalid)
     learnable = describe_learnable(source)
