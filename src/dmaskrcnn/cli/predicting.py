@@ -8,12 +8,32 @@ from dmaskrcnn.cli.picture_verbs import Predict
 
 
 def predict_verb(verb: Predict) -> None:
-    """Find objects in pictures."""
+    """Find objects in pictures and videos."""
     from dmaskrcnn.images.predict import predict_images
+    from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
+    from dmaskrcnn.images.video import need_av, parse_time
+    from dmaskrcnn.images.video_inputs import sort_inputs
     from dmaskrcnn.run import Run
+
+    options = VideoOptions(
+        verb.threshold,
+        verb.batch_size,
+        verb.every,
+        parse_time(verb.start, "--start") or 0.0,
+        parse_time(verb.end, "--end"),
+        verb.track,
+        verb.line,
+        verb.show,
+    )
+    pictures, videos = sort_inputs(verb.images, verb.out)
+    if videos:
+        need_av()  # said before the detector is loaded
 
     run = Run(verb.run)
     detector = run.detector(verb.device)
     if which := run.weights_said:
         print(f"{run}: {which}", file=sys.stderr)
-    print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
+    if pictures or not videos:
+        print(predict_images(detector, pictures, verb.out, verb.threshold, verb.batch_size))
+    if videos:
+        print(predict_videos(detector, videos, verb.out, options))
