@@ -76,6 +76,7 @@ def draw_objects(
     labels: Tensor,
     masks: Tensor,
     captions: Sequence[tuple[str, ...]],
+    colours: list[Colour] | None = None,
 ) -> Image.Image:
     """A picture of the image with objects in it: masks and boxes from the largest to the smallest,
     then the name tags above all of them.
@@ -87,6 +88,7 @@ def draw_objects(
         masks: bool ``(N, H, W)`` of the image's size; all False for those with a box only.
         captions: for each object the texts that would do on its tag, the best first; the first that
             fits into the image is taken.
+        colours: of the objects; by default `instance_colours`.
 
     Returns:
         An RGB picture of the same size; the input is left as it is.
@@ -101,7 +103,7 @@ def draw_objects(
         raise ValueError(f"image: {height}×{width}, but the masks are {theirs} (height × width)")
     if not len(boxes):
         return picture
-    colours = instance_colours(labels)
+    colours = instance_colours(labels) if colours is None else colours
     corners = pixel_corners(boxes, height, width)
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in corners]
     order = sorted(range(len(corners)), key=lambda index: -areas[index])
@@ -164,12 +166,17 @@ def instance_colours(labels: Tensor) -> list[Colour]:
     colours = []
     for label in labels.tolist():
         instance = seen[label] = seen.get(label, -1) + 1
-        shade = SHADES[(instance + label // len(PALETTE)) % len(SHADES)]
-        end, part = (255, shade) if shade > 0 else (0, -shade)
-        hue = PALETTE[label % len(PALETTE)]
-        red, green, blue = (round(value + (end - value) * part) for value in hue)
-        colours.append((red, green, blue))
+        colours.append(shaded(label, instance))
     return colours
+
+
+def shaded(label: int, instance: int) -> Colour:
+    """The colour of the so-many-th instance of a class."""
+    shade = SHADES[(instance + label // len(PALETTE)) % len(SHADES)]
+    end, part = (255, shade) if shade > 0 else (0, -shade)
+    hue = PALETTE[label % len(PALETTE)]
+    red, green, blue = (round(value + (end - value) * part) for value in hue)
+    return red, green, blue
 
 
 def pixel_corners(boxes: Tensor, height: int, width: int) -> list[tuple[int, int, int, int]]:

@@ -8,21 +8,43 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from dmaskrcnn.cli.flags import BatchSize, Device, Images, ReadsPictures
+from dmaskrcnn.cli.flags import BatchSize, Device, ReadsPictures
 from dmaskrcnn.cli.gauge_verb import HazeThresholds
+
+Inputs = Positional[
+    Annotated[tuple[str, ...], arg(metavar="INPUT ...", help_behavior_hint="(required)")]
+]
+
+
+@dataclass(kw_only=True)
+class ReadsVideos:
+    """What verbs share that look at videos."""
+
+    every: int = 1
+    """Of a video, look at each so-many-th frame; those in between keep what was found before."""
+    start: str = ""
+    """Of a video, where to begin: seconds, or hh:mm:ss."""
+    end: str = ""
+    """Of a video or stream, where to stop: seconds, or hh:mm:ss."""
+    track: bool = False
+    """Give every object of a video an identity over its frames, and count them per class."""
+    line: Annotated[tuple[str, ...], arg(metavar="X1,Y1,X2,Y2 ...")] = ()
+    """With --track: count who crosses this line, each way; px, or shares of the picture."""
+    show: bool = False
+    """Also show a video in a window while it is annotated."""
 
 
 @dataclass
-class Predict(ReadsPictures):
-    """Find objects in images and folders: pictures with masks, boxes, names and scores, plus one
-    JSON."""
+class Predict(ReadsVideos, ReadsPictures):
+    """Find objects in images, videos, streams and cameras: pictures and videos with masks, boxes,
+    names and scores, plus JSON."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """A run folder."""
-    images: Images
-    """Images, or folders of them."""
+    images: Inputs
+    """Images, videos, folders of them, rtsp:// and http:// streams, numbers of cameras."""
     out: Path
-    """Folder for the pictures and detections.json."""
+    """Folder for pictures and detections.json, videos and videos.json."""
     threshold: float = 0.5
     """Lowest score to show."""
     clear: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None

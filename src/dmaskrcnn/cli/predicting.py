@@ -8,11 +8,28 @@ from dmaskrcnn.cli.picture_verbs import Predict
 
 
 def predict_verb(verb: Predict) -> None:
-    """Find objects in pictures."""
+    """Find objects in pictures and videos."""
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.images.by_detector import ClearOrHazy
     from dmaskrcnn.images.predict import predict_images
+    from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
+    from dmaskrcnn.images.video import need_av, parse_time
+    from dmaskrcnn.images.video_inputs import sort_inputs
     from dmaskrcnn.run import open_run
+
+    options = VideoOptions(
+        verb.threshold,
+        verb.batch_size,
+        verb.every,
+        parse_time(verb.start, "--start") or 0.0,
+        parse_time(verb.end, "--end"),
+        verb.track,
+        verb.line,
+        verb.show,
+    )
+    pictures, videos = sort_inputs(verb.images, verb.out)
+    if videos:
+        need_av()  # said before the detector is loaded
 
     run = open_run(verb.run)
     detector = run.detector(verb.device)
@@ -22,6 +39,9 @@ def predict_verb(verb: Predict) -> None:
     if verb.clear:
         switch = HazeSwitch(*verb.haze_thresholds)
         predictor = ClearOrHazy(detector, open_run(verb.clear).detector(verb.device), switch)
-    print(predict_images(predictor, verb.images, verb.out, verb.threshold, verb.batch_size))
+    if pictures or not videos:
+        print(predict_images(predictor, pictures, verb.out, verb.threshold, verb.batch_size))
+    if videos:
+        print(predict_videos(predictor, videos, verb.out, options))
     if isinstance(predictor, ClearOrHazy):
         print(f"{verb.clear}: {predictor.clear_count} of them were clear", file=sys.stderr)

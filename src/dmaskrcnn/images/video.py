@@ -1,0 +1,382 @@
+"""Frames of video files, streams and cameras, with the times at which they are shown; PyAV (the
+extra ``video``) does the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.images.video_inputs import VideoSource
+
+PATIENCE = 10.0  # seconds without an answer; cameras take up to 3 to begin
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each try to reopen a stream that dropped
+USUAL_RATE = Fraction(25)  # of a stream that does not tell
+# Containers of frames alone: playlists and scripts could name any other file or address.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,m4v,h264,hevc,"
+    "mjpeg,ivf,gif"
+)
+STREAM_FORMATS = FORMATS + ",rtsp,rtp,sdp,hls,applehttp,mpjpeg,live_flv"
+STREAM_PROTOCOLS = "rtsp,rtsps,rtp,http,https,httpproxy,tcp,udp,tls,crypto,rtmp,rtmps,rtmpt,srt"
+
+
+@dataclass
+class Frame:
+    """One frame.
+
+    Attributes:
+        number: place in the video, from 0. After ``start`` it follows from the time and the rate.
+        time: seconds after the beginning of the video.
+        image: uint8 ``(3, H, W)``, RGB, upright.
+        sound: packets of sound that come before it.
+    """
+
+    number: int
+    time: Fraction
+    image: Tensor
+    sound: list[Any] = field(default_factory=list)
+
+
+def need_av() -> ModuleType:
+    """PyAV. Raises UserError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(
+            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]'"
+        ) from error
+    return av
+
+
+class VideoReader:
+    """A video that is open. Iterating gives its frames, once; a stream that drops is reopened.
+
+    Attributes:
+        source: what is read.
+        height, width: px, of the first frame, upright.
+        rate: frames per second, on average.
+        frames: how many there should be; None where the video does not tell.
+        duration: seconds; None where it does not tell, as of a stream.
+        live: frames come at their own pace and never end.
+        codec: of the frames.
+        sound: the sound's stream; None where there is none.
+        aspect: width of a pixel over its height.
+        reopened: how often a stream dropped and was reopened.
+        notes: what was odd on the way, to tell the user.
+
+    Args:
+        source: what to read.
+        start, end: seconds after the beginning; of a file or a stream.
+        patience: seconds to wait for a stream's answer.
+        waits: seconds before each try to reopen it.
+        sound: also read the sound.
+
+    Raises:
+        UserError: it cannot be opened, holds no frames or larger ones than allowed, or the first
+            of them cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        start: float = 0.0,
+        end: float | None = None,
+        *,
+        patience: float = PATIENCE,
+        waits: tuple[float, ...] = WAITS,
+        sound: bool = False,
+    ):
+        self._av = need_av()
+        self.source, self.start, self.end = source, start, end
+        self.patience, self.waits, self._with_sound = patience, waits, sound
+        self.reopened, self.notes, self.stopped = 0, [], False
+        self.damaged = self._count = 0
+        self._offset = Fraction(0)  # of a stream that was reopened
+        self._last: Fraction | None = None
+        self._open()
+        video = self._video
+        self.codec = str(video.codec_context.name)
+        self.duration = self._known_duration()
+        self.live = source.kind == "camera" or (source.kind == "stream" and self.duration is None)
+        self.rate = Fraction(video.average_rate or video.guessed_rate or USUAL_RATE)
+        if not 0 < self.rate <= 1000:  # some containers tell the rate of their clock
+            self.rate = USUAL_RATE
+        self.frames = self._known_frames()
+        if start and not self.live:
+            if self.duration is not None and start >= self.duration:
+                raise UserError(
+                    f"{source}: ends after {float(self.duration):.1f} s, before --start {start:g}"
+                )
+            self._container.seek(round(start * 1_000_000) + (self._container.start_time or 0))
+        self._frames = self._all()
+        try:
+            self._first = next(self._frames, None)
+        except BaseException:
+            self.close()
+            raise
+        if self._first is None:
+            self.close()
+            why = "none of its frames can be decoded" if self.damaged else "no frames in it"
+            if (start or end is not None) and not self.damaged:
+                why = "no frames between --start and --end"
+            raise UserError(f"{source}: {why}; check the video")
+        self.height, self.width = self._first.image.shape[1:]
+        self.aspect = Fraction(video.sample_aspect_ratio or 1)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+        yield from self._frames
+
+    def close(self) -> None:
+        """Let go of the file or the connection."""
+        self.stopped = True
+        self._container.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def time_base(self) -> Fraction | None:
+        """Seconds of the clock that the frames' times are told in."""
+        return self._video.time_base
+
+    def sound_time(self, packet: Any) -> Fraction:
+        """Seconds after the beginning of the video at which a packet of sound is heard."""
+        at = (packet.pts or 0) * Fraction(packet.time_base)
+        return at - (self._origin or 0) + self._offset
+
+    def rest(self) -> list[Any]:
+        """The packets of sound after the last frame."""
+        return self._sound_waiting
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        source, limits, began = self.source, {}, time.monotonic()
+        try:
+            if source.kind == "file":
+                if not os.path.isfile(source.address):
+                    raise UserError(f"{source}: no such file; check the path")
+                options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+                self._container = self._av.open(source.address, options=options)
+            elif source.kind == "stream":
+                options = {
+                    "format_whitelist": STREAM_FORMATS,
+                    "protocol_whitelist": STREAM_PROTOCOLS,
+                }
+                if source.address.lower().startswith("rtsp"):
+                    options["rtsp_transport"] = "tcp"  # over UDP frames arrive with holes
+                self._container = self._av.open(
+                    source.address, options=options, timeout=(self.patience, self.patience)
+                )
+            else:
+                self._container = self._open_camera(int(source.address))
+        except UserError:
+            raise
+        except Exception as error:
+            raise self._unopened(error, time.monotonic() - began) from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise UserError(f"{source}: no frames in it, only {self._other_streams()}")
+        self._video = self._container.streams.video[0]
+        context = self._video.codec_context
+        self._check_size(context.width, context.height)
+        if most := Image.MAX_IMAGE_PIXELS:  # the decoder refuses what grows later
+            limits["max_pixels"] = str(min(most, 2**31 - 1))
+        context.options = {**context.options, **limits}
+        self._video.thread_type = "AUTO"
+        sounds = self._container.streams.audio
+        self.sound = sounds[0] if self._with_sound and sounds else None
+        self.has_sound = sounds[0].codec_context.name if sounds else None
+        self._sound_waiting: list[Any] = []
+        self._origin: Fraction | None = None
+
+    def _open_camera(self, number: int) -> Any:
+        if sys.platform != "linux":
+            raise UserError(
+                f"camera {number}: cameras are read through Video4Linux, which only Linux has; give "
+                "the camera's rtsp:// or http:// address"
+            )
+        device = f"/dev/video{number}"
+        if not os.path.exists(device):
+            raise UserError(
+                f"camera {number}: there is no {device}; plug it in, or give the number of another"
+            )
+        return self._av.open(device, format="v4l2", timeout=(self.patience, self.patience))
+
+    def _unopened(self, error: Exception, seconds: float) -> UserError:
+        said = getattr(error, "strerror", None) or first_line(error)
+        if self.source.kind == "file":
+            return UserError(f"{self.source}: cannot be read as a video ({said}); check the file")
+        if seconds >= self.patience:  # by now FFmpeg has other names for it
+            said = f"no answer within {self.patience:g} s"
+        return UserError(f"{self.source}: {said}; check the address, and that the camera is on")
+
+    def _other_streams(self) -> str:
+        return " and ".join(sorted({s.type for s in self._container.streams})) or "no stream at all"
+
+    def _check_size(self, width: int, height: int) -> None:
+        most = Image.MAX_IMAGE_PIXELS
+        if most and width * height > most:
+            raise UserError(
+                f"{self.source}: its frames have {width * height / 1e6:.0f} megapixels, more than "
+                f"{most / 1e6:g}; reduce them, or raise --max-pixels"
+            )
+
+    def _known_duration(self) -> Fraction | None:
+        video = self._video
+        if self.source.kind == "camera":
+            return None
+        if video.duration is not None and video.time_base:
+            return video.duration * Fraction(video.time_base)
+        if self._container.duration is not None:
+            return Fraction(self._container.duration, 1_000_000)
+        return None
+
+    def _known_frames(self) -> int | None:
+        """Between ``start`` and ``end``."""
+        if self.live:
+            return None if self.end is None else max(1, round((self.end - self.start) * self.rate))
+        if self.duration is None:
+            return self._video.frames or None
+        end = self.duration if self.end is None else min(self.duration, Fraction(self.end))
+        if not self.start and end == self.duration and self._video.frames:
+            return self._video.frames
+        return max(1, round((end - Fraction(self.start)) * self.rate))
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _all(self) -> Iterator[Frame]:
+        """All frames from ``start`` to ``end``, over what breaks in between."""
+        while True:
+            dropped = "it ended"
+            try:
+                yield from self._until_end()
+            except (self._av.error.FFmpegError, OSError) as error:
+                if self.stopped:
+                    return
+                dropped = getattr(error, "strerror", None) or first_line(error)
+                if isinstance(error, self._av.error.ExitError):
+                    dropped = f"nothing came for {self.patience:g} s"
+                if not self.live:
+                    self.notes.append(f"reading stopped after {self._count} frames ({dropped})")
+            if not self.live or self.stopped or self._ended or not self._reopen(dropped):
+                return
+
+    _ended = False  # the time given as ``end`` has come
+
+    def _reopen(self, why: str) -> bool:
+        lost = time.monotonic()
+        self._container.close()
+        for wait in self.waits:
+            print(f"{self.source}: dropped ({why}); again in {wait:g} s", file=sys.stderr)
+            time.sleep(wait)
+            if self.stopped:
+                return False
+            try:
+                self._open()
+            except UserError as error:
+                why = str(error).removeprefix(f"{self.source}: ").partition(";")[0]
+                continue
+            self.reopened += 1
+            # goes on where it stopped, after the time that has passed
+            gone = Fraction(round((time.monotonic() - lost) * 1000), 1000)
+            self._offset = (self._last or Fraction(0)) + max(gone, 1 / self.rate)
+            return True
+        self.notes.append(f"the stream did not come back after {len(self.waits)} tries ({why})")
+        return False
+
+    def _until_end(self) -> Iterator[Frame]:
+        streams = [self._video] + ([self.sound] if self.sound is not None else [])
+        for packet in self._container.demux(streams):
+            if self.stopped:
+                return
+            if packet.stream is not self._video:
+                if packet.dts is not None:
+                    self._sound_waiting.append(packet)
+                continue
+            try:
+                decoded = packet.decode()
+            except self._av.error.InvalidDataError:
+                self.damaged += 1
+                continue
+            for frame in decoded:
+                at = self._time(frame)
+                if self.end is not None and at >= self.end:
+                    self._ended = True
+                    return
+                if at < self.start:
+                    continue
+                yield self._frame(frame, at)
+
+    def _time(self, frame: Any) -> Fraction:
+        """Seconds after the beginning of the video, later than that of the frame before."""
+        if frame.pts is None or not frame.time_base:
+            at = (self._last + 1 / self.rate) if self._last is not None else Fraction(self.start)
+        else:
+            at = frame.pts * Fraction(frame.time_base)
+            if self._origin is None:
+                self._origin = self._beginning(at)
+            at = at - self._origin + self._offset
+            if self._last is not None and at <= self._last:  # a clock that was set back
+                at = self._last + 1 / self.rate
+        self._last = at
+        return at
+
+    def _beginning(self, first: Fraction) -> Fraction:
+        """The time that counts as 0: of a file its own beginning, otherwise that of the first
+        frame."""
+        start = self._video.start_time
+        if self.source.kind == "file" and start is not None:
+            return start * Fraction(self._video.time_base)
+        return first
+
+    def _frame(self, frame: Any, at: Fraction) -> Frame:
+        self._check_size(frame.width, frame.height)
+        pixels = upright(frame)
+        number = round(at * self.rate) if self.start and not self.live else self._count
+        self._count += 1
+        sound, self._sound_waiting = self._sound_waiting, []
+        return Frame(number, at, torch.from_numpy(pixels).permute(2, 0, 1), sound)
+
+
+def upright(frame: Any) -> np.ndarray:
+    """A decoded frame as uint8 ``(H, W, 3)``, RGB, turned as the camera says."""
+    pixels = frame.to_ndarray(format="rgb24")
+    if turns := round((frame.rotation or 0) / 90) % 4:
+        pixels = np.rot90(pixels, turns)
+    return np.ascontiguousarray(pixels)
+
+
+def parse_time(text: str, flag: str) -> float | None:
+    """Seconds, from ``90``, ``1:30`` or ``0:01:30.5``; None of an empty text.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    if not text:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+        if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
+            raise ValueError
+    except ValueError:
+        raise UserError(f"{flag} {text}: no time; give seconds, or hh:mm:ss") from None
+    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
