@@ -183,6 +183,8 @@ def compare(
         (detector.predict(image, least), exported.plain(image, least)) for image in small
     )
     say(f"same input: {network}")
+    if not network.objects:
+        say("nothing was found in them, which proves little: name other pictures with --compare")
     if network.lost or network.added or network.box > MOST_BOX or network.mask < LEAST_MASK:
         raise _differs("the network", network)
     clear = images
