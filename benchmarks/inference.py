@@ -10,16 +10,16 @@ Every variant predicts the same pictures, one after the other, from decoded pict
 the variants take turns, picture by picture, so that whatever else the machine does hits all alike.
 One thread (``--threads``). What counts are the ratios of medians. Variants:
 
-- ``torchvision``: ``torchvision.models.detection.MaskRCNN`` in float32 with 256 channels, its own
-  limits (1,000 proposals), of the same backbone and input size
+- ``torchvision``: ``torchvision.models.detection.MaskRCNN`` in float32, of the same architecture,
+  limits and weights
 - ``float32``, ``bf16``: this project's detector; ``bf16`` is what it takes by itself where the
   processor multiplies bfloat16
 - ``onnx``: ONNX Runtime, float32
 - ``openvino``, ``openvino-bf16``, ``openvino-int8``: OpenVINO
 
-Without ``--run`` the weights are random: then there is no AP, and the number of objects, on which
-masks depend, is that of a detector that finds nothing much. int8 is calibrated on ``--calibrate``,
-or else on the pictures themselves.
+Exports compute the masks of what is returned alone, the others those of all above the detector's
+lowest score. Without ``--run`` the weights are random, and there is no AP. int8 is calibrated on
+``--calibrate``, or else on the pictures themselves.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from typing import Any
 
 from dmaskrcnn.evaluation.text import Table
 
+EAGER = ("torchvision", "float32", "bf16")
 OPENVINO = ("openvino", "openvino-bf16", "openvino-int8")
-VARIANTS = ("torchvision", "float32", "bf16", "onnx", *OPENVINO)
+VARIANTS = (*EAGER, "onnx", *OPENVINO)
 MODELS = {"r18": ("resnet18", "cpu"), "r50": ("resnet50", "default")}
 CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 THRESHOLD = 0.5
@@ -136,21 +137,25 @@ def build(
     """Each variant as a function of a picture."""
     import torch
 
-    from dmaskrcnn.detector.detector import Detector
-
     variants: dict[str, Predict] = {}
     for variant in args.variants:
-        if variant == "torchvision":
-            variants[variant] = stock(Detector.load(folder, "cpu").config)
-        elif variant in ("float32", "bf16"):
-            detector = Detector.load(folder, "cpu", variant)
+        if variant in EAGER:
+            detector = eager(variant, folder)
             variants[variant] = lambda picture, detector=detector: detector.predict(
-                torch.from_numpy(picture).permute(2, 0, 1), THRESHOLD
+                [torch.from_numpy(picture).permute(2, 0, 1)], THRESHOLD
             )
         else:
             ours = open_export(variant, folder, scratch, pictures, args)
             variants[variant] = lambda picture, ours=ours: ours.predict(picture, THRESHOLD)
     return variants
+
+
+def eager(variant: str, folder: Path) -> Any:
+    """One of those that run in torch."""
+    from dmaskrcnn.detector.detector import Detector
+
+    detector = Detector.load(folder, "cpu", "bf16" if variant == "bf16" else "float32")
+    return stock(detector) if variant == "torchvision" else detector
 
 
 def open_export(
@@ -180,32 +185,73 @@ def open_export(
     return load(out, precision, args.threads)
 
 
-def stock(config: Any) -> Predict:
-    """torchvision's Mask R-CNN with random weights."""
-    import torch
+def stock(detector: Any) -> Any:
+    """torchvision's Mask R-CNN of the same architecture, limits and weights."""
     from torchvision.models import get_model
     from torchvision.models.detection import MaskRCNN
-    from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+    from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+    from torchvision.models.detection.rpn import RPNHead
     from torchvision.ops import FrozenBatchNorm2d
 
-    torch.manual_seed(0)
+    config, classes = detector.config, len(detector.classes) + 1
+    width, box_width = config.fpn_channels, config.box_head_width
     network: Any = get_model(config.backbone, weights=None, norm_layer=FrozenBatchNorm2d)
-    calm(network)
-    sizes = {"min_size": config.image_size, "max_size": config.max_size}
-    classes = len(CLASSES) + 1
-    model = MaskRCNN(_resnet_fpn_extractor(network, trainable_layers=3), classes, **sizes).eval()
+    channels = [network.fc.in_features // part for part in (8, 4, 2, 1)]
+    levels = {f"layer{i + 1}": str(i) for i in range(4)}
+    model = MaskRCNN(
+        BackboneWithFPN(network, levels, channels, width),
+        min_size=config.image_size,
+        max_size=config.max_size,
+        rpn_anchor_generator=AnchorGenerator(
+            tuple((size,) for size in config.anchor_sizes), ((0.5, 1.0, 2.0),) * 5
+        ),
+        rpn_head=RPNHead(width, 3),
+        rpn_pre_nms_top_n_test=config.pre_nms[1],
+        rpn_post_nms_top_n_test=config.post_nms[1],
+        box_head=TwoMLPHead(width * 49, box_width),
+        box_predictor=FastRCNNPredictor(box_width, classes),
+        box_score_thresh=config.min_score,
+        box_nms_thresh=config.box_nms,
+        box_detections_per_img=config.max_detections,
+        mask_head=MaskRCNNHeads(width, (width,) * config.mask_head_layers, 1),
+        mask_predictor=MaskRCNNPredictor(width, width, classes),
+    )
+    model.load_state_dict(detector.state_dict())
+    return Stock(model.eval(), detector)
 
-    @torch.inference_mode()
-    def predict(picture: Any) -> Any:
-        image = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
-        return (model([image])[0]["masks"] >= 0.5)[:, 0]
 
-    return predict
+class Stock:
+    """torchvision's detector with this project's `predict`."""
+
+    def __init__(self, model: Any, detector: Any) -> None:
+        self.model, self.config, self.classes = model, detector.config, detector.classes
+
+    def predict(
+        self, images: Any, threshold: float, limits: Any = None, best: bool = False
+    ) -> list[Any]:
+        """As of `Detector`, with a loop over the images."""
+        import torch
+
+        from dmaskrcnn.detections import Detections
+
+        if limits is not None and limits.box is not None:
+            self.model.roi_heads.score_thresh = limits.box
+        results = []
+        for image in images:
+            with torch.inference_mode():
+                (found,) = self.model([image.float() / 255])
+            keep = found["scores"] >= threshold
+            boxes, labels, scores = (found[key][keep] for key in ("boxes", "labels", "scores"))
+            masks = found["masks"][keep][:, 0] >= 0.5
+            results.append(Detections(boxes, labels - 1, scores, masks, self.classes))
+        return results
 
 
 def score_all(folder: Path, scratch: Path, args: argparse.Namespace) -> dict[str, float]:
-    """VOC AP50 of every variant that is trained."""
-    from dmaskrcnn.detector.detector import Detector
+    """VOC AP50 of every variant."""
     from dmaskrcnn.evaluation.evaluate import evaluate
     from dmaskrcnn.evaluation.labelled import open_test_set
     from dmaskrcnn.run import Run
@@ -213,11 +259,11 @@ def score_all(folder: Path, scratch: Path, args: argparse.Namespace) -> dict[str
     test = open_test_set(args.test, known=Run(folder).classes)
     found = {}
     for variant in args.variants:
-        if variant == "torchvision":  # it was not trained
-            continue
-        ours = variant in ("float32", "bf16")
-        detector: Any = Detector.load(folder, "cpu", variant) if ours else None
-        detector = detector or open_export(variant, folder, scratch, [], args)
+        detector: Any = (
+            eager(variant, folder)
+            if variant in EAGER
+            else open_export(variant, folder, scratch, [], args)
+        )
         found[variant] = 100 * evaluate(detector, test, bootstrap=0)["voc/AP50"].value
     return found
 

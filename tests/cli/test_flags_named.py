@@ -89,7 +89,7 @@ def test_of_every_message():
         name = file.relative_to(SOURCE).as_posix()
         prefix = max((p for p in REACHED if name.startswith(p)), key=len, default="")
         for message in messages(file):
-            for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", message)) - EVERYWHERE:
+            for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z\d-]*[a-z\d]", message)) - EVERYWHERE:
                 seen += 1
                 verbs = REACHED.get(prefix, ("none: add the file to the table",))
                 wrong += [

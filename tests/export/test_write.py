@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,12 @@ def test_foreign_files_are_not_overwritten(untrained: Path, tmp_path: Path):
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(UserError, match="was not written by dmaskrcnn export"):
         exported(untrained, tmp_path)
+
+
+def test_a_package_that_is_missing(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"onnxruntime is not installed: pip install 'dmaskrcnn"):
+        exported(untrained, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -38,6 +38,7 @@ from dmaskrcnn.output_folder import OutputFolder
 from dmaskrcnn.run import Run
 from dmaskrcnn.runtime.description import INDEX, SUFFIXES, Description
 from dmaskrcnn.runtime.exported import ExportedDetector, resized
+from dmaskrcnn.runtime.sessions import needed
 from dmaskrcnn.version import __version__
 
 Pixels = NDArray[np.uint8]
@@ -45,6 +46,7 @@ Format = Literal["onnx", "openvino"]
 MOST_BOX, LEAST_MASK = 0.05, 0.99  # px; IoU
 SURE = 0.3  # score of objects that count: below what `predict` shows
 NEAR = 0.02  # how far a score may move by resizing another way, within 1 of 255
+PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 INPUTS = ("image", "box_score", "mask_score")
 OUTPUTS = ("boxes", "labels", "scores", "masks")
 OPEN_SIZES = {
@@ -98,6 +100,8 @@ def export_detector(
         UserError: weights that are not finite, files that cannot be written, a package that is not
         installed, or an export that does not agree.
     """
+    for name in (*PACKAGES[runtime], *(["nncf"] if int8 else [])):
+        needed(name)  # before any work
     detector = Detector.load(run.path, "cpu", "float32")
     check_finite(detector, run)
     steps = {"dehaze": DehazeGraph(dehaze)} if dehaze != "none" else {}
@@ -179,6 +183,8 @@ def compare(
         (detector.predict(image, least), exported.plain(image, least)) for image in small
     )
     say(f"same input: {network}")
+    if not network.objects:
+        say("nothing was found in them, which proves little: name other pictures with --compare")
     if network.lost or network.added or network.box > MOST_BOX or network.mask < LEAST_MASK:
         raise _differs("the network", network)
     clear = images

@@ -126,7 +126,7 @@ def resized(image: Pixels, size: Sequence[int]) -> Pixels:
     if tuple(image.shape[:2]) == tuple(size):
         return np.ascontiguousarray(image)
     picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.array(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def pixels_of(image: Any) -> Pixels:
