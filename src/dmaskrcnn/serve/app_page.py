@@ -97,7 +97,7 @@ class Page:
             dehazed = self._dehazers[dehazing](image)[0].cpu()
         given = dehazed if in_dehazed else image
         found = {name: self.runs[name].predict([given], LEAST)[0] for name in names}
-        haze = haziness(image.permute(1, 2, 0).numpy())
+        haze = haziness(image)
         looked_at = "dehazed" if in_dehazed and dehazing != "none" else "image"
         return Seen(Path(file).name, image, dehazed, haze, found, dehazing, looked_at)
 

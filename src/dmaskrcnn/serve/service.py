@@ -18,11 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from torch import Tensor
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import first_line
@@ -33,6 +32,9 @@ from dmaskrcnn.serve.batches import Batches
 from dmaskrcnn.serve.limits import Limits, RefusedError
 from dmaskrcnn.serve.metrics import ServiceMetrics
 from dmaskrcnn.serve.uploads import Options, decode_upload, read_body, read_call
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RETRY_AFTER = "1"  # seconds: a queue is shorter by then, or the service has ended
 MOST_SOURCES = 1000  # whose state is remembered; the one not heard of for longest is forgotten
@@ -147,7 +149,7 @@ class Service:
 
         def decode() -> tuple[Tensor, float]:
             image = decode_upload(data, self.limits)
-            return image, haziness(image.permute(1, 2, 0).numpy())
+            return image, haziness(image)
 
         loop = asyncio.get_running_loop()
         async with self._decoded:

@@ -12,19 +12,20 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
-from torch import Tensor
 
 from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import first_line
 from dmaskrcnn.serve.limits import Limits, RefusedError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Answer = Literal["json", "picture", "both"]
 # Not all that Pillow opens: some of its readers start other programs, or are seldom used.
@@ -246,6 +247,15 @@ def decode_upload(data: bytes, limits: Limits) -> Tensor:
             pixels = np.array(upright.convert("RGB"))
         except Exception as error:  # as above, on broken files
             raise RefusedError(422, f"the picture is broken ({first_line(error)})") from None
+    return _as_tensor(pixels)
+
+
+def _as_tensor(pixels: Any) -> Any:
+    """A channels-last view ``(3, H, W)``; where there is no torch, detectors take the array."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return pixels
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
