@@ -175,6 +175,7 @@ def test_a_full_queue_a_slow_body_a_huge_body_and_ctrl_c(started):
     while status != 503 and time.monotonic() < deadline:
         status, headers, body = server.call(encoded())
     assert status == 503
+    assert server.call(noise((500, 500)))[0] == 503  # its body is larger than any buffer
     assert headers["retry-after"] == "1"
     assert json.loads(body) == {"error": "3 calls are waiting; try again later"}
     for line in lines:

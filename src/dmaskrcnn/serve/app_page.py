@@ -209,7 +209,10 @@ def make_page(page: Page) -> gr.Blocks:
             return [*pictures, *(gr.DownloadButton(value=link, interactive=True) for link in links)]
 
         def moved(path: str | None) -> Any:
-            length = video_seconds(Path(path)) if path and not is_image(Path(path)) else 0.0
+            length = 0.0
+            with suppress(UserError):  # which looking at it tells
+                if path and not is_image(Path(path)):
+                    length = video_seconds(Path(path))
             return gr.Slider(0, max(length, 0.1), 0, visible=length > 0)
 
         choices = [file, second, dehazing, runs, in_dehazed]

@@ -31,7 +31,7 @@ from dmaskrcnn.images.predict import JPEG, Predictor
 from dmaskrcnn.serve.batches import Batches
 from dmaskrcnn.serve.limits import Limits, RefusedError
 from dmaskrcnn.serve.metrics import ServiceMetrics
-from dmaskrcnn.serve.uploads import Options, decode_upload, read_body, read_call
+from dmaskrcnn.serve.uploads import Options, decode_upload, drop_rest, read_body, read_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,6 +89,8 @@ class Service:
             with self._admitted():
                 response = await self._answer(request, begun)
         except RefusedError as refused:
+            if refused.status != 408:  # that one has had its time
+                await drop_rest(request)
             response = refusal(refused.status, refused.reason)
         except Exception as error:  # ours, or no memory left: the service goes on
             LOG.exception("a call failed")
