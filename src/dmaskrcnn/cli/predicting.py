@@ -12,7 +12,7 @@ def predict_verb(verb: Predict) -> None:
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.images.by_detector import ClearOrHazy
     from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.run import Run
+    from dmaskrcnn.run import Run, open_run
 
     run = Run(verb.run)
     detector = run.detector(verb.device)
@@ -21,7 +21,7 @@ def predict_verb(verb: Predict) -> None:
     predictor = detector
     if verb.clear:
         switch = HazeSwitch(*verb.haze_thresholds)
-        predictor = ClearOrHazy(detector, Run(verb.clear).detector(verb.device), switch)
+        predictor = ClearOrHazy(detector, open_run(verb.clear).detector(verb.device), switch)
     print(predict_images(predictor, verb.images, verb.out, verb.threshold, verb.batch_size))
     if isinstance(predictor, ClearOrHazy):
         print(f"{verb.clear}: {predictor.clear_count} of them were clear", file=sys.stderr)

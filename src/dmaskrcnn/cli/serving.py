@@ -69,9 +69,9 @@ def gauge_verb(verb: Gauge) -> None:
 
 def _detectors(paths: Sequence[Path], device: str) -> dict[str, Predictor]:
     """The detectors of run folders, by name."""
-    from dmaskrcnn.run import Run, run_names
+    from dmaskrcnn.run import open_run, run_names
 
-    runs = [Run(path) for path in paths]
+    runs = [open_run(path) for path in paths]
     if not runs:
         raise UserError("no run given; name one or more run folders")
     for run in runs:

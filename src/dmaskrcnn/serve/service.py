@@ -36,7 +36,7 @@ from dmaskrcnn.serve.uploads import Options, decode_upload, drop_rest, read_body
 if TYPE_CHECKING:
     from torch import Tensor
 
-RETRY_AFTER = "1"  # seconds: a queue is shorter by then, or the service has ended
+RETRY_AFTER = "1"  # seconds: a queue is shorter by then
 MOST_SOURCES = 1000  # whose state is remembered; the one not heard of for longest is forgotten
 WORKERS = 2  # threads that decode, draw and write, as many as `predict` has for each
 Result = TypeVar("Result")
@@ -69,7 +69,7 @@ class Service:
         self, runs: Mapping[str, Predictor], limits: Limits, clear: ClearAir | None = None
     ):
         self.runs, self.limits, self.clear = dict(runs), limits, clear
-        self.calls, self.bytes_held, self.closing = 0, 0, False
+        self.calls, self.bytes_held = 0, 0
         self.metrics = ServiceMetrics(lambda: self.calls)
         self._batches = Batches(limits.batch_size, self.metrics.batch.observe)
         # one batch at work, one waiting, one being drawn
@@ -101,8 +101,6 @@ class Service:
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        if self.closing:
-            raise RefusedError(503, "the service is stopping; try again later")
         if self.calls >= self.limits.queue:
             raise RefusedError(503, f"{self.calls} calls are waiting; try again later")
         self.calls += 1
