@@ -42,9 +42,9 @@ POLICY = (
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:"
 )
 CSS = """
-.gradio-container { max-width: 1500px !important; margin: 0 auto; }
+.gradio-container { width: 100% !important; max-width: 1500px !important; margin: 0 auto; }
 #heading h1 { margin: .2em 0 0; } #heading p { margin: .2em 0 .6em; opacity: .75; }
-#pictures { gap: 12px; }
+#pictures { gap: 12px; } #pictures img { width: 100%; object-fit: contain; }
 @media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
 """
 FONT, MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
