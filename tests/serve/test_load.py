@@ -166,7 +166,7 @@ def test_what_was_taken_is_answered_after_sigterm(started):
 
 
 def test_a_full_queue_a_slow_body_a_huge_body_and_ctrl_c(started):
-    server = started("--queue", 3, "--timeout", 3, "--max-upload", 1)
+    server = started("--queue", 3, "--timeout", 5, "--max-upload", 1)
     lines = []
     for _ in range(3):  # they declare bodies that never come
         line = socket.create_connection(("127.0.0.1", server.port), timeout=30)
