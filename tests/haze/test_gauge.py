@@ -51,6 +51,11 @@ def test_it_is_the_mean_of_both_formulas():
     assert haziness(image) == pytest.approx((veil + 1 - contrast / 0.3) / 2, abs=0.01)
 
 
+def test_arrays_and_tensors_alike(street):
+    array = street[0].permute(1, 2, 0).numpy()
+    assert haziness(street[0]) == haziness(array)
+
+
 def test_size_hardly_matters():
     scene = render_scene(4, 192, 256)
     image = add_haze(scene.image, scene.depth, 0.03, (0.8, 0.8, 0.8))

@@ -200,12 +200,18 @@ def test_a_frame_of_a_video(page, tmp_path, street):
     assert element(page, "#second").is_displayed()
 
 
-def test_what_is_no_picture_is_said(page, tmp_path):
-    broken = tmp_path / "broken.jpg"
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("broken.jpg", "cannot read the picture"), ("broken.mp4", "is no picture and no video")],
+)
+def test_what_is_no_picture_is_said(name, reason, page, tmp_path):
+    if name.endswith("mp4"):
+        pytest.importorskip("av", reason="needs dmaskrcnn[video]")
+    broken = tmp_path / name
     broken.write_bytes(b"no picture")
     drop(page, broken)
     said = until(lambda: (toast := element(page, ".toast-body")) and toast.text)  # it fades in
-    assert "cannot read the picture" in said
+    assert reason in said
     assert "Traceback" not in said
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,7 +39,7 @@ class Server:
     port: int
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=150)
 
     def call(
         self, body: Any, headers: dict[str, str] = JPEG, path: str = "/predict", method="POST"
@@ -149,7 +151,7 @@ def test_two_hundred_clients_at_once_none_lost_and_memory_flat(started):
 
 
 def test_what_was_taken_is_answered_after_sigterm(started):
-    server = started("--timeout", 60)
+    server = started("--timeout", 120)
     with ExitStack() as stack:
         taken = [stack.enter_context(closing(server.connect())) for _ in range(60)]
         for connection in taken:
@@ -164,7 +166,7 @@ def test_what_was_taken_is_answered_after_sigterm(started):
 
 
 def test_a_full_queue_a_slow_body_a_huge_body_and_ctrl_c(started):
-    server = started("--queue", 3, "--timeout", 3, "--max-upload", 1)
+    server = started("--queue", 3, "--timeout", 5, "--max-upload", 1)
     lines = []
     for _ in range(3):  # they declare bodies that never come
         line = socket.create_connection(("127.0.0.1", server.port), timeout=30)
@@ -175,6 +177,7 @@ def test_a_full_queue_a_slow_body_a_huge_body_and_ctrl_c(started):
     while status != 503 and time.monotonic() < deadline:
         status, headers, body = server.call(encoded())
     assert status == 503
+    assert server.call(noise((500, 500)))[0] == 503  # its body is larger than any buffer
     assert headers["retry-after"] == "1"
     assert json.loads(body) == {"error": "3 calls are waiting; try again later"}
     for line in lines:
@@ -196,6 +199,27 @@ def test_a_full_queue_a_slow_body_a_huge_body_and_ctrl_c(started):
     code, said = server.stop(signal.SIGINT)
     assert code == 0
     assert said.endswith("stopped: all calls that were taken are answered\n")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_commands_of_the_docs(started, tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "serve.md"
+    commands = re.findall(r"^curl .*$", page.read_text(encoding="utf-8"), re.M)
+    assert len(commands) == 3
+    server = started("--timeout", 120)
+    (tmp_path / "photo.jpg").write_bytes(encoded((96, 64)))
+    said = []
+    for command in commands:
+        words = [
+            "bash",
+            "-c",
+            command.replace("curl ", "curl -sSf ").replace(":8000/", f":{server.port}/"),
+        ]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert json.loads(said[0])["width"] == json.loads(said[2])["width"] == 96
+    assert (tmp_path / "found.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
 
 
 def test_a_port_in_use(run, fails):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
-    from dmaskrcnn.detector.detector import Detector
-    from dmaskrcnn.runtime.exported import ExportedDetector
+    from dmaskrcnn.images.predict import Predictor
 
 
-def serve_verb(verb: Serve) -> None:
-    """Serve runs over HTTP."""
+def serve_verb(
+    verb: Serve, opened: Callable[[Sequence[Path], str], Mapping[str, Predictor]] | None = None
+) -> None:
+    """Serve runs over HTTP; ``opened`` gives the detectors of folders by name, on a device."""
     _need("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.serve.limits import Limits
@@ -35,7 +36,8 @@ def serve_verb(verb: Serve) -> None:
     )
     switch = HazeSwitch(*verb.haze_thresholds)
     with bind(verb.host, verb.port) as bound:
-        detectors = _detectors([*verb.runs, *([verb.clear] if verb.clear else [])], verb.device)
+        paths = [*verb.runs, *([verb.clear] if verb.clear else [])]
+        detectors = (opened or _detectors)(paths, verb.device)
         clear = ClearAir(list(detectors)[-1], switch) if verb.clear else None
         run_server(Service(detectors, limits, clear), bound)
 
@@ -65,11 +67,11 @@ def gauge_verb(verb: Gauge) -> None:
         print(verb.out)
 
 
-def _detectors(paths: Sequence[Path], device: str) -> dict[str, Detector | ExportedDetector]:
+def _detectors(paths: Sequence[Path], device: str) -> dict[str, Predictor]:
     """The detectors of run folders, by name."""
-    from dmaskrcnn.run import Run, run_names
+    from dmaskrcnn.run import open_run, run_names
 
-    runs = [Run(path) for path in paths]
+    runs = [open_run(path) for path in paths]
     if not runs:
         raise UserError("no run given; name one or more run folders")
     for run in runs:

@@ -18,9 +18,14 @@ visibility, and each half by itself.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIDE = 256  # px that the longer side is reduced to, at least: 2 ms, and no noise of the camera
 PATCH = 7  # px of the reduced picture; PAMI 2011, section 4.1, has 15 in pictures of 600
@@ -33,18 +38,22 @@ CLEAR_CONTRAST = 0.3  # C0: nine of ten clear photographs (COCO) have less
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def haziness(image: NDArray[np.uint8]) -> float:
+def haziness(image: NDArray[np.uint8] | Tensor) -> float:
     """From 0 (clear) to 1 (nothing but haze). It ranks pictures; it measures no metres: near walls
     are seen through fog, far ones are not.
 
     Args:
-        image: uint8 ``(H, W, 3)``, RGB, of any size.
+        image: uint8, RGB, of any size: an array ``(H, W, 3)``, or a tensor ``(3, H, W)``.
 
     Raises:
         ValueError: another shape or dtype.
     """
-    small = _reduced(image)
+    small = _reduced(image if isinstance(image, np.ndarray) else _as_array(image))
     return (_veil(small) + _lost_contrast(small)) / 2
+
+
+def _as_array(image: Tensor) -> NDArray[np.uint8]:
+    return image.movedim(0, -1).cpu().numpy()
 
 
 def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.haze.switch import HazeSwitch
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dmaskrcnn.images.predict import Predictor
 
 
@@ -54,7 +54,7 @@ class ClearOrHazy:
         self, images: Sequence[Tensor], threshold: float = 0.5, best: bool = False
     ) -> list[Detections]:
         """As of `predict_each`."""
-        hazy = [self._switch.update(haziness(one.permute(1, 2, 0).numpy())) for one in images]
+        hazy = [self._switch.update(haziness(one)) for one in images]
         self.clear_count += hazy.count(False)
         chosen = [self._hazy if fog else self._clear for fog in hazy]
         return predict_each(chosen, images, threshold, best)

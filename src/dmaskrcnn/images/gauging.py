@@ -61,7 +61,7 @@ def _gauged(files: Sequence[Path]) -> Iterator[Gauged]:
 
 def _try(file: Path) -> float | UserError:
     try:
-        return haziness(decode_image(file).permute(1, 2, 0).numpy())
+        return haziness(decode_image(file))
     except UserError as error:
         return error
 

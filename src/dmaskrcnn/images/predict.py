@@ -142,7 +142,7 @@ def predict_images(
         drawn = detections.draw(image)
         output.write(job.picture, lambda path: save_picture_whole(drawn, path, **JPEG))
         said = {"file": job.source.as_posix(), "picture": output.name(job.picture)}
-        said |= {"haze": round(haziness(image.permute(1, 2, 0).numpy()), 3)}
+        said |= {"haze": round(haziness(image), 3)}
         return said | detections.to_dict()
 
     outcome = run_jobs(

@@ -42,9 +42,10 @@ POLICY = (
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:"
 )
 CSS = """
-.gradio-container { max-width: 1500px !important; margin: 0 auto; }
+.gradio-container { width: 100% !important; max-width: 1500px !important; margin: 0 auto; }
 #heading h1 { margin: .2em 0 0; } #heading p { margin: .2em 0 .6em; opacity: .75; }
 #pictures { gap: 12px; }
+#pictures button:has(img), #pictures .image-frame, #pictures img { width: 100%; }
 @media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
 """
 FONT, MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
@@ -97,7 +98,7 @@ class Page:
             dehazed = self._dehazers[dehazing](image)[0].cpu()
         given = dehazed if in_dehazed else image
         found = {name: self.runs[name].predict([given], LEAST)[0] for name in names}
-        haze = haziness(image.permute(1, 2, 0).numpy())
+        haze = haziness(image)
         looked_at = "dehazed" if in_dehazed and dehazing != "none" else "image"
         return Seen(Path(file).name, image, dehazed, haze, found, dehazing, looked_at)
 
@@ -209,7 +210,10 @@ def make_page(page: Page) -> gr.Blocks:
             return [*pictures, *(gr.DownloadButton(value=link, interactive=True) for link in links)]
 
         def moved(path: str | None) -> Any:
-            length = video_seconds(Path(path)) if path and not is_image(Path(path)) else 0.0
+            length = 0.0
+            with suppress(UserError):  # which looking at it tells
+                if path and not is_image(Path(path)):
+                    length = video_seconds(Path(path))
             return gr.Slider(0, max(length, 0.1), 0, visible=length > 0)
 
         choices = [file, second, dehazing, runs, in_dehazed]

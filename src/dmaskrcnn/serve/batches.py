@@ -7,12 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.images.by_detector import predict_each
 from dmaskrcnn.images.predict import Predictor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(eq=False)

@@ -52,16 +52,15 @@ def bind(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Ends with 0 after a signal: uvicorn's own raises it once more at the end."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, said: str):
+    def __init__(self, config: uvicorn.Config, said: str):
         super().__init__(config)
-        self._service, self._said = service, said
+        self._said = said
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         print(self._said, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._service.closing = True
         self.force_exit = self.should_exit and sig == signal.SIGINT  # Ctrl-C twice
         self.should_exit = True
 
@@ -79,6 +78,6 @@ def run_server(service: Service, bound: socket.socket) -> None:
     )
     host, port = bound.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    server = _Server(config, service, f"serving {', '.join(service.runs)} on {address}")
+    server = _Server(config, f"serving {', '.join(service.runs)} on {address}")
     server.run([bound])
     print("stopped: all calls that were taken are answered", file=sys.stderr)

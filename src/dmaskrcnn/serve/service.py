@@ -18,11 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from torch import Tensor
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import first_line
@@ -32,9 +31,12 @@ from dmaskrcnn.images.predict import JPEG, Predictor
 from dmaskrcnn.serve.batches import Batches
 from dmaskrcnn.serve.limits import Limits, RefusedError
 from dmaskrcnn.serve.metrics import ServiceMetrics
-from dmaskrcnn.serve.uploads import Options, decode_upload, read_body, read_call
+from dmaskrcnn.serve.uploads import Options, decode_upload, drop_rest, read_body, read_call
 
-RETRY_AFTER = "1"  # seconds: a queue is shorter by then, or the service has ended
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RETRY_AFTER = "1"  # seconds: a queue is shorter by then
 MOST_SOURCES = 1000  # whose state is remembered; the one not heard of for longest is forgotten
 WORKERS = 2  # threads that decode, draw and write, as many as `predict` has for each
 Result = TypeVar("Result")
@@ -67,7 +69,7 @@ class Service:
         self, runs: Mapping[str, Predictor], limits: Limits, clear: ClearAir | None = None
     ):
         self.runs, self.limits, self.clear = dict(runs), limits, clear
-        self.calls, self.bytes_held, self.closing = 0, 0, False
+        self.calls, self.bytes_held = 0, 0
         self.metrics = ServiceMetrics(lambda: self.calls)
         self._batches = Batches(limits.batch_size, self.metrics.batch.observe)
         # one batch at work, one waiting, one being drawn
@@ -87,6 +89,8 @@ class Service:
             with self._admitted():
                 response = await self._answer(request, begun)
         except RefusedError as refused:
+            if refused.status != 408:  # that one has had its time
+                await drop_rest(request)
             response = refusal(refused.status, refused.reason)
         except Exception as error:  # ours, or no memory left: the service goes on
             LOG.exception("a call failed")
@@ -97,8 +101,6 @@ class Service:
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        if self.closing:
-            raise RefusedError(503, "the service is stopping; try again later")
         if self.calls >= self.limits.queue:
             raise RefusedError(503, f"{self.calls} calls are waiting; try again later")
         self.calls += 1
@@ -147,7 +149,7 @@ class Service:
 
         def decode() -> tuple[Tensor, float]:
             image = decode_upload(data, self.limits)
-            return image, haziness(image.permute(1, 2, 0).numpy())
+            return image, haziness(image)
 
         loop = asyncio.get_running_loop()
         async with self._decoded:

@@ -12,19 +12,20 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
-from torch import Tensor
 
 from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import first_line
 from dmaskrcnn.serve.limits import Limits, RefusedError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Answer = Literal["json", "picture", "both"]
 # Not all that Pillow opens: some of its readers start other programs, or are seldom used.
@@ -61,7 +62,7 @@ class Options:
         read: dict[str, Any] = {}
         for name, value in values.items():
             if not isinstance(value, (str, int, float, bool)):
-                raise RefusedError(422, f"{name}: {json.dumps(value)[:40]} is no value for it")
+                raise RefusedError(422, f"{name}: {str(value)[:40]!r} is no value for it")
             read[name] = value if name == "masks" else str(value)
         if "threshold" in read:
             read["threshold"] = _score(read["threshold"])
@@ -105,23 +106,16 @@ async def read_body(request: Request, limits: Limits, hold: Callable[[int], None
         hold: told of the bytes as they arrive; may raise.
 
     Raises:
-        RefusedError: it is too large (then what is left of it is read and dropped, for a while),
-            ``hold`` does not want it, or the caller went away.
+        RefusedError: it is too large, ``hold`` does not want it, or the caller went away.
     """
     declared = request.headers.get("content-length", "")
+    _check_size(int(declared) if declared.isdigit() else 0, limits)
     body = bytearray()
-    stream = request.stream()
     try:
-        _check_size(int(declared) if declared.isdigit() else 0, limits)
-        async for chunk in stream:
+        async for chunk in request.stream():
             hold(len(chunk))
             body += chunk
             _check_size(len(body), limits)
-    except RefusedError:
-        body.clear()
-        if request.headers.get("expect", "").lower() != "100-continue":
-            await _drop(stream)
-        raise
     except ClientDisconnect:
         raise RefusedError(400, "the caller went away before the end of the body") from None
     return bytes(body)
@@ -134,15 +128,16 @@ def _check_size(size: int, limits: Limits) -> None:
         )
 
 
-async def _drop(stream: AsyncGenerator[bytes, None]) -> None:
-    """Most clients look for an answer only when they have sent everything."""
+async def drop_rest(request: Request) -> None:
+    """Read on and keep nothing: most callers look for an answer only once they have sent all."""
 
     async def read() -> None:
-        async for _ in stream:
+        async for _ in request.stream():
             pass
 
-    with suppress(asyncio.TimeoutError, ClientDisconnect):
-        await asyncio.wait_for(read(), LINGER)
+    if request.headers.get("expect", "").lower() != "100-continue":  # those look before
+        with suppress(asyncio.TimeoutError, ClientDisconnect, RuntimeError):  # all is read
+            await asyncio.wait_for(read(), LINGER)
 
 
 async def read_call(request: Request, body: bytes) -> tuple[bytes, Options]:
@@ -246,6 +241,15 @@ def decode_upload(data: bytes, limits: Limits) -> Tensor:
             pixels = np.array(upright.convert("RGB"))
         except Exception as error:  # as above, on broken files
             raise RefusedError(422, f"the picture is broken ({first_line(error)})") from None
+    return _as_tensor(pixels)
+
+
+def _as_tensor(pixels: Any) -> Any:
+    """A channels-last view ``(3, H, W)``; where there is no torch, detectors take the array."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return pixels
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
