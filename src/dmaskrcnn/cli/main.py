@@ -35,7 +35,7 @@ from dmaskrcnn.cli.verbs import (
     Verbs,
 )
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.errors import UserError, first_line, printable
+from dmaskrcnn.errors import UserError, check_torch_pair, first_line, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with termination_as_interrupt(enabled=arguments[:1] not in (["train"], ["adapt"])):
             try:
                 _dispatch(arguments)
+            except RuntimeError as error:
+                check_torch_pair(error)
+                raise
             finally:
                 sys.stdout.flush()  # here, where an error can still be reported
     except UserError as error:
@@ -86,7 +89,9 @@ def _dispatch(arguments: list[str]) -> None:
 
 _DESCRIPTION = (
     "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and "
-    "measure what it gains."
+    "measure what it gains.\n\n"
+    "`dmaskrcnn --version` says the version; `dmaskrcnn --tyro-print-completion bash` "
+    "(or zsh, tcsh) prints what completes verbs and options with the tab key."
 )
 
 
