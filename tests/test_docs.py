@@ -48,7 +48,7 @@ def test_there_are_commands():
     ("page", "arguments"), commands(), ids=lambda v: v if isinstance(v, str) else " ".join(v)
 )
 def test_command_parses(page: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch):
-    if arguments in (["--help"], ["--version"]):
+    if arguments in (["--help"], ["--version"]) or "--tyro-print-completion" in arguments:
         return
     seen = []
     monkeypatch.setattr(cli, "_VERBS", dict.fromkeys(cli._VERBS, seen.append))
@@ -60,6 +60,65 @@ def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+FILE = re.compile(
+    r"(?<![\w*./-])(?:[\w.-]+/)*([\w.-]+\.(?:json|csv|md|html|jpg|png|pt|safetensors|yaml|py|toml))\b"
+)
+# what users bring, as the pages call it
+THEIRS = {"street.jpg", "val.json", "x_disparity.png", "x_leftImg8bit.png", "my-mscnn.safetensors"}
+
+
+def named_files() -> list[tuple[str, str]]:
+    """The names of files in the words of the pages, without those within links."""
+    found = set()
+    for page in PAGES:
+        text = re.sub(r"\]\([^)]*\)|https?:\S+", "", page.read_text(encoding="utf-8"))
+        text = re.sub(r"```.*?```", "", text, flags=re.S)  # commands: their files are the user's
+        for quoted in re.findall(r"`[^`\n]+`", text):
+            found |= {(page.name, name) for name in FILE.findall(quoted)}
+    return sorted(found)
+
+
+def test_files_that_are_named_are_made_by_the_code():
+    """Every file that the pages mention is one that the code writes or reads by that name, one of
+    the repository, or one that users bring."""
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("src", "benchmarks", "tools")
+        for file in (ROOT / folder).rglob("*.py")
+    )
+    ours = {
+        p.name
+        for folder in ("src", "docs", "benchmarks", "tools")
+        for p in (ROOT / folder).rglob("*.*")
+    }
+    ours |= {p.name for p in ROOT.iterdir()} | THEIRS
+    names = named_files()
+    assert len(names) > 20
+    missing = [(page, name) for page, name in names if name not in ours and name not in code]
+    assert missing == []
+
+
+def test_folders_in_a_run_are_made_by_the_code():
+    """What the pages say lies in a run folder, is in the words of the code."""
+    code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "src").rglob("*.py"))
+    within = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(
+            r"\bruns/[\w-]+-\d+/([\w-]+)(?![\w.]*-\d)", page.read_text(encoding="utf-8")
+        )
+    }
+    assert [(page, name) for page, name in sorted(within) if f'"{name}' not in code] == []
+
+
+def test_site_has_all_pages():
+    """The navigation names pages that exist, and none is left out."""
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    named = set(re.findall(r"[\w-]+\.md", nav))
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert named == pages
 
 
 def test_preset_table_is_true():

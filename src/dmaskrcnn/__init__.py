@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dmaskrcnn.errors import check_torch_pair
 from dmaskrcnn.version import __version__
 
 if TYPE_CHECKING:
@@ -59,5 +60,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        try:
+            return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        except RuntimeError as error:
+            check_torch_pair(error)
+            raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,17 @@ class UserError(Exception):
     prints it and exits with 2."""
 
 
+def check_torch_pair(error: RuntimeError) -> None:
+    """What importing torchvision raises beside a torch that it was not built for, said so that it
+    can be mended. Raises UserError for that, and nothing for other errors."""
+    if "torchvision::nms does not exist" in str(error):
+        raise UserError(
+            "torch and torchvision are of different builds (one for the CPU and one for CUDA, or "
+            "versions that do not belong together); install both anew from one place: "
+            "pip install --force-reinstall torch torchvision"
+        ) from None
+
+
 # What a terminal may obey instead of showing: control characters (C0, C1), line separators, marks
 # that turn the order of letters round (Unicode TR 36, 2.1); and what is no character: halves of
 # pairs of UTF-16, by which Python also names the bytes of a file name that is not UTF-8 (PEP 383).

@@ -174,3 +174,46 @@ def test_keyboard_interrupt(
         main(["inspect", str(clear)])
     assert stop.value.code == 130
     assert capsys.readouterr().err == "dmaskrcnn: interrupted\n"
+
+
+MIXED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Finder(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from dmaskrcnn.cli import main; main(['predict', 'run', 'x', '--out', 'out'])",
+        "import dmaskrcnn\ntry:\n dmaskrcnn.Detector\n"
+        "except dmaskrcnn.UserError as error:\n sys.exit(f'dmaskrcnn: {error}')",
+    ],
+    ids=["command line", "Python"],
+)
+def test_torchvision_of_another_build(code: str):
+    """As `pip install torch` for CUDA beside a torchvision for the CPU has it."""
+    done = subprocess.run([sys.executable, "-c", MIXED + code], capture_output=True, text=True)
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("dmaskrcnn: torch and torchvision are of different builds")
+    assert done.stderr.count("\n") == 1
+    assert "pip install --force-reinstall torch torchvision" in done.stderr
+
+
+def test_completion_is_printed_and_told_of(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["--tyro-print-completion", "bash"])
+    assert not stop.value.code
+    assert "complete" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "--tyro-print-completion" in text
+    assert "--version" in text

@@ -39,7 +39,7 @@ from dmaskrcnn.cli.verbs import (
     Verbs,
 )
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.errors import UserError, check_torch_pair
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with errors_in_one_line("dmaskrcnn"), termination_as_interrupt(enabled=may_end):
         try:
             _dispatch(arguments)
+        except RuntimeError as error:
+            check_torch_pair(error)
+            raise
         finally:
             sys.stdout.flush()  # here, where an error can still be reported
 
@@ -80,7 +83,9 @@ def _dispatch(arguments: list[str]) -> None:
 
 _DESCRIPTION = (
     "Adapt a Mask R-CNN from labelled clear images to unlabelled hazy ones, and "
-    "measure what it gains."
+    "measure what it gains.\n\n"
+    "`dmaskrcnn --version` says the version; `dmaskrcnn --tyro-print-completion bash` "
+    "(or zsh, tcsh) prints what completes verbs and options with the tab key."
 )
 
 
