@@ -23,6 +23,7 @@ import yaml
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
+from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError, first_line
@@ -46,9 +47,10 @@ MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
 def open_run(path: str | Path) -> Run:
-    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``."""
+    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, or
+    ``.json:coco`` (see `dmaskrcnn.evaluation.results_files`)."""
     path = Path(path)
-    return ResultsFile(path) if path.suffix == ".json" else Run(path)
+    return ResultsFile(path) if without_split(path)[0].suffix == ".json" else Run(path)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ class ResultsFile(Run):
     @property
     def name(self) -> str:
         """The name of the file, without ``.json``."""
-        return self.path.resolve().stem
+        return without_split(self.path)[0].resolve().stem
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.ending import discard_output, termination_as_interrupt
 from dmaskrcnn.cli.flags import ReadsLabels, ReadsPictures
-from dmaskrcnn.cli.inspecting import inspect_verb
-from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.inspecting import convert_verb, inspect_verb
+from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.predicting import predict_verb
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
@@ -172,6 +172,7 @@ _VERBS = {
     Reproduce: reproduce_verb,
     Predict: predict_verb,
     Inspect: inspect_verb,
+    Convert: convert_verb,
     Dehaze: _dehaze,
     Haze: _haze,
     TrainDehazer: _train_dehazer,

@@ -25,7 +25,7 @@ from dmaskrcnn.cli.flags import (
     Target,
     TestSet,
 )
-from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
@@ -264,6 +264,7 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Report, subcommand("report")],
     Annotated[Predict, subcommand("predict")],
     Annotated[Inspect, subcommand("inspect")],
+    Annotated[Convert, subcommand("convert")],
     Annotated[Dehaze, subcommand("dehaze")],
     Annotated[Haze, subcommand("haze")],
     Annotated[TrainDehazer, subcommand("train-dehazer")],
