@@ -24,6 +24,7 @@ from dmaskrcnn.data import (
     same_images,
     similar_images,
 )
+from dmaskrcnn.data.formats import unnamed_splits
 from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import Results, load_results
@@ -116,6 +117,12 @@ def open_test_set(
             f"--classes {unknown[0]}: the detector does not know it; it knows "
             f"{', '.join(known or ())}"
         )
+    for path in paths:
+        if splits := unnamed_splits(Path(path)):
+            raise UserError(
+                f"{path}: has the splits {', '.join(splits)}; name the one to score on: "
+                f"{path}:{splits[-1]}"
+            )
     truth = open_dataset(*paths, drop_invalid=None)
     if not truth.labelled:
         raise UserError(
