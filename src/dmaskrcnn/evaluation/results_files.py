@@ -158,7 +158,7 @@ class Pictures:
         """The image that an entry is about. Raises UserError where there is none such, or nobody
         knows which."""
         name = entry.get("file_name")
-        if name is None or "image_id" in entry:
+        if "image_id" in entry:
             image_id = identifier(entry["image_id"])
             if image_id is None:
                 raise UserError(
