@@ -89,6 +89,81 @@ def voc(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
     return path, damaged_bytes, lambda: open_dataset(folder).load(0)
 
 
+def labels_of(folder: Path) -> Callable[[], object]:
+    """Opens a data set of any format, with all its objects."""
+
+    def read() -> None:
+        data = open_dataset(folder)
+        for image in range(len(data)):
+            data.load(image)
+
+    return read
+
+
+def yolo(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    data_yaml(folder)
+    path = folder / "labels" / "a.txt"
+    return path, damaged_bytes, labels_of(folder / "data.yaml")
+
+
+def data_yaml(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    write_image(folder / "images" / "a.png", 8, 9)
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.4\n1 0.1 0.1 0.6 0.1 0.6 0.8\n")
+    path = folder / "data.yaml"
+    path.write_text(yaml.safe_dump({"path": ".", "train": "images", "nc": 2, "names": ["a", "b"]}))
+    return path, damaged_yaml, labels_of(path)
+
+
+def cvat(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    write_image(folder / "images" / "a.png", 8, 9)
+    path = folder / "annotations.xml"
+    path.write_text(
+        "<?xml version='1.0'?><annotations><image name='a.png' width='9' height='8'><box label='a'"
+        " xtl='1' ytl='1' xbr='5' ybr='6.5'/><polygon label='b' points='1,1;6,1;6,7'/><mask "
+        "label='a' rle='1,3,2' left='1' top='1' width='3' height='2'/></image></annotations>"
+    )
+    return path, damaged_bytes, labels_of(path)
+
+
+def labelme(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    write_image(folder / "a.png", 8, 9)
+    shapes = {"polygon": [[1, 1], [6, 1], [6, 7]], "rectangle": [[1, 1], [5, 6]]}
+    shapes |= {"circle": [[4, 4], [4, 6]], "line": [[1, 1], [2, 2]]}
+    content = {
+        "shapes": [
+            {"label": "a", "points": points, "shape_type": kind, "group_id": None}
+            for kind, points in shapes.items()
+        ],
+        "imagePath": "a.png",
+        "imageHeight": 8,
+        "imageWidth": 9,
+    }
+    path = folder / "a.json"
+    path.write_text(json.dumps(content))
+    return path, damaged_json, labels_of(folder)
+
+
+def predicted(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "detections.json"
+    one = {"class": "car", "score": 0.5, "box": [1, 2, 4, 6], "mask": PACKED}
+    images = [{"file": "a.png", "detections": [one]}]
+    content = {"format": "dmaskrcnn predict 1", "complete": True, "threshold": 0.0}
+    path.write_text(json.dumps(content | {"images": images}))
+    size, picture = [(8, 9)], [Path("a.png")]
+    return path, damaged_json, lambda: list(load_results(path, [1], {"car": 3}, size, picture))
+
+
+def named_results(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
+    path = folder / "results.json"
+    entry = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    content = {"annotations": [entry], "categories": [{"id": 1, "name": "car"}]}
+    content |= {"images": [{"id": 7, "file_name": "a.png"}]}
+    path.write_text(json.dumps(content))
+    size, picture = [(8, 9)], [Path("a.png")]
+    return path, damaged_json, lambda: list(load_results(path, [1], {"car": 3}, size, picture))
+
+
 def results(folder: Path) -> tuple[Path, Damage, Callable[[], object]]:
     path = folder / "results.json"
     entry = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
@@ -227,6 +302,7 @@ READERS: dict[str, Callable[..., tuple[Path, Damage, Callable[[], object]]]] = {
     for made in (
         *(coco, voc, results, config, torch_weights, checkpoint, metrics, dehazer, depth_npz),
         *(depth_npy, depth_png, index, description, weights, comparison, resamples),
+        *(yolo, data_yaml, cvat, labelme, predicted, named_results),
     )
 }
 PICTURES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm")

@@ -20,6 +20,7 @@ import yaml
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
+from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError
@@ -47,10 +48,11 @@ MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
 def open_run(path: str | Path) -> Run:
-    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, an
-    `ExportedRun` where it is a folder of `dmaskrcnn export`."""
+    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, or
+    ``.json:coco`` (see `dmaskrcnn.evaluation.results_files`), an `ExportedRun` where it is a folder
+    of `dmaskrcnn export`."""
     path = Path(path)
-    if path.suffix == ".json":
+    if without_split(path)[0].suffix == ".json":
         return ResultsFile(path)
     return ExportedRun(path) if is_export(path) else Run(path)
 
@@ -243,7 +245,7 @@ class ResultsFile(Run):
     @property
     def name(self) -> str:
         """The name of the file, without ``.json``."""
-        return self.path.resolve().stem
+        return without_split(self.path)[0].resolve().stem
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -29,9 +29,9 @@ REACHED = {
     "compare/reproduce.py": ("reproduce",),
     "compare/paper.py": ("reproduce",),
     "config/": TRAIN,
-    "data/": (*TRAIN, "haze", "reproduce"),  # others open with drop_invalid=None
+    "data/": (*TRAIN, "haze", "reproduce", "convert"),  # others open with drop_invalid=None
     "data/classes.py": (*TRAIN, *SCORE),  # whoever chooses classes
-    "data/coco_images.py": (*TRAIN, *SCORE, "haze", "reproduce", "report", "inspect"),
+    "data/coco_images.py": (*TRAIN, *SCORE, "haze", "reproduce", "report", "inspect", "convert"),
     "data/frames.py": (*TRAIN, *SCORE, "reproduce", "report"),
     "dehazing/": ("dehaze", "train-dehazer"),
     "dehazing/dehazer.py": ("dehaze",),
@@ -47,9 +47,10 @@ REACHED = {
     "haze/switch.py": ("predict", "serve"),
     "images/": ("predict", "dehaze", "haze"),
     "images/dehaze.py": ("dehaze",),
+    "images/convert.py": ("convert",),
     "images/haze.py": ("haze",),
     "methods/": TRAIN,
-    "output_folder.py": ("predict", "dehaze", "haze", "compare", "reproduce"),
+    "output_folder.py": ("predict", "dehaze", "haze", "convert", "compare", "reproduce"),
     "report/": ("report",),
     "run.py": TRAIN,
     "serve/": ("serve",),

@@ -10,6 +10,7 @@ from data_files import write_image
 
 from dmaskrcnn.data import inspect, open_dataset, open_images
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.labelled import open_test_set
 
 # of 30 x 20 px: a box 6..12 x 4..12, a polygon
 BOX, POLYGON = "0 0.3 0.4 0.2 0.4", "1 0.1 0.1 0.5 0.1 0.5 0.6 0.3 0.8"
@@ -216,3 +217,12 @@ def test_inspect_names_what_it_found(ultralytics: Path) -> None:
 def test_a_folder_of_labels_is_no_data_set(ultralytics: Path) -> None:
     with pytest.raises(UserError, match="YOLO labels; name the folder of their pictures"):
         open_dataset(ultralytics / "labels/train")
+
+
+def test_a_test_set_must_say_which_split(ultralytics: Path, tmp_path: Path) -> None:
+    for path in (ultralytics, ultralytics / "data.yaml"):
+        with pytest.raises(UserError, match=f"has the splits train, val; .*{path}:val"):
+            open_test_set(path)
+        assert open_test_set(f"{path}:val").data.image_ids == ["d"]
+    one = write_yolo(tmp_path / "one", "train: images\nnames: [car]\n", images={"a": BOX})
+    assert len(open_test_set(one).data) == 1

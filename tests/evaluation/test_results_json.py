@@ -77,8 +77,8 @@ def test_classes_the_data_set_lacks_keep_their_names_and_known_ones_their_ids(tm
     save_results(path, [1], [random_detections(40, 0)], IDS)
     entries = json.loads(path.read_text())
     assert {(e["category_id"], e.get("category_name")) for e in entries} == {
-        (1, None),
-        (3, None),
+        (1, "person"),
+        (3, "Car"),
         (4, "zebra"),
         (5, "bus"),
     }
@@ -138,7 +138,8 @@ RLE = coco_mask.encode(np.ones((4, 5), dtype=np.uint8, order="F"))["counts"].dec
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"annotations": []}', "found dict"),
+        ('{"info": []}', "is not a COCO results file.*found info"),
+        ("7", "no list of detections; found int"),
         ("[", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ([[1]], "entry 0: is list"),
@@ -153,7 +154,7 @@ RLE = coco_mask.encode(np.ones((4, 5), dtype=np.uint8, order="F"))["counts"].dec
         ([entry(category_id="3")], "category_id is '3'; it must be"),
         ([entry(segmentation=0)], "segmentation is int"),
         ([entry(segmentation={})], "segmentation has the size None"),
-        ([entry(category_id=8)], "category_id 8 is not in the data set; it has 3 car, 1 person"),
+        ([entry(category_id=99)], "category_id 99 is not in the data set; it has 3 car, 1 person"),
         ([entry(bbox=[1, 2, math.nan, 4])], "bbox .* finite"),
         ([entry(bbox=[1, 2, -3, 4])], "bbox"),
         ([entry(bbox=[1, 2, 3])], "bbox"),
@@ -187,3 +188,109 @@ def test_files_that_cannot_be_read_or_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"results.json: cannot be written"):
         save_results(tmp_path / "file" / "results.json", [1], [random_detections(1, 0)], IDS)
+
+
+# --- classes by name, whoever wrote them ----------------------------------------------------------
+
+OTHER = {"car": 1, "person": 2}  # ids that are not COCO's
+
+
+def names_of(tmp_path, content, ids=None, suffix="", **options):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(content))
+    return load_results(f"{path}{suffix}", [1, 2], ids or OTHER, **options)[0].names
+
+
+@pytest.mark.parametrize("key", ["category_name", "class_name", "category", "class", "label"])
+def test_names_win_over_ids(tmp_path, key):
+    assert names_of(tmp_path, [entry(category_id=2, **{key: "Car"})]) == ["car"]
+    named = entry(**{key: "motorbike"})
+    del named["category_id"]
+    assert names_of(tmp_path, [named], own_ids=False) == ["motorcycle"]
+
+
+@pytest.mark.parametrize("key", ["annotations", "detections"])
+def test_the_files_own_categories(tmp_path, key):
+    categories = [{"id": 3, "name": "car"}, {"id": 1, "name": "Person"}]
+    content = {key: [entry(category_id=1), entry()], "categories": categories}
+    assert sorted(names_of(tmp_path, content)) == ["car", "person"]
+    for wrong, message in (
+        ([entry(category_id=2)], "category_id 2 is not among"),
+        ([entry(category_id="x")], "category_id is 'x'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            names_of(tmp_path, content | {key: wrong})
+    for wrong in ([{"id": 3}], [3], None, [*categories, {"id": 3, "name": "bus"}]):
+        with pytest.raises(UserError, match="categories"):
+            names_of(tmp_path, content | {"categories": wrong})
+
+
+def test_bare_ids_are_never_taken_for_others(tmp_path, caplog):
+    bare = [entry(category_id=1)]
+    assert names_of(tmp_path, bare) == ["car"]  # the data set's, but said
+    assert "read as the data set's own (1 car, 2 person)" in caplog.text
+    assert names_of(tmp_path, bare, suffix=":coco") == ["person"]
+    assert names_of(tmp_path, bare, suffix=":coco80") == ["bicycle"]
+    with pytest.raises(UserError, match=r"category_id 1 has no name, .*other\.json:coco where"):
+        names_of(tmp_path, bare, own_ids=False)
+    with pytest.raises(UserError, match=r"category_id 3 is not in .*other\.json:coco where"):
+        names_of(tmp_path, [entry()])
+    caplog.clear()
+    # the data set's ids are COCO's: so are the others
+    assert names_of(tmp_path, [entry(category_id=8)], IDS) == ["truck"]
+    assert caplog.text == ""
+    with pytest.raises(UserError, match="'voc' is unknown; write"):
+        names_of(tmp_path, bare, suffix=":voc")
+
+
+def test_pictures_by_name(tmp_path):
+    paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    one = entry(category_name="car", file_name="b\\x.png")
+    del one["image_id"]
+
+    def found(content):
+        path = tmp_path / "other.json"
+        path.write_text(json.dumps(content))
+        return [len(d) for d in load_results(path, [1, 2], IDS, paths=paths)]
+
+    assert found([one]) == [0, 1]
+    images = [{"id": 1, "file_name": "b/x.png"}, {"id": 7, "file_name": "a/x.png"}]
+    # the ids of another file about the same pictures
+    assert found({"images": images, "annotations": [entry()]}) == [0, 1]
+    for name, message in (("x.png", "may be several"), ("y.png", "is not in"), (3, "not text")):
+        with pytest.raises(UserError, match=message):
+            found([one | {"file_name": name}])
+    with pytest.raises(UserError, match="not in the file's own images"):
+        found({"images": images, "annotations": [entry(image_id=9)]})
+
+
+def test_detections_json_of_predict(tmp_path, caplog):
+    mask = {"size": [20, 30], "counts": [100, 20, 480]}
+    one = {"class": "Car", "score": 0.9, "box": [1.5, 2, 11.5, 6], "mask": mask}
+    image = {"file": "far/x.png", "detections": [one]}
+    content = {"format": "dmaskrcnn predict 1", "complete": True, "threshold": 0.5}
+    path = tmp_path / "detections.json"
+
+    def load(**changes):
+        path.write_text(json.dumps(content | {"images": [image]} | changes))
+        return load_results(
+            path, ["a", "x"], OTHER, [(20, 30)] * 2, [tmp_path / "a.png", tmp_path / "x.png"]
+        )
+
+    found = load()
+    assert [len(d) for d in found] == [0, 1]
+    assert found[1].names == ["car"]
+    assert found[1].boxes.tolist() == [[1.5, 2, 11.5, 6]]
+    assert int(found[1].masks.sum()) == 20
+    assert "at least 0.5 alone" in caplog.text
+    for changes, message in (
+        ({"complete": False}, "interrupted"),
+        ({"images": 3}, "no list 'detections'"),
+        ({"images": [{"file": "x.png", "detections": [{"box": [1, 2, 3]}]}]}, "no box"),
+        (
+            {"images": [{"file": "x.png", "detections": [one | {"class": 3}]}]},
+            "category_id is missing",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            load(**changes)

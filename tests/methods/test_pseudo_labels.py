@@ -40,6 +40,7 @@ def results(clear: Path, hazy: Path, tmp_path: Path):
             {
                 "image_id": target.image_ids[1],
                 "category_id": 9999,
+                "category_name": "zebra",
                 "bbox": [10, 10, 20, 15],
                 "score": 0.99,
             },
@@ -83,6 +84,7 @@ def test_masks_come_along(clear, hazy, results):
         ({"score": 0.4}, "lower --pseudo-threshold"),
         ({"image_id": "elsewhere"}, "'elsewhere' is not in the data set"),
         ({"bbox": [1, 2, 3]}, "bbox"),
+        ({"category_id": 999, "category_name": None}, r"999 is not in .*outside\.json:coco where"),
         ({"segmentation": {"size": [4, 4], "counts": [16]}}, "predict on the pictures as they are"),
     ],
 )

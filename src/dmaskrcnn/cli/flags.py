@@ -18,8 +18,8 @@ Source = Annotated[
     tuple[Path, ...],
     arg(
         metavar="PATH ...",
-        help="Labelled clear images: COCO, YOLO (data.yaml), Pascal VOC, CVAT, labelme; see "
-        "docs/data.md.",
+        help="Labelled clear images: COCO, YOLO (data.yaml), "
+        "Pascal VOC, CVAT, labelme; see docs/data.md.",
     ),
 ]
 Target = Annotated[

@@ -17,8 +17,8 @@ from dmaskrcnn.cli.export_verb import Export
 from dmaskrcnn.cli.exporting import export_verb
 from dmaskrcnn.cli.flags import ReadsLabels, ReadsPictures
 from dmaskrcnn.cli.gauge_verb import Gauge
-from dmaskrcnn.cli.inspecting import inspect_verb
-from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.inspecting import convert_verb, inspect_verb
+from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.cli.next_step import say_next
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.predicting import predict_verb
@@ -173,6 +173,7 @@ _VERBS = {
     App: app_verb,
     Gauge: gauge_verb,
     Inspect: inspect_verb,
+    Convert: convert_verb,
     Dehaze: _dehaze,
     Haze: _haze,
     TrainDehazer: _train_dehazer,

@@ -28,7 +28,7 @@ from dmaskrcnn.cli.flags import (
     TestSet,
 )
 from dmaskrcnn.cli.gauge_verb import Gauge
-from dmaskrcnn.cli.label_verbs import Inspect
+from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.cli.training_verbs import Adapt, Train
@@ -275,6 +275,7 @@ Verbs = Union[  # noqa: UP007 (tyro reads the annotations of each member)
     Annotated[Gauge, subcommand("gauge")],
     Annotated[Serve, subcommand("serve")],
     Annotated[App, subcommand("app")],
+    Annotated[Convert, subcommand("convert")],
     Annotated[Dehaze, subcommand("dehaze")],
     Annotated[Haze, subcommand("haze")],
     Annotated[TrainDehazer, subcommand("train-dehazer")],

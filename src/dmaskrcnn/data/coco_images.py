@@ -18,13 +18,19 @@ _folders: tuple[Path, ...] = ()
 
 
 def set_image_folders(folders: Sequence[Path]) -> None:
-    """Set the folders in which this process looks first for the pictures that a JSON or XML names.
-    Raises UserError for one that is not there."""
+    """Set the folders in which this process looks first for the pictures that a JSON or XML
+    names."""
     global _folders  # as Pillow's limit of pixels: an option of the whole program
-    for folder in folders:
+    _folders = tuple(folders)
+
+
+def image_folders(folders: Sequence[Path]) -> list[Path]:
+    """These and those of `set_image_folders`. Raises UserError for one that is not there."""
+    found = list(dict.fromkeys((*folders, *_folders)))
+    for folder in found:
         if not folder.is_dir():
             raise UserError(f"--images {folder}: no such folder; name the one with the pictures")
-    _folders = tuple(folders)
+    return found
 
 
 def split_of(path: Path) -> str:
@@ -75,7 +81,7 @@ def read_images(
 ) -> Listed:
     """The images of a file; without their sizes where ``orientation`` is None. ``folders`` are
     looked through before the usual ones."""
-    roots = image_roots(path)
+    roots, folders = image_roots(path), image_folders(folders)
     images: dict[int | str, tuple[Path, tuple[int, int]]] = {}
     left_out: set[int | str] = set()
     missing = ""
@@ -112,7 +118,7 @@ def read_images(
             left_out.add(image_id)
     if not images:
         if missing:
-            places = [*folders, *_folders, *image_roots(path)]
+            places = [*folders, *image_roots(path)]
             raise UserError(
                 f"{path}: none of its {len(left_out)} images found, such as {shown(missing)}; "
                 f"looked in {', '.join(map(str, places[:4]))}, …; "
@@ -132,13 +138,12 @@ def find_image(name: str, roots: list[Path], folders: Sequence[Path]) -> Path | 
     Args:
         name: as the annotations have it.
         roots: folders, which are reordered.
-        folders: others that come before them, beside those of `set_image_folders`.
+        folders: others that come before them, as of `image_folders`.
 
     Raises:
         InvalidEntryError: several of the ``folders`` have it, and nobody knows which is meant.
     """
-    named = dict.fromkeys((*folders, *_folders))
-    found = [there for folder in named if (there := _find_in(name, [folder]))]
+    found = [there for folder in folders if (there := _find_in(name, [folder]))]
     if len(found) > 1:
         text = f"{shown(name)} is in {found[0].parent} and in {found[1].parent}: name one --images"
         raise InvalidEntryError("ambiguous image", ".file_name", text)

@@ -12,7 +12,7 @@ import defusedxml
 import numpy as np
 from defusedxml import ElementTree
 
-from dmaskrcnn.data.coco_images import find_image, image_roots
+from dmaskrcnn.data.coco_images import find_image, image_folders, image_roots
 from dmaskrcnn.data.coco_objects import InvalidEntryError
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
@@ -67,7 +67,7 @@ def read_cvat(path: Path, orientation: Orientation = "auto", folders: Sequence[P
         raise UserError(f"{path}: CVAT's XML of a video; export it as CVAT for images 1.1, or COCO")
     labels = [element.findtext("name") or "" for element in root.iter("label")]
     builder = PartBuilder(path, "CVAT XML", orientation, filter(str.strip, labels))
-    roots = image_roots(path)
+    roots, folders = image_roots(path), image_folders(folders)
     skipped: dict[str, int] = {}
     for index, image in enumerate(root.iter("image")):
         name = image.get("name") or ""

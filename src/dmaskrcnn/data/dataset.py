@@ -32,6 +32,7 @@ class Dataset:
         classes: canonical names; empty if unlabelled.
         category_ids: per class COCO's category id where one COCO JSON (or several that agree) gives
             it, otherwise index + 1.
+        own_ids: whether the files give these ids.
         paths: the files.
         image_ids: unique: COCO's id or the file's stem; counted from 1 where the ids of several
             paths collide.
@@ -50,6 +51,7 @@ class Dataset:
         origins: Sequence[tuple[Path, int]] = (),
         notes: Sequence[Problem] = (),
         stored: bool = False,
+        own_ids: bool = True,
     ) -> None:
         """Args as the attributes; ``sizes`` int32 ``(n, 2)`` height, width, and ``objects``: both
         None if unlabelled; ``stored``: leave labelled pictures as stored whatever EXIF says."""
@@ -58,6 +60,7 @@ class Dataset:
         self._sizes, self._objects = sizes, objects
         self.origins, self.notes = tuple(origins), tuple(notes)
         self.stored = stored
+        self.own_ids = own_ids
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -126,6 +129,7 @@ class Dataset:
             [self.image_ids[i] for i in chosen],
             None if self._sizes is None else self._sizes[images],
             None if self._objects is None else self._objects.select(images),
+            own_ids=self.own_ids,
         )
 
     def without_labels(self) -> Dataset:
@@ -177,9 +181,10 @@ def open_dataset(
         assert part.objects is not None
         tables.append(part.objects.relabel(np.array(new_label, dtype=np.int64)))
     sizes = np.array([size for part in parts for size in part.sizes], dtype=np.int32).reshape(-1, 2)
+    category_ids = _category_ids(labelled, chosen)
     return Dataset(
         chosen,
-        _category_ids(labelled, chosen),
+        category_ids or tuple(range(1, len(chosen) + 1)),
         images,
         ids,
         sizes,
@@ -187,6 +192,7 @@ def open_dataset(
         [(part.path, len(part.images)) for part in parts],
         notes,
         stored=orientation == "stored",
+        own_ids=category_ids is not None,
     )
 
 
@@ -251,7 +257,8 @@ def _settle_problems(parts: list[Part], drop_invalid: bool | None) -> None:
         raise UserError(f"{part.problems[0]}{more}; correct it{remedy}")
 
 
-def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...]:
+def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...] | None:
+    """The ids on which all parts agree; None where there are none such."""
     found: dict[str, set[int]] = {name: set() for name in classes}
     for part in parts:
         for name, category in zip(part.classes, part.category_ids or (), strict=False):
@@ -264,4 +271,4 @@ def _category_ids(parts: list[Part], classes: tuple[str, ...]) -> tuple[int, ...
         and all(part.category_ids is not None for part in parts)
     ):
         return tuple(ids)
-    return tuple(range(1, len(classes) + 1))
+    return None

@@ -19,7 +19,7 @@ from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.data.splits import TRAIN, same_split, spellings, without_split
 from dmaskrcnn.data.voc import read_voc, voc_folders
 from dmaskrcnn.data.yolo import read_yolo
-from dmaskrcnn.data.yolo_layout import find_yolo, read_data_yaml
+from dmaskrcnn.data.yolo_layout import find_yolo, read_data_yaml, yaml_splits
 from dmaskrcnn.data.yolo_names import is_yolo_yaml, yolo_yaml
 from dmaskrcnn.errors import UserError
 
@@ -89,6 +89,19 @@ def find_format(
         f"{path}: neither a COCO JSON, a data.yaml, CVAT's XML nor a picture"
         f"{f', but {kind}' if kind else ''}; name one, or a folder"
     )
+
+
+def unnamed_splits(path: Path) -> list[str]:
+    """The splits of a path that has several and names none, so that ``train`` would be read; empty
+    for any other. Raises UserError for a ``data.yaml`` that cannot be read."""
+    if without_split(path)[1] or not path.exists():
+        return []
+    yaml = yolo_yaml(path) if path.is_dir() else path if is_yolo_yaml(path) else None
+    if yaml is not None:
+        found = yaml_splits(yaml)
+    else:
+        found = sorted(file.parent.name for file in path.glob("*/_annotations.coco.json"))
+    return found if len(found) > 1 else []
 
 
 @dataclass(frozen=True)

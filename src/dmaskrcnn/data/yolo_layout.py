@@ -77,6 +77,12 @@ def is_label(file: Path) -> bool:
     return file.suffix == ".txt" and file.name not in NAME_FILES and not file.name.startswith(".")
 
 
+def yaml_splits(path: Path) -> list[str]:
+    """The splits that a ``data.yaml`` names. Raises UserError where it cannot be read."""
+    values = read_data(path)
+    return [name for name in _SPLITS if values.get(name)]
+
+
 def read_data_yaml(path: Path, split: str) -> YoloSet:
     """The split of this name, ``train`` where it is empty.
 

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from dmaskrcnn.data import (
     same_images,
     similar_images,
 )
+from dmaskrcnn.data.formats import unnamed_splits
 from dmaskrcnn.data.orientation import Orientation
+from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import Results, load_results
 from dmaskrcnn.run import Run
@@ -42,6 +44,7 @@ class TestSet:
         category_ids: of all classes in the files, whether they are scored or not: predictions are
             written and read with these, so that they do not depend on the classes scored.
         grouping: which images belong together, as of `group_images`.
+        own_ids: whether the files give these ids, as of `Dataset`.
     """
 
     __test__ = False  # pytest: no tests in here
@@ -49,11 +52,13 @@ class TestSet:
     data: Dataset
     category_ids: dict[str, int]
     grouping: str = ""
+    own_ids: bool = True
 
     @classmethod
     def of(cls, data: Dataset, grouping: str = "") -> TestSet:
         """An open data set, all of whose classes are scored."""
-        return cls(data, dict(zip(data.classes, data.category_ids, strict=True)), grouping)
+        ids = dict(zip(data.classes, data.category_ids, strict=True))
+        return cls(data, ids, grouping, data.own_ids)
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -86,9 +91,12 @@ class TestSet:
         return groups
 
     def results(self, file: str | os.PathLike[str]) -> Results:
-        """The detections of a COCO results JSON, one per image. Errors as of `load_results`."""
-        sizes = [self.data.size(image) for image in range(len(self.data))]
-        return load_results(file, self.data.image_ids, self.category_ids, sizes=sizes)
+        """The detections of a file, one per image. Forms and errors as of `load_results`."""
+        data = self.data
+        sizes = [data.size(image) for image in range(len(data))]
+        return load_results(
+            file, data.image_ids, self.category_ids, sizes, data.paths, self.own_ids
+        )
 
 
 def open_test_set(
@@ -113,6 +121,12 @@ def open_test_set(
             f"--classes {unknown[0]}: the detector does not know it; it knows "
             f"{', '.join(known or ())}"
         )
+    for path in paths:
+        if splits := unnamed_splits(Path(path)):
+            raise UserError(
+                f"{path}: has the splits {', '.join(splits)}; name the one to score on: "
+                f"{path}:{splits[-1]}"
+            )
     truth = open_dataset(*paths, drop_invalid=None, orientation=orientation)
     if not truth.labelled:
         raise UserError(
@@ -130,7 +144,7 @@ def open_test_set(
     test = TestSet.of(truth, groups)
     if chosen != list(truth.classes):
         truth = open_dataset(*paths, classes=chosen, drop_invalid=None, orientation=orientation)
-        test = TestSet(truth, test.category_ids, groups)
+        test = replace(test, data=truth)
     _check_objects(test.data, paths[0])
     if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
         _ = test.groups
@@ -175,7 +189,7 @@ def open_shared_test_set(
     shared: list[str] | None = None
     for run in runs:
         if run.is_results:
-            if not run.path.is_file():
+            if not without_split(run.path)[0].is_file():
                 raise UserError(f"{run}: no such file; give a run folder or a COCO results JSON")
             continue
         known = [canonical(c) for c in run.classes]

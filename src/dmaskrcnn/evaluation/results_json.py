@@ -2,9 +2,10 @@
 here or elsewhere.
 
 A JSON list of ``{"image_id", "category_id", "bbox": [x, y, width, height], "score", "segmentation":
-RLE}``. The last may be missing (a detector without masks). One addition: a detection of a class
-that the data set lacks carries an id of its own and its name as ``category_name``, because the
-authors' metric counts it as a false positive; other tools skip such ids.
+RLE}``. The last may be missing (a detector without masks). One addition: ``category_name``, which
+counts where it is there: names mean the same in every data set, ids do not. A detection of a class
+that the data set lacks carries an id of its own, because the authors' metric counts it as a false
+positive; other tools skip such ids.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ import torch
 
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.rle import check_rle, compressed, decode
-from dmaskrcnn.data.values import identifier, shown
+from dmaskrcnn.data.values import shown
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.files import MOST_DATA, read_json, write_text
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.results_files import Classes, Pictures, read_results
+from dmaskrcnn.files import write_text
 
 
 def save_results(
@@ -59,8 +61,7 @@ def save_results(
         ):
             if not masked:
                 del entry["segmentation"]
-            if canonical(name) not in map(canonical, category_ids):
-                entry["category_name"] = name
+            entry["category_name"] = name
             lines.append(json.dumps(entry))
     write_text(Path(path), "[\n" + ",\n".join(lines) + "\n]\n")
 
@@ -69,70 +70,51 @@ def load_results(
     path: str | os.PathLike[str],
     image_ids: Sequence[int | str],
     category_ids: Mapping[str, int],
-    other_classes: bool = False,
     sizes: Sequence[tuple[int, int]] | None = None,
+    paths: Sequence[Path] = (),
+    own_ids: bool = True,
 ) -> Results:
-    """Read predictions in COCO's results format, of this project or any other detector.
+    """Read predictions of this project or any other detector, in a form of `read_results`.
+
+    A class is known by its name: that of the entry, or that which the file or ``:coco`` gives its
+    id. A bare id is the data set's, where that has ids of its own. Classes that the data set lacks
+    stand with labels after its own.
 
     Args:
         path: the JSON.
         image_ids: the images of the data set; those without an entry have no detections.
         category_ids: the data set's category id per class name.
-        other_classes: let categories stand that the data set lacks (their name is then ``category
-            <id>``); their labels come after those of the data set.
         sizes: ``(height, width)`` of each image, which masks must have; None believes the masks.
+        paths: the file of each image: entries may name it instead of an id.
+        own_ids: whether the ids stand in the data set; they may be made up.
 
     Raises:
-        UserError: if the file is missing, is no such list, lacks a field, has a number that is not
-            finite, names an image or a category that the data set lacks, or has a mask of another
-            size than its image.
+        UserError: if the file is missing, is no list of detections, lacks a field, has a number
+            that is not finite, names an image that the data set lacks or a class of which nobody
+            knows what it is, or has a mask of another size than its image.
     """
-    try:
-        entries = read_json(path, MOST_DATA)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); name a COCO results JSON"
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{path}: is not JSON ({first_line(error)}); name a COCO results JSON"
-        ) from error
-    if not isinstance(entries, list):
-        raise UserError(
-            f"{path}: is not a COCO results file, which is a list of detections; "
-            f"found {type(entries).__name__}"
-        )
-    labels = {number: label for label, number in enumerate(category_ids.values())}
+    content = read_results(path)
+    known = Classes(content, category_ids, own_ids)
+    pictures = Pictures(image_ids, paths)
+    labels = {canonical(name): label for label, name in enumerate(category_ids)}
     classes = list(category_ids)
     images: dict[int | str, list[_Entry]] = {image_id: [] for image_id in image_ids}
     size_of = dict(zip(image_ids, map(list, sizes or ()), strict=sizes is not None))
-    for index, entry in enumerate(entries):
-        where = f"{path}: entry {index}"
+    for index, entry in enumerate(content.entries):
+        where = f"{content.path}: entry {index}"
         one = _Entry(where, entry)
-        if one.image_id not in images:
-            example = f" (such as {next(iter(images))!r})" if images else ""
-            raise UserError(
-                f"{where}: image_id {one.image_id!r} is not in the data set; use its "
-                f"image ids{example}"
-            )
-        if one.category_id not in labels:
-            name = entry.get(
-                "category_name", f"category {one.category_id}" if other_classes else None
-            )
-            if not isinstance(name, str):
-                ids = ", ".join(f"{number} {name}" for name, number in category_ids.items())
-                raise UserError(
-                    f"{where}: category_id {one.category_id!r} is not in the data set; it has {ids}"
-                )
-            labels[one.category_id] = len(classes)
+        image_id = pictures.of_entry(where, entry, content)
+        name = known.name(where, entry)
+        if name not in labels:
+            labels[name] = len(classes)
             classes.append(name)
-        if one.mask and one.mask["size"] != size_of.get(one.image_id, one.mask["size"]):
+        if one.mask and one.mask["size"] != size_of.get(image_id, one.mask["size"]):
             raise UserError(
                 f"{where}: segmentation has the size {one.mask['size']}, its picture "
-                f"{size_of[one.image_id]} (height, width); predict on the pictures as they are"
+                f"{size_of[image_id]} (height, width); predict on the pictures as they are"
             )
-        one.label = labels[one.category_id]
-        images[one.image_id].append(one)
+        one.label = labels[name]
+        images[image_id].append(one)
     for found in images.values():
         found.sort(key=lambda one: -one.score)
     return Results([images[image_id] for image_id in image_ids], tuple(classes))
@@ -177,7 +159,7 @@ class Results(Sequence[Detections]):
 class _Entry:
     """One checked detection of a results file."""
 
-    __slots__ = ("box", "category_id", "image_id", "label", "mask", "score", "where")
+    __slots__ = ("box", "label", "mask", "score", "where")
 
     def __init__(self, where: str, entry: Any) -> None:
         if not isinstance(entry, dict):
@@ -185,21 +167,14 @@ class _Entry:
                 f"{where}: is {type(entry).__name__}, not an object with image_id, "
                 "category_id, bbox and score"
             )
-        for field in ("image_id", "category_id", "bbox", "score"):
+        named = "file_name" in entry
+        for field in ("bbox", "score") if named else ("image_id", "bbox", "score"):
             if field not in entry:
                 raise UserError(
                     f"{where}: lacks the field {field}; write COCO results (image_id, "
-                    "category_id, bbox, score)"
+                    "category_id or category_name, bbox, score)"
                 )
         self.where, self.label = where, -1
-        image_id, category_id = identifier(entry["image_id"]), identifier(entry["category_id"])
-        if image_id is None or not isinstance(category_id, int):
-            name = "image_id" if image_id is None else "category_id"
-            raise UserError(
-                f"{where}: {name} is {shown(entry[name])}; it must be an integer (an image_id may "
-                "be text)"
-            )
-        self.image_id, self.category_id = image_id, category_id
         box, score = entry["bbox"], entry["score"]
         if not (
             isinstance(box, list)

@@ -44,8 +44,8 @@ from dmaskrcnn.haze.scattering import (
 )
 from dmaskrcnn.images.jobs import Job, Summary, run_jobs
 from dmaskrcnn.images.picture_depth import picture_depth
-from dmaskrcnn.images.picture_files import kept_suffix, save_picture
-from dmaskrcnn.output_folder import OutputFolder, numbered
+from dmaskrcnn.images.picture_files import kept_suffix, names_by_stem, save_picture
+from dmaskrcnn.output_folder import OutputFolder
 
 Read = tuple[Sample, NDArray[np.float32] | None]  # a picture, and its depth where there are maps
 
@@ -198,16 +198,9 @@ def _plan(
         raise UserError(f"{inputs[0]}: {reason}; name the clear ones")
     common = Path(os.path.commonpath([files[i].parent for i in kept]))
     jobs: list[_HazeJob] = []
-    taken: set[str] = set()
-
-    def stem(name: Path) -> str:
-        return name.with_suffix("").as_posix().casefold()
-
-    for i in kept:
+    for i, unique in zip(kept, names_by_stem([files[i] for i in kept]), strict=True):
         name = files[i].relative_to(common)
         depth = haze.depth.find(name) if haze.depth else None
-        unique = next(one for one in numbered(name) if stem(one) not in taken)
-        taken.add(stem(unique))
         jobs.append(_HazeJob(data.paths[i], unique.with_suffix(kept_suffix(name)), i, depth))
     return data, jobs
 

@@ -14,7 +14,7 @@ from dmaskrcnn.data.image import IMAGE_SUFFIXES, list_images
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import save_picture_whole
 from dmaskrcnn.images.jobs import Job
-from dmaskrcnn.output_folder import OutputFolder
+from dmaskrcnn.output_folder import OutputFolder, numbered
 
 JPEG_QUALITY = 95
 # Formats that hold 8-bit RGB keep theirs; the rest (.pgm is grey by definition) becomes PNG.
@@ -88,6 +88,24 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
                 _real(file), (file, file.relative_to(path if path.is_dir() else path.parent))
             )
     return list(found.values())
+
+
+def names_by_stem(files: Sequence[Path]) -> list[Path]:
+    """A path for each file, relative to the folder that all share, such that no two differ in
+    suffix or case alone; ``files`` are absolute."""
+    common = Path(os.path.commonpath([file.parent for file in files]))
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        candidates = numbered(file.relative_to(common))
+        name = next(one for one in candidates if _stem(one) not in taken)
+        taken.add(_stem(name))
+        names.append(name)
+    return names
+
+
+def _stem(name: Path) -> str:
+    return name.with_suffix("").as_posix().casefold()
 
 
 def _real(file: Path) -> Path:

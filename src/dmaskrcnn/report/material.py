@@ -49,7 +49,7 @@ def check_runs(runs: Sequence[Run], scored: bool) -> None:
     """Raises UserError for a run that is not there, a folder that is none of a run, and a JSON
     without a test set."""
     for run in runs:
-        if not run.path.exists():
+        if not without_split(run.path)[0].exists():
             known = "a training run, a comparison or a COCO results JSON"
             raise UserError(f"{run}: no such run folder; give {known}")
         # nothing was trained, then nothing is logged

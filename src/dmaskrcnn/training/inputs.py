@@ -37,8 +37,7 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     set_image_folders(config.images)
     if not config.source:
         raise UserError(
-            "--source is missing: give labelled images (a COCO JSON, a data.yaml, a Pascal VOC "
-            "folder)"
+            "--source is missing: give labelled images (a COCO JSON, a data.yaml, a folder)"
         )
     source = open_dataset(
         *config.source,

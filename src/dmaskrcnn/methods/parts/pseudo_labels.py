@@ -15,7 +15,7 @@ from dmaskrcnn.methods.parts.distillation import CANDIDATE
 
 
 def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: float) -> Dataset:
-    """The target images with the detections of a COCO results JSON as their objects.
+    """The target images with the detections of a file, as of `load_results`, as their objects.
 
     Detections of at least ``threshold`` are objects; those from `CANDIDATE` up to it become crowd
     regions, neither object nor background; the rest, and those of classes that the source lacks,
@@ -24,17 +24,19 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
     Args:
         target: unlabelled images; the file's ``image_id`` is their id, which for a folder is the
             file name without suffix.
-        path: the JSON, with the source's category ids (COCO's where the source has COCO's).
+        path: the JSON, with names of classes, or the source's category ids where it has such.
         source: for classes and category ids.
         threshold: lowest score of an object, in (0, 1].
 
     Raises:
         UserError: the file is missing or no results JSON, names an image that is not a target
-            image, or no score in it reaches the threshold.
+            image, has ids of classes that nobody knows, or no score in it reaches the threshold.
     """
     ids = dict(zip(source.classes, source.category_ids, strict=True))
     sizes = [image_size(file)[0] for file in target.paths]
-    results = load_results(path, target.image_ids, ids, other_classes=True, sizes=sizes)
+    results = load_results(
+        path, target.image_ids, ids, sizes, paths=target.paths, own_ids=source.own_ids
+    )
     table, objects = ObjectTableBuilder(), 0
     for image, (found, (height, width)) in enumerate(zip(results, sizes, strict=True)):
         boxes = found.boxes.clamp(min=0).minimum(
