@@ -57,7 +57,7 @@ REACHED = {
     "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
 }
-EVERYWHERE = {"--help", "--nproc-per-node"}  # the latter is torchrun's
+EVERYWHERE = {"--help", "--nproc-per-node", "--force-reinstall"}  # the last: torchrun's, pip's
 
 
 def flags_of_verbs() -> dict[str, set[str]]:

@@ -121,7 +121,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
         "--resume continues a run with the options it began with: leave --minutes out",
     ),
     "config without file": (["train", "--config"], "Missing value for argument '--config'"),
-    "no target": (["train", "--source", "x"], "--method grl needs --target"),
+    "no target": (["train", "--source", "x"], "--method teacher needs --target"),
     "both lengths": (
         ["train", "--target", "x", "--minutes", "1", "--iterations", "2"],
         "--minutes and --iterations",

@@ -27,6 +27,7 @@ def say_next(verb: Any, result: Any = None) -> None:
     step = STEPS.get(type(verb).__name__)
     if step is None or os.environ.get("RANK", "0") != "0":  # of torchrun, one process speaks
         return
+    sys.stdout.flush()  # where nobody reads any more, nothing is said
     with suppress(UserError, OSError):  # whatever became of the files: the verb has succeeded
         if words := step(verb, result):
             line = " ".join(w if isinstance(w, _Hint) else shlex.quote(str(w)) for w in words)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CLASSES = 12  # panels of curves
+LONGEST = 44  # letters of a name in a figure; the table has all of them
 
 
 def interval_figures(material: Material) -> list[str]:
@@ -58,7 +59,9 @@ def _dots(
             # Above its dot, at the left edge: names may be long, and a phone is narrow.
             box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}  # hides the lines behind
             left = axes.get_yaxis_transform()
-            axes.text(0, place - 0.3, name, transform=left, va="bottom", bbox=box)
+            shown = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+            text = axes.text(0, place - 0.3, shown, transform=left, va="bottom", bbox=box)
+            text.set_in_layout(False)  # wide letters may not take the room of the axes
         if zero:
             axes.axvline(0, color=INK, linewidth=1)
         axes.set_ylim(len(names) - 0.6, -0.95)
