@@ -10,7 +10,6 @@ from tyro.conf import Positional, arg
 
 from dmaskrcnn.cli.flags import BatchSize, Device, ReadsPictures
 
-
 Inputs = Positional[
     Annotated[tuple[str, ...], arg(metavar="INPUT ...", help_behavior_hint="(required)")]
 ]

@@ -209,6 +209,7 @@ class _ReadAhead:
                     if self._queue.queue:
                         self._queue.queue[0].sound[:0] = old.sound
 
+
 class FrameProgress:
     """Progress on stderr, with frames per second and the time left: a bar on a terminal, otherwise
     a line at about every tenth, or twice a minute where the end is not known."""

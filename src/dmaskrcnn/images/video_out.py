@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.images.video import Frame, VideoReader, need_av
+from dmaskrcnn.images.open_video import need_av
+from dmaskrcnn.images.video import Frame, VideoReader
 
 # the first that PyAV was built with; its wheels have all but OpenH264
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
@@ -22,7 +23,9 @@ X264 = {"crf": "20", "preset": "veryfast", "bf": "0"}
 # Whole however it ends: written in fragments, which a kill leaves playable, and turned into an
 # ordinary mp4 when it is closed.
 MP4 = {"movflags": "hybrid_fragmented", "frag_duration": "2000000"}
-COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac", "mp2"})  # what an mp4 takes
+COPIED = frozenset(
+    {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac", "mp2"}
+)  # what an mp4 takes
 CLOCK = Fraction(1, 90_000)  # seconds; of inputs whose own clock is no use
 BT709, LIMITED = 1, 1  # ITU-T H.273: what players take for granted of HD
 
