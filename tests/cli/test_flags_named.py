@@ -49,6 +49,7 @@ REACHED = {
     "images/track.py": ("predict",),
     "images/video.py": ("predict",),
     "images/video_files.py": ("predict",),
+    "images/video_options.py": ("predict",),
     "images/video_out.py": ("predict",),
     "images/window.py": ("predict",),
     "methods/": TRAIN,

@@ -133,7 +133,7 @@ def test_what_is_no_video_is_one_line(tmp_path: Path):
     for name in ("text.mp4", "cut.mp4", "none.mp4"):
         with pytest.raises(UserError, match=f"{name}: (cannot be read as a video|no such file)"):
             VideoReader(VideoSource(str(tmp_path / name), "file", Path(name)))
-    with pytest.raises(UserError, match="no frames between --start and --end|before --start"):
+    with pytest.raises(UserError, match=r"no frames between --start and --end|before --start"):
         VideoReader(whole, start=5)
     sources = [VideoSource(str(tmp_path / "text.mp4"), "file", Path("text")), whole]
     summary = predict_videos(Red(), sources, tmp_path / "out", progress=False)

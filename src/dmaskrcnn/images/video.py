@@ -80,6 +80,8 @@ class VideoReader:
         self._av = need_av()
         self.source, self.start, self.end = source, start, end
         self.patience, self.waits, self._with_sound = patience, waits, sound
+        self._from = _exact(start)  # 0.4 is a little more than 2/5
+        self._until = None if end is None else _exact(end)
         self.reopened, self.notes, self.stopped = 0, [], False
         self.damaged = self._count = 0
         self._offset = Fraction(0)  # of a stream that was reopened
@@ -243,10 +245,10 @@ class VideoReader:
                 continue
             for frame in decoded:
                 at = self._time(frame)
-                if self.end is not None and at >= self.end:
+                if self._until is not None and at >= self._until:
                     self._ended = True
                     return
-                if at < self.start:
+                if at < self._from:
                     continue
                 yield self._frame(frame, at)
 
@@ -279,3 +281,7 @@ class VideoReader:
         self._count += 1
         sound, self._sound_waiting = self._sound_waiting, []
         return Frame(number, at, torch.from_numpy(pixels).permute(2, 0, 1), sound)
+
+
+def _exact(seconds: float) -> Fraction:
+    return Fraction(seconds).limit_denominator(1_000_000)
