@@ -11,9 +11,9 @@ def predict_verb(verb: Predict) -> None:
     """Find objects in pictures and videos."""
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.images.by_detector import ClearOrHazy
+    from dmaskrcnn.images.open_video import need_av, parse_time
     from dmaskrcnn.images.predict import predict_images
     from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
-    from dmaskrcnn.images.video import need_av, parse_time
     from dmaskrcnn.images.video_inputs import sort_inputs
     from dmaskrcnn.run import open_run
 

@@ -141,10 +141,9 @@ def convert_video(
 def _batches(frames: _ReadAhead, size: int, every: int) -> Iterator[list[tuple[Frame, bool]]]:
     """Frames in their order, each with whether it is looked at, ``size`` of which make a batch."""
     batch: list[tuple[Frame, bool]] = []
-    looked, count = 0, 0
-    for frame in frames:
+    looked = 0
+    for count, frame in enumerate(frames):
         chosen = count % every == 0
-        count += 1
         batch.append((frame, chosen))
         looked += chosen
         if looked == size or len(batch) == MOST_HELD or (frames.live and frames.empty()):

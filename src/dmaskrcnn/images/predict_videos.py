@@ -14,7 +14,8 @@ and ``road.csv``, a row for each object. Times are seconds after the beginning o
 ``videos.json`` says, besides what every index says (see `dmaskrcnn.output_folder`)::
 
     {"format": "dmaskrcnn predict video 1", "complete": true, "threshold": 0.5, "every": 1,
-     "videos": [{"file": "road.mp4", "video": "road.mp4", "lines": "road.jsonl", "table": "road.csv",
+     "videos": [{"file": "road.mp4", "video": "road.mp4", "lines": "road.jsonl",
+                 "table": "road.csv",
                  "width": 640, "height": 480, "rate": 25.0, "frames": 250, "objects": 412,
                  "complete": true, "notes": [],
                  "dropped": 0, "reopened": 0,                        of a stream
@@ -38,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import draw_objects, shaded
@@ -48,51 +49,13 @@ from dmaskrcnn.images.jobs import Summary
 from dmaskrcnn.images.predict import Predictor
 from dmaskrcnn.images.track import FAINT, Line, Tracker, parse_line
 from dmaskrcnn.images.video import Frame, VideoReader
+from dmaskrcnn.images.video_files import WholeLines, draw_lines
 from dmaskrcnn.images.video_inputs import VideoSource
+from dmaskrcnn.images.video_options import VideoOptions
 from dmaskrcnn.output_folder import OutputFolder
-from dmaskrcnn.tags import Lettering, Tag
 
 VERB, INDEX = "predict video", "videos.json"
 COLUMNS = ("frame", "time", "class", "score", "x1", "y1", "x2", "y2", "track")
-
-
-@dataclass(frozen=True)
-class VideoOptions:
-    """How videos are looked at.
-
-    Attributes:
-        threshold: the least score of an object, in [0, 1].
-        batch_size: frames per call of the detector.
-        every: look at each so-many-th frame.
-        start, end: seconds; an ``end`` of None is the video's own.
-        track: follow objects from frame to frame.
-        lines: ``x1,y1,x2,y2``, to count who crosses them.
-        show: also show the frames in a window.
-
-    Raises:
-        UserError: values that do not fit.
-    """
-
-    threshold: float = 0.5
-    batch_size: int = 4
-    every: int = 1
-    start: float = 0.0
-    end: float | None = None
-    track: bool = False
-    lines: tuple[str, ...] = ()
-    show: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise UserError(f"--threshold {self.threshold} is no score; give a value from 0 to 1")
-        if self.batch_size < 1 or self.every < 1:
-            raise UserError("--batch-size and --every count frames: give at least 1")
-        if self.lines and not self.track:
-            raise UserError("--line counts objects that are followed: add --track")
-        if self.end is not None and self.end <= self.start:
-            raise UserError(f"--end {self.end:g} is not after --start {self.start:g}")
-        for text in self.lines:
-            parse_line(text, 10**9, 10**9)
 
 
 @dataclass
@@ -222,7 +185,7 @@ class _Annotation:
         for path in files:
             output.wrote(path)
         try:
-            with closing(_Lines(lines)) as self.lines, closing(_Lines(table)) as self.table:
+            with closing(WholeLines(lines)) as self.lines, closing(WholeLines(table)) as self.table:
                 self.table.append(_row(COLUMNS))
                 convert_video(
                     self.reader,
@@ -298,10 +261,8 @@ class _Annotation:
         if self.tracker is None:
             picture = found.draw(frame.image) if len(found) else _picture(frame)
         else:
-            names = [
-                f"#{track} {name}" if track else name
-                for track, name in zip(tracks, found.names, strict=True)
-            ]
+            of_each = zip(tracks, found.names, strict=True)
+            names = [f"#{track} {name}" if track else name for track, name in of_each]
             scores = found.scores.tolist()
             captions = [(f"{n} {s:.2f}", n) for n, s in zip(names, scores, strict=True)]
             pairs = zip(found.labels.tolist(), tracks, strict=True)
@@ -318,10 +279,8 @@ class _Annotation:
         content = found.to_dict()
         for entry, track in zip(content["detections"], tracks, strict=bool(tracks)):
             entry["track"] = track or None
-        if not self.lines.append(
-            json.dumps({"frame": frame.number, "time": at, **content}, ensure_ascii=False) + "\n"
-        ):
-            return
+        line = {"frame": frame.number, "time": at, **content}
+        self.lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         for number, entry in enumerate(content["detections"]):
             track = (tracks[number] or "") if tracks else ""
             self.table.append(
@@ -334,56 +293,7 @@ def _picture(frame: Frame) -> Image.Image:
     return Image.fromarray(frame.image.permute(1, 2, 0).contiguous().numpy())
 
 
-def draw_lines(picture: Image.Image, tallies: Sequence[tuple[Line, str]]) -> None:
-    """Draw the lines and, at the beginning of each, who crossed it; in place."""
-    pen = ImageDraw.Draw(picture)
-    size = (picture.width * picture.height) ** 0.5
-    letters = Lettering(max(11, round(size / 45)))
-    for line, text in tallies:
-        pen.line(line.ends, fill=(255, 255, 255), width=max(2, round(size / 250)))
-        pen.line(line.ends, fill=(200, 30, 30), width=max(1, round(size / 500)))
-        width = letters.width(text)
-        left = max(0, min(round(line.ends[0]), picture.width - width))
-        top = max(0, min(round(line.ends[1]), picture.height - letters.height))
-        letters.draw(pen, Tag(left, top, left + width, top + letters.height, text, (255, 255, 255)))
-
-
 def _row(values: Sequence[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(values)
     return text.getvalue()
-
-
-class _Lines:
-    """A text file that holds whole lines, whenever one looks."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # a link is replaced, not followed
-            self._file = path.open("wb", buffering=0)
-        except OSError as error:
-            raise self._unwritten(error) from error
-        self._size = 0
-
-    def append(self, text: str) -> bool:
-        """Write a line."""
-        data = text.encode(errors="backslashreplace")
-        try:
-            if self._file.write(data) != len(data):
-                raise OSError("the disk is full")
-        except OSError as error:
-            self._file.truncate(self._size)
-            raise self._unwritten(error) from error
-        self._size += len(data)
-        return True
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _unwritten(self, error: OSError) -> UserError:
-        return UserError(
-            f"{self.path}: cannot be written ({error.strerror or error}); free some space or "
-            "choose another --out"
-        )

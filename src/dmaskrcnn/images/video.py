@@ -3,33 +3,23 @@ extra ``video``) does the work."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.images.open_video import PATIENCE, check_size, need_av, open_container, upright
 from dmaskrcnn.images.video_inputs import VideoSource
 
-PATIENCE = 10.0  # seconds without an answer; cameras take up to 3 to begin
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each try to reopen a stream that dropped
 USUAL_RATE = Fraction(25)  # of a stream that does not tell
-# Containers of frames alone: playlists and scripts could name any other file or address.
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,m4v,h264,hevc,"
-    "mjpeg,ivf,gif"
-)
-STREAM_FORMATS = FORMATS + ",rtsp,rtp,sdp,hls,applehttp,mpjpeg,live_flv"
-STREAM_PROTOCOLS = "rtsp,rtsps,rtp,http,https,httpproxy,tcp,udp,tls,crypto,rtmp,rtmps,rtmpt,srt"
 
 
 @dataclass
@@ -47,17 +37,6 @@ class Frame:
     time: Fraction
     image: Tensor
     sound: list[Any] = field(default_factory=list)
-
-
-def need_av() -> ModuleType:
-    """PyAV. Raises UserError where it is not installed."""
-    try:
-        import av
-    except ImportError as error:
-        raise UserError(
-            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]'"
-        ) from error
-    return av
 
 
 class VideoReader:
@@ -101,6 +80,8 @@ class VideoReader:
         self._av = need_av()
         self.source, self.start, self.end = source, start, end
         self.patience, self.waits, self._with_sound = patience, waits, sound
+        self._from = _exact(start)  # 0.4 is a little more than 2/5
+        self._until = None if end is None else _exact(end)
         self.reopened, self.notes, self.stopped = 0, [], False
         self.damaged = self._count = 0
         self._offset = Fraction(0)  # of a stream that was reopened
@@ -169,76 +150,21 @@ class VideoReader:
     # --- opening ----------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        source, limits, began = self.source, {}, time.monotonic()
-        try:
-            if source.kind == "file":
-                if not os.path.isfile(source.address):
-                    raise UserError(f"{source}: no such file; check the path")
-                options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-                self._container = self._av.open(source.address, options=options)
-            elif source.kind == "stream":
-                options = {
-                    "format_whitelist": STREAM_FORMATS,
-                    "protocol_whitelist": STREAM_PROTOCOLS,
-                }
-                if source.address.lower().startswith("rtsp"):
-                    options["rtsp_transport"] = "tcp"  # over UDP frames arrive with holes
-                self._container = self._av.open(
-                    source.address, options=options, timeout=(self.patience, self.patience)
-                )
-            else:
-                self._container = self._open_camera(int(source.address))
-        except UserError:
-            raise
-        except Exception as error:
-            raise self._unopened(error, time.monotonic() - began) from error
+        self._container = open_container(self.source, self.patience)
         if not self._container.streams.video:
             self._container.close()
-            raise UserError(f"{source}: no frames in it, only {self._other_streams()}")
+            raise UserError(f"{self.source}: holds no frames; name a video")
         self._video = self._container.streams.video[0]
         context = self._video.codec_context
-        self._check_size(context.width, context.height)
+        check_size(self.source, context.width, context.height)
         if most := Image.MAX_IMAGE_PIXELS:  # the decoder refuses what grows later
-            limits["max_pixels"] = str(min(most, 2**31 - 1))
-        context.options = {**context.options, **limits}
+            context.options = {**context.options, "max_pixels": str(min(most, 2**31 - 1))}
         self._video.thread_type = "AUTO"
         sounds = self._container.streams.audio
         self.sound = sounds[0] if self._with_sound and sounds else None
         self.has_sound = sounds[0].codec_context.name if sounds else None
         self._sound_waiting: list[Any] = []
         self._origin: Fraction | None = None
-
-    def _open_camera(self, number: int) -> Any:
-        if sys.platform != "linux":
-            raise UserError(
-                f"camera {number}: cameras are read through Video4Linux, which only Linux has; give "
-                "the camera's rtsp:// or http:// address"
-            )
-        device = f"/dev/video{number}"
-        if not os.path.exists(device):
-            raise UserError(
-                f"camera {number}: there is no {device}; plug it in, or give the number of another"
-            )
-        return self._av.open(device, format="v4l2", timeout=(self.patience, self.patience))
-
-    def _unopened(self, error: Exception, seconds: float) -> UserError:
-        said = getattr(error, "strerror", None) or first_line(error)
-        if self.source.kind == "file":
-            return UserError(f"{self.source}: cannot be read as a video ({said}); check the file")
-        if seconds >= self.patience:  # by now FFmpeg has other names for it
-            said = f"no answer within {self.patience:g} s"
-        return UserError(f"{self.source}: {said}; check the address, and that the camera is on")
-
-    def _other_streams(self) -> str:
-        return " and ".join(sorted({s.type for s in self._container.streams})) or "no stream at all"
-
-    def _check_size(self, width: int, height: int) -> None:
-        most = Image.MAX_IMAGE_PIXELS
-        if most and width * height > most:
-            raise UserError(
-                f"{self.source}: its frames have {width * height / 1e6:.0f} megapixels, more than "
-                f"{most / 1e6:g}; reduce them, or raise --max-pixels"
-            )
 
     def _known_duration(self) -> Fraction | None:
         video = self._video
@@ -319,10 +245,10 @@ class VideoReader:
                 continue
             for frame in decoded:
                 at = self._time(frame)
-                if self.end is not None and at >= self.end:
+                if self._until is not None and at >= self._until:
                     self._ended = True
                     return
-                if at < self.start:
+                if at < self._from:
                     continue
                 yield self._frame(frame, at)
 
@@ -349,7 +275,7 @@ class VideoReader:
         return first
 
     def _frame(self, frame: Any, at: Fraction) -> Frame:
-        self._check_size(frame.width, frame.height)
+        check_size(self.source, frame.width, frame.height)
         pixels = upright(frame)
         number = round(at * self.rate) if self.start and not self.live else self._count
         self._count += 1
@@ -357,26 +283,5 @@ class VideoReader:
         return Frame(number, at, torch.from_numpy(pixels).permute(2, 0, 1), sound)
 
 
-def upright(frame: Any) -> np.ndarray:
-    """A decoded frame as uint8 ``(H, W, 3)``, RGB, turned as the camera says."""
-    pixels = frame.to_ndarray(format="rgb24")
-    if turns := round((frame.rotation or 0) / 90) % 4:
-        pixels = np.rot90(pixels, turns)
-    return np.ascontiguousarray(pixels)
-
-
-def parse_time(text: str, flag: str) -> float | None:
-    """Seconds, from ``90``, ``1:30`` or ``0:01:30.5``; None of an empty text.
-
-    Raises:
-        UserError: naming the flag.
-    """
-    if not text:
-        return None
-    try:
-        parts = [float(part) for part in text.split(":")]
-        if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
-            raise ValueError
-    except ValueError:
-        raise UserError(f"{flag} {text}: no time; give seconds, or hh:mm:ss") from None
-    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
+def _exact(seconds: float) -> Fraction:
+    return Fraction(seconds).limit_denominator(1_000_000)

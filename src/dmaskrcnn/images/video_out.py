@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.images.video import Frame, VideoReader, need_av
+from dmaskrcnn.images.open_video import need_av
+from dmaskrcnn.images.video import Frame, VideoReader
 
 # the first that PyAV was built with; its wheels have all but OpenH264
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")

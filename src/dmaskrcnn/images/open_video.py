@@ -1,0 +1,119 @@
+"""Opening a video file, a stream or a camera through PyAV, and its frames as arrays."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.images.video_inputs import VideoSource
+
+PATIENCE = 10.0  # seconds without an answer; cameras take up to 3 to begin
+# Containers of frames alone: playlists and scripts could name any other file or address.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,m4v,h264,hevc,"
+    "mjpeg,ivf,gif"
+)
+STREAM_FORMATS = FORMATS + ",rtsp,rtp,sdp,hls,applehttp,mpjpeg,live_flv"
+STREAM_PROTOCOLS = "rtsp,rtsps,rtp,http,https,httpproxy,tcp,udp,tls,crypto,rtmp,rtmps,rtmpt,srt"
+
+
+def need_av() -> ModuleType:
+    """PyAV. Raises UserError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(
+            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]'"
+        ) from error
+    return av
+
+
+def open_container(source: VideoSource, patience: float) -> Any:
+    """PyAV's container of it.
+
+    Raises:
+        UserError: it is not there, is no video, or does not answer within ``patience`` seconds.
+    """
+    av, began = need_av(), time.monotonic()
+    if source.kind == "file" and not os.path.isfile(source.address):
+        raise UserError(f"{source}: no such file; check the path")
+    try:
+        if source.kind == "file":
+            options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+            return av.open(source.address, options=options)
+        limits = (patience, patience)
+        if source.kind == "camera":
+            return av.open(_camera(int(source.address)), format="v4l2", timeout=limits)
+        options = {"format_whitelist": STREAM_FORMATS, "protocol_whitelist": STREAM_PROTOCOLS}
+        if source.address.lower().startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"  # over UDP frames arrive with holes
+        return av.open(source.address, options=options, timeout=limits)
+    except UserError:
+        raise
+    except Exception as error:  # FFmpeg's are of many kinds
+        said = getattr(error, "strerror", None) or first_line(error)
+        if source.kind == "file":
+            raise UserError(
+                f"{source}: cannot be read as a video ({said}); check the file"
+            ) from error
+        if time.monotonic() - began >= patience:  # by now FFmpeg has other names for it
+            said = f"no answer within {patience:g} s"
+        raise UserError(
+            f"{source}: {said}; check the address, and that the camera is on"
+        ) from error
+
+
+def _camera(number: int) -> str:
+    if sys.platform != "linux":
+        raise UserError(
+            f"camera {number}: cameras are read through Video4Linux, which only Linux has; give "
+            "the camera's rtsp:// or http:// address"
+        )
+    device = f"/dev/video{number}"
+    if not os.path.exists(device):
+        raise UserError(
+            f"camera {number}: there is no {device}; plug it in, or give the number of another"
+        )
+    return device
+
+
+def check_size(source: VideoSource, width: int, height: int) -> None:
+    """Raises UserError where frames have more pixels than pictures may have."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most and width * height > most:
+        raise UserError(
+            f"{source}: its frames have {width * height / 1e6:.0f} megapixels, more than "
+            f"{most / 1e6:g}; reduce them, or raise --max-pixels"
+        )
+
+
+def upright(frame: Any) -> np.ndarray:
+    """A decoded frame as uint8 ``(H, W, 3)``, RGB, turned as the camera says."""
+    pixels = frame.to_ndarray(format="rgb24")
+    if turns := round((frame.rotation or 0) / 90) % 4:
+        pixels = np.rot90(pixels, turns)
+    return np.ascontiguousarray(pixels)
+
+
+def parse_time(text: str, flag: str) -> float | None:
+    """Seconds, from ``90``, ``1:30`` or ``0:01:30.5``; None of an empty text.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    if not text:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+        if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
+            raise ValueError
+    except ValueError:
+        raise UserError(f"{flag} {text}: no time; give seconds, or hh:mm:ss") from None
+    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
