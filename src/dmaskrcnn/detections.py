@@ -45,6 +45,7 @@ class Detections:
     scores: Tensor
     masks: Tensor
     classes: tuple[str, ...]
+    image: Any = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes)

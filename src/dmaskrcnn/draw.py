@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from dmaskrcnn.data.picture_input import Picture, as_eight_bits, image_pixels
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.tags import Colour, Lettering, place_tags
-
-ImageLike: TypeAlias = "Tensor | np.ndarray | Image.Image"
 
 # Okabe & Ito, "Color Universal Design" (2008), without black; ordered so that the first classes
 # differ most.
@@ -47,7 +47,7 @@ class Truth(Protocol):
     difficult: Tensor
 
 
-def draw_truth(image: ImageLike, objects: Truth, classes: Sequence[str]) -> Image.Image:
+def draw_truth(image: Picture, objects: Truth, classes: Sequence[str]) -> Image.Image:
     """A picture of the image with its annotated objects; crowds and difficult objects say so in
     their label.
 
@@ -69,7 +69,7 @@ def draw_truth(image: ImageLike, objects: Truth, classes: Sequence[str]) -> Imag
 
 
 def draw_objects(
-    image: ImageLike,
+    image: Picture,
     boxes: Tensor,
     labels: Tensor,
     masks: Tensor,
@@ -90,13 +90,16 @@ def draw_objects(
         An RGB picture of the same size; the input is left as it is.
 
     Raises:
-        ValueError: if the masks are not of the image's size.
+        UserError: the masks are not of the image's size, or it is no image.
     """
     picture = as_picture(image)
     width, height = picture.size
     if tuple(masks.shape[1:]) != (height, width):
         theirs = "×".join(map(str, masks.shape[1:]))
-        raise ValueError(f"image: {height}×{width}, but the masks are {theirs} (height × width)")
+        raise UserError(
+            f"image: {height}×{width}, but the masks are {theirs} (height × width); give the "
+            "picture they were found in"
+        )
     if not len(boxes):
         return picture
     colours = instance_colours(labels)
@@ -120,38 +123,10 @@ def draw_objects(
     return painted
 
 
-def as_picture(image: ImageLike) -> Image.Image:
-    """A new RGB picture from any of the usual forms of an image.
-
-    Args:
-        image: a picture; a uint8 or float [0, 1] tensor ``(3, H, W)``, ``(1, H, W)`` or ``(H, W)``;
-            a numpy array of the same values, ``(H, W, 3)``, ``(H, W, 1)``, ``(H, W)`` or channels
-            first.
-
-    Raises:
-        ValueError: for another shape or dtype.
-    """
-    if isinstance(image, Image.Image):
-        return image.convert("RGB") if image.mode != "RGB" else image.copy()
-    if isinstance(image, Tensor):
-        array = image.detach().cpu()
-        array = (array.float() if array.is_floating_point() else array).numpy()
-        channels_first = array.ndim == 3
-    else:
-        array = image
-        channels_first = array.ndim == 3 and array.shape[-1] not in (1, 3)
-    shape = tuple(array.shape)
-    if channels_first:
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
-        raise ValueError(f"image: expected (3, H, W), got {shape}")
-    if np.issubdtype(array.dtype, np.floating):
-        array = (np.nan_to_num(array).clip(0, 1) * 255).round().astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise ValueError(f"image: expected uint8 or float in [0, 1], got {array.dtype}")
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3))))
+def as_picture(image: Picture) -> Image.Image:
+    """A new RGB picture from any form of an image, see `picture_input.image_pixels`, which also has
+    the errors."""
+    return Image.fromarray(np.ascontiguousarray(as_eight_bits(image_pixels(image))))
 
 
 def instance_colours(labels: Tensor) -> list[Colour]:
@@ -220,7 +195,7 @@ def _erode(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def contact_sheet(
-    pictures: Sequence[ImageLike],
+    pictures: Sequence[Picture],
     columns: int,
     captions: Sequence[str] = (),
     title: str = "",
@@ -271,7 +246,7 @@ def contact_sheet(
     return sheet
 
 
-def _cell(image: ImageLike, width: int) -> Image.Image:
+def _cell(image: Picture, width: int) -> Image.Image:
     picture = as_picture(image)
     height = max(1, round(picture.height * width / picture.width))
     return picture.resize((width, height), Image.Resampling.LANCZOS)

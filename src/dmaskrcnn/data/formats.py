@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dmaskrcnn.data.coco import list_coco_images, looks_like_coco, read_coco
 from dmaskrcnn.data.foreign import file_kind, folder_kind
+from dmaskrcnn.data.globs import is_pattern, match
 from dmaskrcnn.data.image import is_image, list_images
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
@@ -33,16 +34,18 @@ class Format:
 
 def find_format(path: Path, labels: bool = True, orientation: Orientation = "auto") -> Format:
     """Recognise a path: a COCO JSON or a folder with exactly one, a Pascal VOC folder, a folder of
-    pictures, a picture.
+    pictures, a picture, a pattern of pictures.
 
     Args:
-        path: a file or a folder.
+        path: a file, a folder, or a pattern as `globs` has them.
         labels: False to read images only; then a folder is never searched for annotation files.
         orientation: in which frame the boxes of rotated pictures lie.
 
     Raises:
         UserError: it does not exist, is none of these, or holds several COCO JSON files.
     """
+    if is_pattern(path):
+        return Format("image pattern", lambda: _read_pattern(path))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the path")
     if path.is_file():
@@ -82,6 +85,11 @@ def _find_pictures(path: Path, kind: str | None = None) -> Format:
     if not list_images(folder) and (voc := voc_folders(path)) is not None:
         folder = voc[0]  # a folder of XML files: its pictures lie elsewhere
     return Format("image folder", lambda: _read_pictures(path, folder, kind))
+
+
+def _read_pattern(pattern: Path) -> Part:
+    root, images = match(pattern)
+    return Part(pattern, "image pattern", images, stem_ids(images, root))
 
 
 def _read_pictures(path: Path, folder: Path, kind: str | None) -> Part:

@@ -1,8 +1,9 @@
-"""Pictures from disk: listing, header sizes, and one decode to a tensor with EXIF rotation
-honoured."""
+"""Pictures from disk or from bytes: listing, header sizes, and one decode to a tensor with EXIF
+rotation honoured."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -58,16 +60,20 @@ def set_max_pixels(megapixels: float) -> None:
     Image.MAX_IMAGE_PIXELS = int(min(megapixels, 1e12) * 1e6)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(source: Path | bytes) -> Image.Image:
     """A picture whose header has been read, and that is not too large to decode.
 
+    Args:
+        source: the file, or what one holds.
+
     Raises:
-        UserError: the path is no regular file, or the picture has more pixels than allowed.
-        OSError, ValueError and others of Pillow's: it is no picture.
+        UserError: the picture has more pixels than allowed.
+        OSError, ValueError and others of Pillow's: it is no picture, or no regular file.
     """
-    check_regular(path)
+    if isinstance(source, Path):
+        check_regular(source)
     try:
-        picture = Image.open(path)
+        picture = Image.open(_as_file(source))
         pixels = picture.width * picture.height
         if pixels <= (Image.MAX_IMAGE_PIXELS or pixels):
             return picture
@@ -76,8 +82,8 @@ def open_picture(path: Path) -> Image.Image:
         pixels = int(re.findall(r"\d+", str(error))[0])
     most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
     raise UserError(
-        f"{path}: has {pixels / 1e6:.0f} megapixels, more than {most:g}; reduce it, or raise "
-        "--max-pixels"
+        f"{_name(source)}: has {pixels / 1e6:.0f} megapixels, more than {most:g}; reduce it, or "
+        "raise --max-pixels"
     )
 
 
@@ -120,7 +126,17 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     return header.displayed, header.stored
 
 
-def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool = False) -> Tensor:
+def decode_image(
+    source: Path | bytes, size: tuple[int, int] | None = None, stored: bool = False
+) -> Tensor:
+    """`decode_pixels` as a tensor: uint8 ``(3, H, W)``, RGB; a channels-last view, which
+    torchvision resizes fastest."""
+    return torch.from_numpy(decode_pixels(source, size, stored)).permute(2, 0, 1)
+
+
+def decode_pixels(
+    source: Path | bytes, size: tuple[int, int] | None = None, stored: bool = False
+) -> NDArray[np.uint8]:
     """Decode a picture.
 
     EXIF rotation is applied, as viewers and annotation tools do. Annotations of a data set made by
@@ -131,23 +147,23 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
     Pictures of more than 8 bits are read by their own range (see `dynamic_range`).
 
     Args:
-        path: the file.
+        source: the file, or what one holds.
         size: ``(height, width)`` stated by the annotations, if any.
         stored: leave it as stored whatever EXIF says.
 
     Returns:
-        uint8 ``(3, H, W)``, RGB; a channels-last view, which torchvision resizes fastest.
+        uint8 ``(H, W, 3)``, RGB.
 
     Raises:
         UserError: the file is missing, truncated, no picture, or of another size than stated.
     """
     try:
-        with open_picture(path) as picture:
+        with open_picture(source) as picture:
             deep = deep_kind(picture) is not None
             picture.load()
             whole = picture
             if deep:
-                whole = read_deep(picture, path)
+                whole = read_deep(picture, _as_file(source))
                 whole.getexif()[_ORIENTATION_TAG] = picture.getexif().get(_ORIENTATION_TAG, 1)
             upright = whole if stored else ImageOps.exif_transpose(whole)
             if size is not None and (upright.height, upright.width) != size == (
@@ -155,14 +171,14 @@ def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool =
                 whole.width,
             ):
                 upright = whole
-            pixels = np.array(_to_rgb(upright))
+            pixels = np.array(to_rgb(upright))
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
-        raise unreadable(path, error) from error
+        raise unreadable(source, error) from error
     if size is not None and pixels.shape[:2] != size:
-        raise _other_size(path, pixels.shape[:2], size)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+        raise _other_size(source, pixels.shape[:2], size)
+    return pixels
 
 
 def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
@@ -179,24 +195,38 @@ def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
         raise _other_size(path, stored, size)
 
 
-def _other_size(path: Path, size: Sequence[int], stated: tuple[int, int]) -> UserError:
+def _other_size(source: Path | bytes, size: Sequence[int], stated: tuple[int, int]) -> UserError:
     return UserError(
-        f"{path}: the picture is {size[1]}x{size[0]} but its annotations say "
+        f"{_name(source)}: the picture is {size[1]}x{size[0]} but its annotations say "
         f"{stated[1]}x{stated[0]}; correct them"
     )
 
 
-def unreadable(path: Path, error: Exception) -> UserError:
+def _as_file(source: Path | bytes) -> Path | io.BytesIO:
+    """As Pillow's ``Image.open`` takes it."""
+    return source if isinstance(source, Path) else io.BytesIO(source)
+
+
+def _name(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else f"image of {len(source):,} bytes"
+
+
+def unreadable(source: Path | bytes, error: Exception) -> UserError:
     """The one-line error for a picture that cannot be read."""
-    if not os.path.exists(path) and not os.path.islink(path):
-        return UserError(f"{path}: no such picture; check the path")
+    name = _name(source)
+    if isinstance(source, Path) and not os.path.exists(source) and not os.path.islink(source):
+        return UserError(f"{name}: no such picture; check the path")
     if isinstance(error, OSError) and error.strerror:
         error = OSError(error.strerror)
-    reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "") or type(error).__name__
-    return UserError(f"{path}: cannot read the picture ({reason}); replace or remove it")
+    said = re.sub(" <_io.BytesIO[^>]*>", "", " ".join(str(error).split()))
+    reason = said.replace(f" {name!r}", "") or type(error).__name__
+    return UserError(f"{name}: cannot read the picture ({reason}); replace or remove it")
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """An 8-bit picture of any mode as RGB; transparency is left out."""
+    if picture.mode in ("RGBa", "La"):  # premultiplied: Pillow has no way straight to RGB
+        picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture if picture.mode == "RGB" else picture.convert("RGB")
