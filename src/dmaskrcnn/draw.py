@@ -35,6 +35,8 @@ PALETTE: tuple[Colour, ...] = (
 # palette, differ in lightness.
 SHADES = (0.0, 0.36, -0.2, 0.18)
 MASK_OPACITY = 0.4  # the object stays recognisable, its contour opaque
+# of what is drawn; coarse chroma would blur coloured lines of one pixel
+JPEG = {"quality": 92, "subsampling": 0}
 
 
 class Truth(Protocol):

@@ -19,10 +19,13 @@ class Predict(ReadsPictures):
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """A run folder."""
     images: Images
-    """Images, or folders of them."""
+    """Images, folders of them, or quoted patterns (`cams/*/2026*.jpg`)."""
     out: Path
     """Folder for the pictures and detections.json."""
     threshold: float = 0.5
     """Lowest score to show."""
+    tiles: int = 0
+    """Side of overlapping tiles in px, for small objects in large images; 0: none. The whole image
+    is looked at, too."""
     batch_size: BatchSize = 4
     device: Device = "auto"

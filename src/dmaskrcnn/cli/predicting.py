@@ -16,4 +16,8 @@ def predict_verb(verb: Predict) -> None:
     detector = run.detector(verb.device)
     if which := run.weights_said:
         print(f"{run}: {which}", file=sys.stderr)
-    print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
+    print(
+        predict_images(
+            detector, verb.images, verb.out, verb.threshold, verb.batch_size, tiles=verb.tiles
+        )
+    )

@@ -167,7 +167,7 @@ class Dehaze(ReadsPictures):
     """
 
     images: Images
-    """Images, or folders of them."""
+    """Images, folders of them, or quoted patterns (`cams/*/2026*.jpg`)."""
     out: Path
     """Folder for the pictures and dehazed.json."""
     method: DehazeMethod = "dark-channel-robust"
@@ -196,7 +196,7 @@ class Haze(ReadsPictures):
     """
 
     inputs: Images
-    """COCO JSON files, Pascal VOC folders, folders of images, images."""
+    """COCO JSON files, Pascal VOC folders, folders of images, images, quoted patterns of these."""
     visibility: Annotated[tuple[float, ...], arg(metavar="METRES ...")]
     """Meteorological visibilities, where 5 % of the contrast is left: a folder is made for each."""
     out: Path

@@ -95,7 +95,7 @@ def is_one(images: Any) -> bool:
     return whole or not isinstance(images, Iterable)
 
 
-def each_picture(images: Picture | Iterable[Any]) -> Iterator[Picture]:
+def each_picture(images: Any) -> Iterator[Picture]:
     """The pictures one by one, in whatever form they are; nothing is read or kept.
 
     Args:
@@ -107,7 +107,7 @@ def each_picture(images: Picture | Iterable[Any]) -> Iterator[Picture]:
         UserError: a folder without pictures, a pattern that matches none.
     """
     if is_one(images):
-        yield images  # pyright: ignore[reportReturnType]
+        yield images
     elif isinstance(images, (str, os.PathLike)):
         yield from match(images)[1] if is_pattern(images) else _in_folder(Path(images))
     else:

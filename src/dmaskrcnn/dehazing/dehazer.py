@@ -108,7 +108,8 @@ class Dehazer:
                 f"{tuple(images.shape)}; convert it"
             )
         if images.is_floating_point() and images.numel():
-            check_range(*map(float, images.aminmax()), "image")
+            low, high = images.aminmax()
+            check_range(float(low), float(high), "image")
         if not (images.is_floating_point() or images.dtype == torch.uint8):
             raise UserError(
                 f"image: expected uint8 or floats in [0, 1], got {images.dtype}; convert it"

@@ -63,7 +63,7 @@ class Tiled:
     def __init__(self, predictor: Predictor, side: int, batch_size: int = 4) -> None:
         if side < LEAST_SIDE:
             raise UserError(
-                f"tiles: of {side} px are too small; give {LEAST_SIDE} or more, or 0 for none"
+                f"--tiles of {side} px are too small; give {LEAST_SIDE} or more, or 0 for none"
             )
         if batch_size < 1:
             raise UserError(f"batch_size: {batch_size} tiles make no batch; give at least 1")
@@ -157,9 +157,10 @@ def merge(
     firsts = torch.cumsum(torch.tensor([0, *map(len, found)]), 0)
     for mask, index in zip(masks, kept, strict=True):
         for part in parts[index]:
-            view, one = views[of_view[part]], found[of_view[part]]
+            number = int(of_view[part])
+            view, one = views[number], found[number]
             place = mask[view.top : view.bottom, view.left : view.right]
-            place |= one.masks[part - int(firsts[of_view[part]])]
+            place |= one.masks[part - int(firsts[number])]
     chosen = torch.tensor(kept, dtype=torch.int64)
     return Detections(boxes[chosen], labels[chosen], scores[chosen], masks, found[0].classes)
 
