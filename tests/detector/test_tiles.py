@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -75,7 +77,7 @@ def test_tiles_cover_the_picture_and_overlap():
         seen[view.top : view.bottom, view.left : view.right] += 1
     assert seen.min() == 1
     lefts = sorted({view.left for view in views[1:]})
-    assert all(b - a <= 96 for a, b in zip(lefts, lefts[1:], strict=False))
+    assert all(b - a <= 96 for a, b in pairwise(lefts))
 
 
 def test_a_side_that_is_too_small():

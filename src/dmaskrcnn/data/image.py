@@ -70,7 +70,7 @@ def open_picture(source: Path | bytes) -> Image.Image:
         UserError: the picture has more pixels than allowed.
         OSError, ValueError and others of Pillow's: it is no picture, or no regular file.
     """
-    if isinstance(source, Path):
+    if not isinstance(source, bytes):
         check_regular(source)
     try:
         picture = Image.open(_as_file(source))
@@ -204,17 +204,17 @@ def _other_size(source: Path | bytes, size: Sequence[int], stated: tuple[int, in
 
 def _as_file(source: Path | bytes) -> Path | io.BytesIO:
     """As Pillow's ``Image.open`` takes it."""
-    return source if isinstance(source, Path) else io.BytesIO(source)
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _name(source: Path | bytes) -> str:
-    return str(source) if isinstance(source, Path) else f"image of {len(source):,} bytes"
+    return f"image of {len(source):,} bytes" if isinstance(source, bytes) else str(source)
 
 
 def unreadable(source: Path | bytes, error: Exception) -> UserError:
     """The one-line error for a picture that cannot be read."""
     name = _name(source)
-    if isinstance(source, Path) and not os.path.exists(source) and not os.path.islink(source):
+    if not isinstance(source, bytes) and not os.path.exists(source) and not os.path.islink(source):
         return UserError(f"{name}: no such picture; check the path")
     if isinstance(error, OSError) and error.strerror:
         error = OSError(error.strerror)
