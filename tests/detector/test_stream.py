@@ -14,7 +14,7 @@ from dmaskrcnn.errors import UserError
 
 
 def test_one_batch_of_pictures_is_in_memory(detector):
-    alive, most = weakref.WeakSet(), 0
+    alive, most, count = weakref.WeakSet(), 0, -1
 
     class Counted(np.ndarray):
         __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
