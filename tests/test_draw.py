@@ -18,6 +18,7 @@ from dmaskrcnn.draw import (
     paint_mask,
     pixel_corners,
 )
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.tags import Lettering
 
 CLASSES = ("person", "car")
@@ -220,12 +221,12 @@ def test_every_form_of_image_gives_the_same_picture():
     ],
 )
 def test_other_forms_are_refused(image):
-    with pytest.raises(ValueError, match="image: expected"):
+    with pytest.raises(UserError, match="image: expected"):
         as_picture(image)
 
 
 def test_masks_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="masks are 10×10"):
+    with pytest.raises(UserError, match="masks are 10×10"):
         detections([[0, 0, 5, 5]], 10, 10).draw(torch.zeros(3, 10, 12))
 
 

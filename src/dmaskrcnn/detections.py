@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmaskrcnn.arrays import as_array, as_tensor, dtype_name
+from dmaskrcnn.data.coco_results import coco_arrays
 from dmaskrcnn.data.rle import encode
+from dmaskrcnn.data.supervision_arrays import supervision_arrays
+from dmaskrcnn.data.yolo_lines import yolo_boxes, yolo_polygons
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.shown import Shown
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
     from torch import Tensor
-
-    from dmaskrcnn.draw import ImageLike
 
 
 # == on tensors has no single truth value; masks make no readable repr
 @dataclass(eq=False, repr=False)
-class Detections:
+class Detections(Shown):
     """The N objects found in one image, by falling score. N may be 0.
 
     ``len(d)`` is N; ``d[keep]`` takes a bool or int64 index tensor, a slice or an int (an int gives
@@ -38,6 +40,8 @@ class Detections:
         scores: float32 ``(N,)`` in [0, 1].
         masks: bool ``(N, H, W)``; all False from a model without a trained mask head.
         classes: the class names.
+        image: what they were found in, for `draw`, `save`, `show` and notebooks: its path, or the
+            picture itself where it was predicted alone; None: not remembered.
 
     Raises:
         ValueError: if a shape, a dtype or a label contradicts the above.
@@ -48,6 +52,7 @@ class Detections:
     scores: Tensor
     masks: Tensor
     classes: tuple[str, ...]
+    image: Any = None
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -86,7 +91,7 @@ class Detections:
                 raise IndexError(f"object {keep} of {len(self)}")
             keep = slice(keep, keep + 1 or None)
         boxes, labels, scores, masks = (value[keep] for value in self._tensors)
-        return Detections(boxes, labels, scores, masks, self.classes)
+        return Detections(boxes, labels, scores, masks, self.classes, self.image)
 
     def __repr__(self) -> str:
         found = ", ".join(f"{count} {name}" for name, count in Counter(self.names).most_common())
@@ -97,21 +102,6 @@ class Detections:
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.boxes, self.labels, self.scores, self.masks
 
-    @property
-    def height(self) -> int:
-        """The height of the image, in pixels."""
-        return self.masks.shape[1]
-
-    @property
-    def width(self) -> int:
-        """The width of the image, in pixels."""
-        return self.masks.shape[2]
-
-    @property
-    def names(self) -> list[str]:
-        """The class name of each object."""
-        return [self.classes[label] for label in self.labels.tolist()]
-
     def above(self, threshold: float) -> Detections:
         """The objects with a score of at least ``threshold``."""
         return self[self.scores >= threshold]
@@ -121,27 +111,7 @@ class Detections:
         if isinstance(self.boxes, np.ndarray):
             return self
         boxes, labels, scores, masks = (value.to(device) for value in self._tensors)
-        return Detections(boxes, labels, scores, masks, self.classes)
-
-    def draw(self, image: ImageLike) -> Image.Image:
-        """A picture of ``image`` with masks, boxes, names and scores.
-
-        Args:
-            image: a picture, an array or a tensor: see ``draw.as_picture``; of the size of the
-                masks.
-
-        Returns:
-            An RGB picture of the same size; the input is left as it is.
-
-        Raises:
-            ValueError: if the masks are not of the image's size.
-        """
-        # here: evaluation and training need no drawing library
-        from dmaskrcnn.draw import draw_objects
-
-        of_each = zip(self.names, self.scores.tolist(), strict=True)
-        captions = [(f"{name} {score:.2f}", name) for name, score in of_each]
-        return draw_objects(image, self.boxes, self.labels, self.masks, captions)
+        return Detections(boxes, labels, scores, masks, self.classes, self.image)
 
     def to_coco(self, image_id: int | str, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
         """The detections in COCO's results format.
@@ -185,18 +155,51 @@ class Detections:
         ]
         return {"width": self.width, "height": self.height, "detections": found}
 
+    def to_json(self) -> str:
+        """`to_dict` as the text of a JSON file."""
+        return json.dumps(self.to_dict())
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame``, a row per object: ``class``, ``score``, ``x1``, ``y1``, ``x2``,
+        ``y2`` (px) and ``mask_area`` (px).
+
+        Raises:
+            UserError: the optional package ``pandas`` is not installed.
+        """
+        pandas = _library("pandas", "to_pandas()")
+        boxes = np.array(self.boxes.tolist(), dtype=np.float64).reshape(-1, 4)
+        columns = {"class": self.names, "score": self.scores.tolist()}
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), boxes.T, strict=True))
+        areas = self.masks.sum((1, 2)).tolist()
+        return pandas.DataFrame(columns | {"mask_area": np.array(areas, dtype=np.int64)})
+
+    def to_yolo(self, polygons: bool = False, scores: bool = False) -> str:
+        """The text of a YOLO label file, a line per object, classes by their place in ``classes``.
+
+        Args:
+            polygons: outlines of the masks (of the box, where an object has none) instead of boxes.
+            scores: put the score at the end of each line, as YOLO does with ``save_conf``.
+        """
+        labels, size = self.labels.tolist(), (self.height, self.width)
+        boxes = np.array(self.boxes.tolist(), dtype=np.float64).reshape(-1, 4)
+        lines = (
+            yolo_polygons(labels, boxes, self.to("cpu").masks, *size)
+            if polygons
+            else yolo_boxes(labels, boxes, *size)
+        )
+        if scores:
+            of_each = zip(lines, self.scores.tolist(), strict=True)
+            lines = [f"{line} {score:.6f}" for line, score in of_each]
+        return "".join(f"{line}\n" for line in lines)
+
     def to_supervision(self) -> Any:
         """The same objects as a ``supervision.Detections``, class names under
         ``data["class_name"]``.
 
         Raises:
-            UserError: if the optional package ``supervision`` is not installed.
+            UserError: the optional package ``supervision`` is not installed.
         """
-        try:
-            supervision = importlib.import_module("supervision")
-        except ModuleNotFoundError as error:
-            needed = "needs the package supervision: pip install supervision"
-            raise UserError(f"to_supervision() {needed}") from error
+        supervision = _library("supervision", "to_supervision()")
         return supervision.Detections(
             xyxy=as_array(self.boxes),
             mask=as_array(self.masks),
@@ -205,7 +208,60 @@ class Detections:
             data={"class_name": np.array(self.names, dtype=str)},
         )
 
+    @classmethod
+    def from_coco(
+        cls,
+        results: Sequence[Mapping[str, Any]],
+        category_ids: Mapping[str, int],
+        size: tuple[int, int] | None = None,
+    ) -> Detections:
+        """What `to_coco` gives, or COCO results of any other detector for one image.
+
+        Args:
+            results: dicts with ``category_id``, ``bbox``, ``score`` and perhaps ``segmentation``.
+            category_ids: the category id of each class name; the names become ``classes``.
+            size: ``(height, width)`` of the image, needed where no result has run lengths.
+
+        Raises:
+            UserError: a field is missing or wrong, results of several images, or no known size.
+        """
+        return cls._of_arrays(coco_arrays(results, category_ids, size), tuple(category_ids))
+
+    @classmethod
+    def from_supervision(
+        cls,
+        found: Any,
+        classes: Sequence[str] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Detections:
+        """What `to_supervision` gives, or a ``supervision.Detections`` of any other detector.
+
+        Args:
+            found: its boxes, class ids, scores (1 where it has none) and masks.
+            classes: the class names that its class ids index. None: its ``data["class_name"]``, in
+                the order of their ids.
+            size: ``(height, width)`` of the image, needed where it has no masks.
+
+        Raises:
+            UserError: no names, ids that no name belongs to, or no known size.
+        """
+        arrays, names = supervision_arrays(found, classes, size)
+        return cls._of_arrays(arrays, names)
+
+    @classmethod
+    def _of_arrays(cls, arrays: Sequence[np.ndarray], classes: tuple[str, ...]) -> Detections:
+        boxes, labels, scores, masks = map(as_tensor, arrays)
+        return cls(boxes, labels, scores, masks, classes)
+
     def _rle(self) -> list[dict[str, Any]]:
         """Each mask as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``."""
         # one at a time: a copy of all masks in column order may be gigabytes
         return [encode(mask) for mask in as_array(self.masks)]
+
+
+def _library(name: str, who: str) -> Any:
+    """An optional package. Raises UserError where it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{who} needs the package {name}: pip install {name}") from error

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from dmaskrcnn.arrays import as_array
+from dmaskrcnn.data.picture_input import Picture, as_eight_bits, image_pixels
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.tags import Colour, Lettering, place_tags
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-ImageLike: TypeAlias = "Tensor | np.ndarray | Image.Image"
 
 # Okabe & Ito, "Color Universal Design" (2008), without black; ordered so that the first classes
 # differ most.
@@ -37,6 +37,8 @@ PALETTE: tuple[Colour, ...] = (
 # palette, differ in lightness.
 SHADES = (0.0, 0.36, -0.2, 0.18)
 MASK_OPACITY = 0.4  # the object stays recognisable, its contour opaque
+# of what is drawn; coarse chroma would blur coloured lines of one pixel
+JPEG = {"quality": 92, "subsampling": 0}
 
 
 class Truth(Protocol):
@@ -49,7 +51,7 @@ class Truth(Protocol):
     difficult: Tensor
 
 
-def draw_truth(image: ImageLike, objects: Truth, classes: Sequence[str]) -> Image.Image:
+def draw_truth(image: Picture, objects: Truth, classes: Sequence[str]) -> Image.Image:
     """A picture of the image with its annotated objects; crowds and difficult objects say so in
     their label.
 
@@ -71,7 +73,7 @@ def draw_truth(image: ImageLike, objects: Truth, classes: Sequence[str]) -> Imag
 
 
 def draw_objects(
-    image: ImageLike,
+    image: Picture,
     boxes: Tensor,
     labels: Tensor,
     masks: Tensor,
@@ -94,13 +96,16 @@ def draw_objects(
         An RGB picture of the same size; the input is left as it is.
 
     Raises:
-        ValueError: if the masks are not of the image's size.
+        UserError: the masks are not of the image's size, or it is no image.
     """
     picture = as_picture(image)
     width, height = picture.size
     if tuple(masks.shape[1:]) != (height, width):
         theirs = "×".join(map(str, masks.shape[1:]))
-        raise ValueError(f"image: {height}×{width}, but the masks are {theirs} (height × width)")
+        raise UserError(
+            f"image: {height}×{width}, but the masks are {theirs} (height × width); give the "
+            "picture they were found in"
+        )
     if not len(boxes):
         return picture
     colours = instance_colours(labels) if colours is None else colours
@@ -124,39 +129,10 @@ def draw_objects(
     return painted
 
 
-def as_picture(image: ImageLike) -> Image.Image:
-    """A new RGB picture from any of the usual forms of an image.
-
-    Args:
-        image: a picture; a uint8 or float [0, 1] tensor ``(3, H, W)``, ``(1, H, W)`` or ``(H, W)``;
-            a numpy array of the same values, ``(H, W, 3)``, ``(H, W, 1)``, ``(H, W)`` or channels
-            first.
-
-    Raises:
-        ValueError: for another shape or dtype.
-    """
-    if isinstance(image, Image.Image):
-        return image.convert("RGB") if image.mode != "RGB" else image.copy()
-    array: Any
-    if hasattr(image, "detach"):  # a tensor; NumPy knows no bfloat16
-        tensor: Any = image
-        array = as_array(tensor.float() if tensor.is_floating_point() else tensor)
-        channels_first = array.ndim == 3
-    else:
-        array = image
-        channels_first = array.ndim == 3 and array.shape[-1] not in (1, 3)
-    shape = tuple(array.shape)
-    if channels_first:
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
-        raise ValueError(f"image: expected (3, H, W), got {shape}")
-    if np.issubdtype(array.dtype, np.floating):
-        array = (np.nan_to_num(array).clip(0, 1) * 255).round().astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise ValueError(f"image: expected uint8 or float in [0, 1], got {array.dtype}")
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3))))
+def as_picture(image: Picture) -> Image.Image:
+    """A new RGB picture from any form of an image, see `picture_input.image_pixels`, which also has
+    the errors."""
+    return Image.fromarray(np.ascontiguousarray(as_eight_bits(image_pixels(image))))
 
 
 def instance_colours(labels: Tensor) -> list[Colour]:
@@ -231,7 +207,7 @@ def _erode(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def contact_sheet(
-    pictures: Sequence[ImageLike],
+    pictures: Sequence[Picture],
     columns: int,
     captions: Sequence[str] = (),
     title: str = "",
@@ -282,7 +258,7 @@ def contact_sheet(
     return sheet
 
 
-def _cell(image: ImageLike, width: int) -> Image.Image:
+def _cell(image: Picture, width: int) -> Image.Image:
     picture = as_picture(image)
     height = max(1, round(picture.height * width / picture.width))
     return picture.resize((width, height), Image.Resampling.LANCZOS)

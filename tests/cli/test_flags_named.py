@@ -39,6 +39,7 @@ REACHED = {
     "demo/": ("demo",),
     "detector/": (*TRAIN, "reproduce"),
     "detector/config.py": TRAIN,
+    "detector/tiles.py": ("predict",),
     "distributed.py": (*TRAIN, *SCORE, "predict", "dehaze", "train-dehazer", "reproduce", "report"),
     "evaluation/": SCORE,
     "evaluation/evaluate.py": ("evaluate",),

@@ -149,7 +149,7 @@ def test_bad_arguments(street, weights, tmp_path: Path) -> None:
         torch.zeros(3, 0, 8),
         torch.zeros(3, 8, 8, dtype=torch.int32),
     ):
-        with pytest.raises(ValueError, match="images must be"):
+        with pytest.raises(UserError, match="image: expected"):
             dehaze(image)
 
 

@@ -14,7 +14,6 @@ from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.precision import has_fast_bfloat16
 from dmaskrcnn.detector.sampling import inside_crowd, sample_balanced
-from dmaskrcnn.errors import UserError
 
 
 def objects(height: int = 64, width: int = 96) -> Annotations:
@@ -129,19 +128,6 @@ def test_predict_takes_one_many_or_none(detector, image, tmp_path):
     torch.testing.assert_close(alone.boxes, many[1].boxes, atol=0.05, rtol=1e-3)
     assert detector.predict([]) == []
     assert len(detector.predict(image, threshold=1.0)) == 0
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        torch.zeros(3, 8, 8),
-        torch.zeros(8, 8, dtype=torch.uint8),
-        torch.zeros(3, 0, 8, dtype=torch.uint8),
-    ],
-)
-def test_predict_refuses_other_tensors(detector, bad):
-    with pytest.raises(UserError, match="uint8 tensor"):
-        detector.predict(bad)
 
 
 def test_predict_leaves_training_mode_as_it_was(detector, image):

@@ -12,7 +12,7 @@ from report_cases import CONFIG, polygon_mask
 
 from dmaskrcnn import Detector
 from dmaskrcnn.data import open_images
-from dmaskrcnn.report.contours import area, mask_polygons, simplify
+from dmaskrcnn.data.contours import area, mask_polygons, simplify
 from dmaskrcnn.report.feature_figures import pooled_features, principal_components, spread_out
 from dmaskrcnn.report.figures import INK, render, series_colour
 

@@ -42,7 +42,8 @@ class Predict(ReadsVideos, ReadsPictures):
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """A run folder."""
     images: Inputs
-    """Images, videos, folders of them, rtsp:// and http:// streams, numbers of cameras."""
+    """Images, videos, folders of them, quoted patterns (`cams/*/2026*.jpg`), rtsp:// and http://
+    streams, numbers of cameras."""
     out: Path
     """Folder for pictures and detections.json, videos and videos.json."""
     threshold: float = 0.5
@@ -50,5 +51,8 @@ class Predict(ReadsVideos, ReadsPictures):
     clear: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
     """A run for clear air: it looks at images without haze, RUN at the others."""
     haze_thresholds: HazeThresholds = (0.5, 0.56)
+    tiles: int = 0
+    """Side of overlapping tiles in px, for small objects in large images; 0: none. The whole image
+    is looked at, too."""
     batch_size: BatchSize = 4
     device: Device = "auto"

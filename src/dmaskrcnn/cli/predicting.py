@@ -40,7 +40,11 @@ def predict_verb(verb: Predict) -> None:
         switch = HazeSwitch(*verb.haze_thresholds)
         predictor = ClearOrHazy(detector, open_run(verb.clear).detector(verb.device), switch)
     if pictures or not videos:
-        print(predict_images(predictor, pictures, verb.out, verb.threshold, verb.batch_size))
+        print(
+            predict_images(
+                predictor, pictures, verb.out, verb.threshold, verb.batch_size, tiles=verb.tiles
+            )
+        )
     if videos:
         print(predict_videos(predictor, videos, verb.out, options))
     if isinstance(predictor, ClearOrHazy):

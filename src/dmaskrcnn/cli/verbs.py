@@ -176,7 +176,7 @@ class Dehaze(ReadsPictures):
     """
 
     images: Images
-    """Images, or folders of them."""
+    """Images, folders of them, or quoted patterns (`cams/*/2026*.jpg`)."""
     out: Path
     """Folder for the pictures and dehazed.json."""
     method: DehazeMethod = "dark-channel-robust"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,25 +37,26 @@ def deep_kind(picture: Image.Image) -> str | None:
     return "16-bit" if deep else None
 
 
-def read_deep(picture: Image.Image, path: Path) -> Image.Image:
+def read_deep(picture: Image.Image, source: Path | IO[bytes]) -> Image.Image:
     """A loaded picture of more than 8 bits as RGB, its own range spread over 0–255.
 
-    Of colour pictures Pillow gives the upper 8 bits; the lower ones are fetched for PNG and TIFF.
+    Of colour pictures Pillow gives the upper 8 bits; the lower ones are fetched, for PNG and TIFF,
+    from ``source``, of which the picture was opened.
     """
     if picture.mode not in ("RGB", "RGBA"):
         return Image.fromarray(spread_range(np.asarray(picture))).convert("RGB")
     values = np.asarray(picture.convert("RGB")).astype(np.uint16) << 8
-    return Image.fromarray(spread_range(values | _lower_bytes(path)))
+    return Image.fromarray(spread_range(values | _lower_bytes(source)))
 
 
-def _lower_bytes(path: Path) -> NDArray[np.uint8] | int:
+def _lower_bytes(source: Path | IO[bytes]) -> NDArray[np.uint8] | int:
     """The lower bytes of a 16-bit colour picture, ``(H, W, 3)``; 0 where Pillow has no way.
 
     Pillow unpacks such pixels by dropping the lower byte; told that their bytes lie the other way
     round, it drops the upper one.
     """
     other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-    with Image.open(path) as picture:
+    with Image.open(source) as picture:
         if not isinstance(picture, ImageFile.ImageFile):
             return 0
         tiles = []

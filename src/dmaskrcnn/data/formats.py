@@ -11,6 +11,7 @@ from dmaskrcnn.data.coco import list_coco_images, looks_like_coco, read_coco
 from dmaskrcnn.data.coco_images import split_of
 from dmaskrcnn.data.cvat import cvat_file, looks_like_cvat, read_cvat
 from dmaskrcnn.data.foreign import file_kind, folder_kind
+from dmaskrcnn.data.globs import is_pattern, match
 from dmaskrcnn.data.image import is_image, list_images
 from dmaskrcnn.data.labelme import looks_like_labelme, read_labelme
 from dmaskrcnn.data.orientation import Orientation
@@ -50,7 +51,7 @@ def find_format(
     ``train``.
 
     Args:
-        path: a file or a folder.
+        path: a file, a folder, or a pattern as `globs` has them.
         labels: False to read images only; then a folder is never searched for annotation files.
         orientation: in which frame the boxes of rotated pictures lie.
         folders: in which the pictures that a JSON or XML names are looked for first.
@@ -60,6 +61,8 @@ def find_format(
             split.
     """
     named, (path, split) = path, without_split(path)
+    if is_pattern(path):
+        return Format("image pattern", lambda: _read_pattern(path))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the path")
     if path.is_dir():
@@ -184,6 +187,11 @@ def _find_pictures(path: Path, kind: str | None = None) -> Format:
     if not list_images(folder) and (voc := voc_folders(path)) is not None:
         folder = voc[0]  # a folder of XML files: its pictures lie elsewhere
     return Format("image folder", lambda: _read_pictures(path, folder, kind))
+
+
+def _read_pattern(pattern: Path) -> Part:
+    root, images = match(pattern)
+    return Part(pattern, "image pattern", images, stem_ids(images, root))
 
 
 def _read_pictures(path: Path, folder: Path, kind: str | None) -> Part:

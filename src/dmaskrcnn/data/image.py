@@ -1,8 +1,9 @@
-"""Pictures from disk: listing, header sizes, and one decode with EXIF rotation honoured, to a
-tensor or, where there is no PyTorch, to an array."""
+"""Pictures from disk or from bytes: listing, header sizes, and one decode to a tensor with EXIF
+rotation honoured."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -62,16 +63,20 @@ def set_max_pixels(megapixels: float) -> None:
     Image.MAX_IMAGE_PIXELS = int(min(megapixels, 1e12) * 1e6)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(source: Path | bytes) -> Image.Image:
     """A picture whose header has been read, and that is not too large to decode.
 
+    Args:
+        source: the file, or what one holds.
+
     Raises:
-        UserError: the path is no regular file, or the picture has more pixels than allowed.
-        OSError, ValueError and others of Pillow's: it is no picture.
+        UserError: the picture has more pixels than allowed.
+        OSError, ValueError and others of Pillow's: it is no picture, or no regular file.
     """
-    check_regular(path)
+    if not isinstance(source, bytes):
+        check_regular(source)
     try:
-        picture = Image.open(path)
+        picture = Image.open(_as_file(source))
         pixels = picture.width * picture.height
         if pixels <= (Image.MAX_IMAGE_PIXELS or pixels):
             return picture
@@ -80,8 +85,8 @@ def open_picture(path: Path) -> Image.Image:
         pixels = int(re.findall(r"\d+", str(error))[0])
     most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
     raise UserError(
-        f"{path}: has {pixels / 1e6:.0f} megapixels, more than {most:g}; reduce it, or raise "
-        "--max-pixels"
+        f"{_name(source)}: has {pixels / 1e6:.0f} megapixels, more than {most:g}; reduce it, or "
+        "raise --max-pixels"
     )
 
 
@@ -124,13 +129,15 @@ def image_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     return header.displayed, header.stored
 
 
-def decode_image(path: Path, size: tuple[int, int] | None = None, stored: bool = False) -> Tensor:
+def decode_image(
+    source: Path | bytes, size: tuple[int, int] | None = None, stored: bool = False
+) -> Tensor:
     """`decode_pixels` as `as_image` gives it: with PyTorch a uint8 tensor ``(3, H, W)``, RGB."""
-    return as_image(decode_pixels(path, size, stored))
+    return as_image(decode_pixels(source, size, stored))
 
 
 def decode_pixels(
-    path: Path, size: tuple[int, int] | None = None, stored: bool = False
+    source: Path | bytes, size: tuple[int, int] | None = None, stored: bool = False
 ) -> NDArray[np.uint8]:
     """Decode a picture.
 
@@ -142,7 +149,7 @@ def decode_pixels(
     Pictures of more than 8 bits are read by their own range (see `dynamic_range`).
 
     Args:
-        path: the file.
+        source: the file, or what one holds.
         size: ``(height, width)`` stated by the annotations, if any.
         stored: leave it as stored whatever EXIF says.
 
@@ -153,12 +160,12 @@ def decode_pixels(
         UserError: the file is missing, truncated, no picture, or of another size than stated.
     """
     try:
-        with open_picture(path) as picture:
+        with open_picture(source) as picture:
             deep = deep_kind(picture) is not None
             picture.load()
             whole = picture
             if deep:
-                whole = read_deep(picture, path)
+                whole = read_deep(picture, _as_file(source))
                 whole.getexif()[_ORIENTATION_TAG] = picture.getexif().get(_ORIENTATION_TAG, 1)
             upright = whole if stored else ImageOps.exif_transpose(whole)
             if size is not None and (upright.height, upright.width) != size == (
@@ -166,13 +173,13 @@ def decode_pixels(
                 whole.width,
             ):
                 upright = whole
-            pixels = np.array(_to_rgb(upright))
+            pixels = np.array(to_rgb(upright))
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
-        raise unreadable(path, error) from error
+        raise unreadable(source, error) from error
     if size is not None and pixels.shape[:2] != size:
-        raise _other_size(path, pixels.shape[:2], size)
+        raise _other_size(source, pixels.shape[:2], size)
     return pixels
 
 
@@ -190,24 +197,38 @@ def check_header(path: Path, size: tuple[int, int] | None = None) -> None:
         raise _other_size(path, stored, size)
 
 
-def _other_size(path: Path, size: Sequence[int], stated: tuple[int, int]) -> UserError:
+def _other_size(source: Path | bytes, size: Sequence[int], stated: tuple[int, int]) -> UserError:
     return UserError(
-        f"{path}: the picture is {size[1]}x{size[0]} but its annotations say "
+        f"{_name(source)}: the picture is {size[1]}x{size[0]} but its annotations say "
         f"{stated[1]}x{stated[0]}; correct them"
     )
 
 
-def unreadable(path: Path, error: Exception) -> UserError:
+def _as_file(source: Path | bytes) -> Path | io.BytesIO:
+    """As Pillow's ``Image.open`` takes it."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _name(source: Path | bytes) -> str:
+    return f"image of {len(source):,} bytes" if isinstance(source, bytes) else str(source)
+
+
+def unreadable(source: Path | bytes, error: Exception) -> UserError:
     """The one-line error for a picture that cannot be read."""
-    if not os.path.exists(path) and not os.path.islink(path):
-        return UserError(f"{path}: no such picture; check the path")
+    name = _name(source)
+    if not isinstance(source, bytes) and not os.path.exists(source) and not os.path.islink(source):
+        return UserError(f"{name}: no such picture; check the path")
     if isinstance(error, OSError) and error.strerror:
         error = OSError(error.strerror)
-    reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "") or type(error).__name__
-    return UserError(f"{path}: cannot read the picture ({reason}); replace or remove it")
+    said = re.sub(" <_io.BytesIO[^>]*>", "", " ".join(str(error).split()))
+    reason = said.replace(f" {name!r}", "") or type(error).__name__
+    return UserError(f"{name}: cannot read the picture ({reason}); replace or remove it")
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """An 8-bit picture of any mode as RGB; transparency is left out."""
+    if picture.mode in ("RGBa", "La"):  # premultiplied: Pillow has no way straight to RGB
+        picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -13,6 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmaskrcnn.config.dehazers import DEHAZERS
+from dmaskrcnn.data.picture_input import (
+    Channels,
+    Picture,
+    check_range,
+    each_picture,
+    image_tensor,
+    is_one,
+)
 from dmaskrcnn.dehazing.aodnet import AODNet
 from dmaskrcnn.dehazing.bars import bar_heights
 from dmaskrcnn.dehazing.dark_channel import DarkChannel, RobustDarkChannel
@@ -78,16 +86,34 @@ class Dehazer:
             )
         self.network.eval().requires_grad_(False)
 
+    def stream(self, images: Any, channels: Channels = "rgb") -> Iterator[Tensor]:
+        """Dehazed images ``(3, H, W)`` one after the other, of a folder, a pattern, or any list or
+        generator of images: see `picture_input.each_picture`."""
+        for image in each_picture(images):
+            yield self(image, channels)[0]
+
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Dehazed images and intermediate maps; arguments and results as of :func:`dehaze`."""
+    def __call__(
+        self, images: Picture, channels: Channels = "rgb"
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """A dehazed image (or a batch) and intermediate maps; arguments and results as of
+        :func:`dehaze`."""
+        if not isinstance(images, Tensor):
+            images = image_tensor(images, channels)
+        elif channels == "bgr":
+            images = images.flip(-3)
         if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape[-2:]:
-            raise ValueError(
-                "images must be (3, H, W) or (N, 3, H, W) with H, W >= 1, not "
-                f"{tuple(images.shape)}"
+            raise UserError(
+                "image: expected (3, H, W) or (N, 3, H, W) with H, W >= 1, got "
+                f"{tuple(images.shape)}; convert it"
             )
-        if images.dtype != torch.uint8 and not images.is_floating_point():
-            raise ValueError(f"images must be uint8, or floats in [0, 1], not {images.dtype}")
+        if images.is_floating_point() and images.numel():
+            low, high = images.aminmax()
+            check_range(float(low), float(high), "image")
+        if not (images.is_floating_point() or images.dtype == torch.uint8):
+            raise UserError(
+                f"image: expected uint8 or floats in [0, 1], got {images.dtype}; convert it"
+            )
         device = self.device or images.device
         batch = (images if images.ndim == 4 else images[None]).to(device)
         eight_bits = batch.dtype == torch.uint8
@@ -139,48 +165,61 @@ class Dehazer:
 
 @overload
 def dehaze(
-    image: Tensor,
+    image: Picture,
     method: str = ...,
     weights: Path | str | None = ...,
     device: Any = ...,
     return_maps: Literal[False] = ...,
+    channels: Channels = ...,
 ) -> Tensor: ...
 @overload
 def dehaze(
-    image: Tensor,
+    image: Picture,
     method: str = ...,
     weights: Path | str | None = ...,
     device: Any = ...,
     *,
     return_maps: Literal[True],
+    channels: Channels = ...,
 ) -> tuple[Tensor, dict[str, Tensor]]: ...
+@overload
+def dehaze(image: Iterable[Any], *args: Any, **options: Any) -> list[Any]: ...
 def dehaze(
-    image: Tensor,
+    image: Any,
     method: str = "dark-channel-robust",
     weights: Path | str | None = None,
     device: torch.device | str | None = None,
     return_maps: bool = False,
-) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-    """Remove haze from an image or a batch of images of one size.
+    channels: Channels = "rgb",
+) -> Any:
+    """Remove haze from an image or a batch of images of one size, or from several; for so many
+    that they do not fit into memory, see :meth:`Dehazer.stream`.
 
     Args:
-        image: RGB, ``(3, H, W)`` or ``(N, 3, H, W)``, uint8 or floats in [0, 1]; any size from 1 by
-            1.
+        image: a tensor, RGB, ``(3, H, W)`` or ``(N, 3, H, W)``, uint8 or floats in [0, 1]; any size
+            from 1 by 1. Or a path, bytes, a PIL image, an array: see `picture_input.image_pixels`.
+            Or several: a folder, a pattern, a list.
         method: see :class:`Dehazer`.
         weights: see :class:`Dehazer`.
         device: where to compute, and where the result is; by default where the image is.
         return_maps: also return what the method found on the way.
+        channels: of arrays and tensors; ``bgr`` is OpenCV's. The result is RGB.
 
     Returns:
-        The dehazed image, of the shape and dtype of ``image``. With ``return_maps`` also a dict of
-        float32 maps, without N for a single image: ``airlight`` ``(N, 3)`` and ``transmission``
-        ``(N, 1, H, W)`` of dark-channel and mscnn; of mscnn also ``coarse`` ``(N, 1, H, W)``, the
-        coarse network's; ``k`` ``(N, 3, H, W)`` of aod-net, which has no airlight or transmission
-        of its own. :func:`draw_maps` shows them.
+        The dehazed image, of the shape and dtype of ``image``; ``(3, H, W)`` of what is no tensor;
+        a list of several. With ``return_maps`` also a dict of float32 maps, without N for a single
+        image: ``airlight`` ``(N, 3)`` and ``transmission`` ``(N, 1, H, W)`` of dark-channel and
+        mscnn; of mscnn also ``coarse`` ``(N, 1, H, W)``, the coarse network's; ``k`` ``(N, 3, H,
+        W)`` of aod-net, which has no airlight or transmission of its own. :func:`draw_maps` shows
+        them.
 
     Raises:
-        UserError: for an unknown method, and weights that are missing or of another network.
-        ValueError: for another shape or dtype.
+        UserError: for an unknown method, weights that are missing or of another network, and what
+            is no image.
     """
-    clear, maps = Dehazer(method, weights, device)(image)
+    dehazer = Dehazer(method, weights, device)
+    if not (isinstance(image, Tensor) or is_one(image)):
+        each = [dehazer(one, channels) for one in each_picture(image)]
+        return each if return_maps else [clear for clear, _ in each]
+    clear, maps = dehazer(image, channels)
     return (clear, maps) if return_maps else clear

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -19,24 +21,24 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.transforms.v2 import functional as transforms
 
+from dmaskrcnn.data.picture_input import Channels, is_one
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
 from dmaskrcnn.detector.precision import Precision, has_fast_bfloat16
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
-from dmaskrcnn.detector.roi_heads import RoIHeads, paste_masks
+from dmaskrcnn.detector.roi_heads import RoIHeads
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
-from dmaskrcnn.detector.transform import image_tensor, normalised_batch, padded_size
+from dmaskrcnn.detector.transform import normalised_batch, padded_size
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.distributed import largest, resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
-
-OneImage = Tensor | str | Path
 
 
 class Detector(nn.Module):
@@ -170,70 +172,71 @@ class Detector(nn.Module):
 
     @overload
     def predict(
-        self, images: OneImage, threshold: float = ..., limits: Limits = ..., best: bool = ...
+        self, images: Image | np.ndarray | Tensor | bytes, *args: Any, **options: Any
     ) -> Detections: ...
     @overload
+    def predict(self, images: str | os.PathLike[str], *args: Any, **options: Any) -> Any: ...
+    @overload
+    def predict(self, images: Iterable[Any], *args: Any, **options: Any) -> list[Detections]: ...
     def predict(
-        self, images: Sequence[Any], threshold: float = ..., limits: Limits = ..., best: bool = ...
-    ) -> list[Detections]: ...
-    @torch.inference_mode()
-    def predict(
-        self, images: Any, threshold: float = 0.5, limits: Limits = USUAL, best: bool = False
+        self,
+        images: Any,
+        threshold: float = 0.5,
+        limits: Limits = USUAL,
+        best: bool = False,
+        **how: Any,
     ) -> Detections | list[Detections]:
-        """Find objects.
+        """Find objects in one picture or in several, of which one batch at a time is in memory.
 
         Args:
-            images: one image or a sequence of images: each a path, or a uint8 tensor ``(3, H, W)``,
-                RGB.
-            threshold: the lowest score to return, in [0, 1].
-            limits: scores that are never returned, and those whose masks are left empty.
-            best: return the best of an image also where no score reaches the threshold.
+            images: as for `stream`.
+            threshold, limits, best, how: as for `stream`.
 
         Returns:
-            The detections of the image, or a list of them, in pixels of the original image and on
-            the CPU.
+            The detections of the picture; a list of them for a folder, a pattern, a batch or an
+            iterable. Their masks take a byte a pixel and object: for many large pictures, `stream`.
 
         Raises:
-            UserError: a file that cannot be read, or a tensor of another shape or dtype.
+            UserError: as `stream`.
         """
-        if isinstance(images, (Tensor, str, Path)):
-            return self.predict([images], threshold, limits, best)[0]
-        originals = [image_tensor(i) for i in images]
-        if not originals:
-            return []
-        was_training = self.training
-        self.eval()
-        batch = self.normalise([self.resize(i) for i in originals])
-        features = self.features(batch)
-        proposals, _ = self.rpn(batch, features)
-        results = self.roi_heads.detect(features, proposals, batch.image_sizes, limits)
-        self.train(was_training)
-        return [
-            self._detections(r, size, o.shape[-2:], threshold, best)
-            for r, size, o in zip(results, batch.image_sizes, originals, strict=True)
-        ]
+        found = list(self.stream(images, threshold, limits, best, **how))
+        return found[0] if is_one(images) else found
 
-    def _detections(
+    def stream(
         self,
-        result: dict[str, Tensor],
-        size: tuple[int, int],
-        original: torch.Size,
-        threshold: float,
-        best: bool,
-    ) -> Detections:
-        keep = result["scores"] >= threshold
-        keep[:1] |= best  # they come by falling score
-        height, width = original
-        scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
-        boxes = result["boxes"][keep] * scale
-        masks = paste_masks(result["masks"][keep[: len(result["masks"])]], boxes, height, width)
-        return Detections(
-            boxes.cpu(),
-            result["labels"][keep].cpu() - 1,
-            result["scores"][keep].cpu(),
-            masks,
-            self.classes,
-        )
+        images: Any,
+        threshold: float = 0.5,
+        limits: Limits = USUAL,
+        best: bool = False,
+        *,
+        batch_size: int = 8,
+        tiles: int = 0,
+        channels: Channels = "rgb",
+    ) -> Iterator[Detections]:
+        """Find objects in pictures one after the other, of which one batch is in memory.
+
+        Args:
+            images: a picture: a path, bytes, a PIL image, an array ``(H, W, 3)`` or a tensor ``(3,
+                H, W)``, uint8 or floats in [0, 1], see `picture_input.image_tensor`; a folder; a
+                pattern (``"cams/*/2026*.jpg"``); a batch ``(N, …)``; or an iterable of any of
+                these. Sizes may differ.
+            threshold: the lowest score to return, in [0, 1].
+            limits: scores that are never returned, and those whose masks are left empty. Not with
+                ``tiles``.
+            best: return the best of an image also where no score reaches the threshold.
+            batch_size: images (or tiles) per forward pass.
+            tiles: the side of overlapping tiles in px of the picture, for small objects in large
+                pictures, see `tiles`; 0: none.
+            channels: the order of colours in arrays and tensors; ``"bgr"`` is OpenCV's.
+
+        Returns:
+            An iterator of the detections, in pixels of the original image and on the CPU. They
+            remember the path of their picture (``.image``); one from memory only where it is alone.
+
+        Raises:
+            UserError: a file that cannot be read, another type, shape or range, named by its place.
+        """
+        return stream(self, images, threshold, limits, best, batch_size, tiles, channels)
 
     # --- weights ----------------------------------------------------------------------------------
 

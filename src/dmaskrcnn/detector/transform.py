@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from dmaskrcnn.data.image import decode_image
-from dmaskrcnn.errors import UserError
-
 # of ImageNet, as all of torchvision's weights expect
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def image_tensor(image: Tensor | str | Path) -> Tensor:
-    """uint8 ``(3, H, W)``, RGB, of a path or of such a tensor. Raises UserError for anything
-    else."""
-    if isinstance(image, (str, Path)):
-        return decode_image(Path(image))
-    if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3 or 0 in image.shape:
-        given = f"{image.dtype} {tuple(image.shape)}"
-        raise UserError(f"image: expected a uint8 tensor (3, H, W), got {given}; convert it first")
-    return image
 
 
 def padded_size(images: Sequence[Tensor]) -> list[int]:

@@ -11,12 +11,15 @@ Units: distances and visibilities in metres, extinction in 1/m, intensities in [
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 from torch import Tensor
+
+from dmaskrcnn.data.picture_input import image_pixels
+from dmaskrcnn.errors import UserError
 
 # Visibility is the meteorological optical range, what weather stations and airports report: where
 # the contrast of a black object has fallen to 5 % (CIE, ICAO, WMO; Foggy Cityscapes), V = ln(20) /
@@ -111,8 +114,14 @@ def recover(hazy: Floats, transmission: Floats, airlight: Floats) -> Floats:
     return radiance
 
 
+@overload
+def add_haze(image: Image, depth: NDArray[np.floating], *args: Any, **options: Any) -> Image: ...
+@overload
 def add_haze(
-    image: Image,
+    image: Any, depth: NDArray[np.floating], *args: Any, **options: Any
+) -> NDArray[Any]: ...
+def add_haze(
+    image: Any,
     depth: NDArray[np.floating],
     beta: float,
     airlight: tuple[float, float, float],
@@ -121,11 +130,12 @@ def add_haze(
     blur: float = 0.0,
     noise: float = 0.0,
     rng: np.random.Generator | None = None,
-) -> Image:
+) -> NDArray[Any]:
     """The image as seen through haze.
 
     Args:
-        image: ``(H, W, 3)``, RGB, uint8 or floats in [0, 1].
+        image: ``(H, W, 3)``, RGB, uint8 or floats in [0, 1]; or a path, bytes, a PIL image, a
+            tensor: see `picture_input.image_pixels`.
         depth: ``(H, W)``, metres along the line of sight; ``inf`` is allowed.
         beta: mean extinction in 1/m; from a visibility in metres by :func:`extinction`.
         airlight: RGB in [0, 1]; see :func:`random_airlight`.
@@ -138,7 +148,15 @@ def add_haze(
 
     Returns:
         ``(H, W, 3)``, dtype of ``image``.
+
+    Raises:
+        UserError: no image, or one of another size than ``depth``.
     """
+    if not isinstance(image, np.ndarray):
+        image = image_pixels(image)
+    if image.shape[:2] != depth.shape:
+        sizes = f"depth is {depth.shape}, the image {image.shape[:2]} (height, width)"
+        raise UserError(f"depth: {sizes}; resize it to the image")
     if (inhomogeneity or noise) and rng is None:
         raise ValueError("inhomogeneity and noise are random: pass rng")
     height, width = depth.shape

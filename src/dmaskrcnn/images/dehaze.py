@@ -54,7 +54,8 @@ def dehaze_images(
 
     Args:
         dehazer: the method.
-        inputs: image files, and folders, which are searched with all their subfolders.
+        inputs: image files, patterns of them (``cams/*/2026*.jpg``), and folders, which are
+            searched with all their subfolders.
         out: the folder to write to; made where missing. It may lie inside an input folder, which
             then is searched without it.
         maps: also write ``NAME-maps.png``, a drawing of the intermediate maps.

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from dmaskrcnn.data.globs import is_pattern, match
 from dmaskrcnn.data.image import IMAGE_SUFFIXES, list_images
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import save_picture_whole
@@ -34,7 +35,8 @@ def plan(
     """Claims a picture for each image.
 
     Args:
-        inputs: image files, and folders, which are searched with all their subfolders.
+        inputs: image files, patterns of them, and folders, which are searched with all their
+            subfolders.
         output: where the pictures will be; no input in itself.
         suffix: of the picture of an image of this name.
 
@@ -51,42 +53,21 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """The image files, each with the path that its picture should keep; every file once.
 
     Args:
-        inputs: files, taken whatever their suffix, and folders.
+        inputs: files, taken whatever their suffix, folders, and patterns (``cams/*/2026*.jpg``) of
+            pictures and folders, whose pictures keep the path below the part that is no pattern.
         out: left out of the search where it lies inside an input folder.
 
     Raises:
-        UserError: for a missing input, a folder without images, and a folder that is itself
-        ``out``.
+        UserError: for a missing input, a pattern that matches nothing, a folder without images, and
+        a folder that is itself ``out``.
     """
     if not inputs:
         raise UserError("inputs: no images given; name image files or folders")
     found: dict[Path, tuple[Path, Path]] = {}
     for path in inputs:
-        if path.is_dir():
-            if path.resolve() == out.resolve():
-                raise UserError(
-                    f"{out}: is the output folder and an input folder; choose another --out"
-                )
-            # an earlier run's pictures are no input
-            within = path.resolve() in out.resolve().parents
-            files = [
-                file
-                for file in list_images(path)
-                if not (within and out.resolve() in _real(file).parents)
-            ]
-            if not files:
-                raise UserError(
-                    f"{path}: no images in this folder (looked for "
-                    f"{', '.join(sorted(IMAGE_SUFFIXES))})"
-                )
-        elif path.exists():
-            files = [path]
-        else:
-            raise UserError(f"{path}: no such file or folder; check the path")
+        root, files = _files(path, out)
         for file in files:
-            found.setdefault(
-                _real(file), (file, file.relative_to(path if path.is_dir() else path.parent))
-            )
+            found.setdefault(_real(file), (file, file.relative_to(root)))
     return list(found.values())
 
 
@@ -106,6 +87,29 @@ def names_by_stem(files: Sequence[Path]) -> list[Path]:
 
 def _stem(name: Path) -> str:
     return name.with_suffix("").as_posix().casefold()
+
+
+def _files(path: Path, out: Path) -> tuple[Path, list[Path]]:
+    """The folder that names are relative to, and the files of an input."""
+    if is_pattern(path):
+        root, files = match(path)
+    elif path.is_dir():
+        if path.resolve() == out.resolve():
+            raise UserError(
+                f"{out}: is the output folder and an input folder; choose another --out"
+            )
+        root, files = path, list_images(path)
+    elif path.exists():
+        return path.parent, [path]
+    else:
+        raise UserError(f"{path}: no such file or folder; check the path")
+    if root.resolve() in out.resolve().parents:  # an earlier run's pictures are no input
+        files = [file for file in files if out.resolve() not in _real(file).parents]
+    if not files:
+        raise UserError(
+            f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    return root, files
 
 
 def _real(file: Path) -> Path:

@@ -5,7 +5,7 @@
 ``detections.json`` holds, besides what every index says (see `dmaskrcnn.output_folder`)::
 
     {"format": "dmaskrcnn predict 1", "complete": true,
-     "threshold": 0.5,
+     "threshold": 0.5, "tiles": 0,
      "images": [{"file": "folder/a/x.png",  the input, as it was named
                  "picture": "a/x.jpg",      the drawn picture, relative to this file
                  "haze": 0.431,             0 clear, 1 nothing but haze: see `haze.gauge`
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.draw import JPEG
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import save_picture_whole
 from dmaskrcnn.haze.gauge import haziness
@@ -41,11 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX = "detections.json"
-JPEG = {
-    "quality": 92,
-    "subsampling": 0,  # of the chroma: it would blur coloured lines of one pixel
-    "comment": b"drawn by dmaskrcnn predict",
-}
+COMMENT = b"drawn by dmaskrcnn predict"
 
 
 class Predictor(Protocol):
@@ -96,6 +93,7 @@ def predict_images(
     threshold: float = 0.5,
     batch_size: int = 4,
     progress: bool = True,
+    tiles: int = 0,
 ) -> PredictionSummary:
     """Writes a drawn picture of every image, and ``detections.json`` (format: see the module), into
     ``out``.
@@ -107,13 +105,15 @@ def predict_images(
 
     Args:
         detector: finds the objects.
-        inputs: image files, and folders, which are searched with all their subfolders.
+        inputs: image files, patterns of them (``cams/*/2026*.jpg``), and folders, which are
+            searched with all their subfolders.
         out: the folder to write to; made where missing. It may lie inside an input folder, which
             then is searched without it.
         threshold: the least score of an object, in [0, 1].
         batch_size: images per call of the detector.
         progress: report progress on stderr: a bar on a terminal, otherwise a line at about every
             tenth of the images.
+        tiles: the side of overlapping tiles in px, see `detector.tiles`; 0: none.
 
     Raises:
         UserError: for a missing or empty input, ``out`` equal to an input folder, a file that
@@ -123,6 +123,10 @@ def predict_images(
         raise UserError(f"threshold: {threshold} is no score; give a value from 0 to 1")
     if batch_size < 1:
         raise UserError(f"batch_size: {batch_size} images make no batch; give at least 1")
+    if tiles:
+        from dmaskrcnn.detector.tiles import Tiled
+
+        detector = Tiled(detector, tiles, batch_size)
     # in one line: objects are many, and not read by people
     output = OutputFolder(Path(out), "predict", INDEX, indent=None)
     jobs = plan(inputs, output, lambda _: ".jpg")
@@ -140,7 +144,9 @@ def predict_images(
 
     def write(job: PictureJob, image: Tensor, detections: Detections) -> dict[str, Any]:
         drawn = detections.draw(image)
-        output.write(job.picture, lambda path: save_picture_whole(drawn, path, **JPEG))
+        output.write(
+            job.picture, lambda path: save_picture_whole(drawn, path, comment=COMMENT, **JPEG)
+        )
         said = {"file": job.source.as_posix(), "picture": output.name(job.picture)}
         said |= {"haze": round(haziness(image), 3)}
         return said | detections.to_dict()
@@ -150,7 +156,7 @@ def predict_images(
         lambda job: decode_image(job.source),
         work,
         output,
-        {"threshold": threshold},
+        {"threshold": threshold, "tiles": tiles},
         size=batch_size,
         progress=progress,
     )

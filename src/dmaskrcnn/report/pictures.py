@@ -17,11 +17,11 @@ from torch import Tensor
 
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
+from dmaskrcnn.data.contours import mask_polygons
 from dmaskrcnn.data.readable import decodable
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import as_picture, instance_colours
 from dmaskrcnn.images.dehazed_set import dehazed_paths
-from dmaskrcnn.report.contours import mask_polygons
 from dmaskrcnn.report.feature_figures import spread_out
 from dmaskrcnn.report.material import Material
 

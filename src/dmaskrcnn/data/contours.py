@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch.nn.functional as F
 from contourpy import contour_generator
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Points = NDArray[np.float64]
 
@@ -29,10 +32,14 @@ def mask_polygons(mask: Tensor, height: int, width: int) -> list[Points]:
     """
     if not mask.any():
         return []
-    # Shares of cover rather than nearest pixels: the line runs smoothly between them.
-    cover = F.interpolate(mask[None, None].float(), (height, width), mode="area")[0, 0]
+    cover = np.asarray(mask, dtype=np.float32)
+    if cover.shape != (height, width):
+        import torch.nn.functional as F
+
+        # Shares of cover rather than nearest pixels: the line runs smoothly between them.
+        cover = F.interpolate(mask[None, None].float(), (height, width), mode="area")[0, 0].numpy()
     polygons = []
-    for line in contour_generator(z=np.pad(cover.numpy(), 1)).lines(0.5):
+    for line in contour_generator(z=np.pad(cover, 1)).lines(0.5):
         # Pixel k of the padded array has its centre at k - 1/2 of the picture.
         points = simplify(np.asarray(line, dtype=np.float64)[:-1] - 0.5)
         if len(points) > 2 and area(points) >= LEAST_AREA:

@@ -1,0 +1,110 @@
+"""From pictures to Detections: one forward pass of a batch, and streams of any length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from dmaskrcnn.data.picture_input import (
+    Channels,
+    Picture,
+    as_eight_bits,
+    each_picture,
+    image_pixels,
+    image_tensor,
+    is_one,
+)
+from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.roi_heads import Limits, paste_masks
+from dmaskrcnn.detector.tiles import Tiled
+from dmaskrcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from dmaskrcnn.detector.detector import Detector
+
+
+def stream(
+    detector: Detector,
+    images: Any,
+    threshold: float,
+    limits: Limits,
+    best: bool,
+    batch_size: int,
+    tiles: int,
+    channels: Channels,
+) -> Iterator[Detections]:
+    """``Detector.stream``, which has the words. The arguments are checked at once, the pictures as
+    they come."""
+    if not 0 <= threshold <= 1:
+        raise UserError(f"threshold: {threshold:g} is no score; give a value from 0 to 1")
+    if batch_size < 1:
+        raise UserError(f"batch_size: {batch_size} images make no batch; give at least 1")
+    tiled = Tiled(detector, tiles, batch_size) if tiles else None
+    pictures, alone = each_picture(images), is_one(images)
+
+    def found_in(batch: list[Picture], start: int) -> list[Detections]:
+        names = [f"image {start + i}" if not alone else "image" for i in range(len(batch))]
+        tensors = [
+            image_tensor(as_eight_bits(image_pixels(picture, channels, name)))
+            for picture, name in zip(batch, names, strict=True)
+        ]
+        if tiled:
+            found = tiled.predict(tensors, threshold, best=best)
+        else:
+            found = detect(detector, tensors, threshold, limits, best)
+        for one, picture, tensor in zip(found, batch, tensors, strict=True):
+            by_path = isinstance(picture, (str, os.PathLike))
+            one.image = Path(picture) if by_path else tensor if alone else None
+        return found
+
+    def batches() -> Iterator[Detections]:
+        start = 0
+        while batch := list(islice(pictures, batch_size)):
+            found = found_in(batch, start)
+            start += len(batch)
+            batch.clear()  # before the next one is read
+            yield from found
+
+    return batches()
+
+
+@torch.inference_mode()
+def detect(
+    detector: Detector, images: Sequence[Tensor], threshold: float, limits: Limits, best: bool
+) -> list[Detections]:
+    """The objects in uint8 images ``(3, H, W)``, in one forward pass."""
+    was_training = detector.training
+    detector.eval()
+    batch = detector.normalise([detector.resize(image) for image in images])
+    features = detector.features(batch)
+    proposals, _ = detector.rpn(batch, features)
+    results = detector.roi_heads.detect(features, proposals, batch.image_sizes, limits)
+    detector.train(was_training)
+    return [
+        _detections(result, size, image.shape[-2:], threshold, best, detector.classes)
+        for result, size, image in zip(results, batch.image_sizes, images, strict=True)
+    ]
+
+
+def _detections(
+    result: dict[str, Tensor],
+    size: tuple[int, int],
+    original: torch.Size,
+    threshold: float,
+    best: bool,
+    classes: tuple[str, ...],
+) -> Detections:
+    keep = result["scores"] >= threshold
+    keep[:1] |= best  # they come by falling score
+    height, width = original
+    scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
+    boxes = result["boxes"][keep] * scale
+    masks = paste_masks(result["masks"][keep[: len(result["masks"])]], boxes, height, width)
+    labels, scores = result["labels"][keep].cpu() - 1, result["scores"][keep].cpu()
+    return Detections(boxes.cpu(), labels, scores, masks, classes)
