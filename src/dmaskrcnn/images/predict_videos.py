@@ -55,6 +55,7 @@ from dmaskrcnn.images.video_options import VideoOptions
 from dmaskrcnn.output_folder import OutputFolder
 
 VERB, INDEX = "predict video", "videos.json"
+USUAL = VideoOptions()
 COLUMNS = ("frame", "time", "class", "score", "x1", "y1", "x2", "y2", "track")
 
 
@@ -87,7 +88,7 @@ def predict_videos(
     detector: Predictor,
     sources: Sequence[VideoSource],
     out: Path | str,
-    options: VideoOptions = VideoOptions(),
+    options: VideoOptions = USUAL,
     progress: bool = True,
 ) -> VideoSummary:
     """Writes an annotated video, JSON lines and a table for every source, and ``videos.json``

@@ -79,15 +79,14 @@ class VideoWriter:
             picture: uint8 ``(H, W, 3)``, RGB; of another size than the first it is scaled.
             frame: what it was made from: its time and sound.
         """
-        if self._begin is None:
-            self._begin = frame.time
+        begin = self._begin = frame.time if self._begin is None else self._begin
         image = self._av.VideoFrame.from_ndarray(self._fitted(picture), format="rgb24")
         image = image.reformat(format="yuv420p", dst_colorspace="ITU709")
-        self._last = max(self._last + 1, round((frame.time - self._begin) / self._clock))
+        self._last = max(self._last + 1, round((frame.time - begin) / self._clock))
         image.pts, image.time_base = self._last, self._clock
         self._try(lambda: self._mux(self._video.encode(image)))
-        if self._sound is not None:
-            self._try(lambda: self._mux(self._sound.take(frame.sound, self._begin)))
+        if (heard := self._sound) is not None:
+            self._try(lambda: self._mux(heard.take(frame.sound, begin)))
 
     def close(self, sound: list[Any] | None = None) -> None:
         """Write what is pending and the end of the file.
@@ -96,11 +95,11 @@ class VideoWriter:
             sound: packets after the last frame.
         """
         try:
-            if self._begin is not None:
+            if (begin := self._begin) is not None:
                 self._try(lambda: self._mux(self._video.encode(None)))
-                if self._sound is not None:
-                    last = self._begin + self._last * self._clock
-                    self._try(lambda: self._mux(self._sound.end(sound or [], self._begin, last)))
+                if (heard := self._sound) is not None:
+                    last = begin + self._last * self._clock
+                    self._try(lambda: self._mux(heard.end(sound or [], begin, last)))
         finally:
             self._try(self._container.close)
 
@@ -130,7 +129,7 @@ class _Sound:
     """The sound of a video: copied, or encoded anew where an mp4 cannot hold it."""
 
     def __init__(self, av: Any, container: Any, reader: VideoReader):
-        source = reader.sound
+        source: Any = reader.sound
         self._reader = reader
         self._copied = source.codec_context.name in COPIED
         if self._copied:
