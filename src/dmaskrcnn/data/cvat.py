@@ -97,9 +97,13 @@ def read_cvat(path: Path, orientation: Orientation = "auto", folders: Sequence[P
                 _add(shape, f"{where}: {shape.tag} {shown(shape.get('label'))}", builder)
     for tag, count in skipped.items():
         builder.note("not read", path, tag, f"{count} of these: neither box, polygon nor mask")
-    folder = builder.images[0].parent if builder.images else path.parent
-    stems = all(image.is_relative_to(folder) for image in builder.images)
-    return builder.build(stem_ids(builder.images, folder if stems else path.parent))
+    return builder.build(_ids(builder.images, path.parent))
+
+
+def _ids(images: list[Path], folder: Path) -> list[int | str]:
+    """Of pictures that may lie elsewhere than in the folder."""
+    first = images[0].parent if images else folder
+    return stem_ids(images, first if all(i.is_relative_to(first) for i in images) else folder)
 
 
 def _parse(path: Path) -> Element:

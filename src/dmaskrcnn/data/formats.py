@@ -170,6 +170,10 @@ class _Finder:
                 )
             if jsons:
                 return jsons[0], f"split {split_of(jsons[0])}" if self.split else ""
+        return self._roboflow()
+
+    def _roboflow(self) -> tuple[Path, str] | None:
+        """The same where each split has a folder of its own."""
         found = {
             file.parent.name: file
             for file in sorted(self.path.glob("*/_annotations.coco.json"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -137,22 +137,7 @@ def find_yolo(path: Path, split: str = "") -> YoloSet | None:
         return read_data_yaml(own, split)
     splits = _split_folders(path)
     if split or splits:
-        wanted = split or TRAIN
-        name = next((one for one in splits if same_split(one, wanted)), None)
-        if name is None:
-            return None
-        found = find_yolo(splits[name]) if splits[name] != path else None
-        if found is None:
-            return None
-        return YoloSet(
-            found.images,
-            found.folder,
-            found.names,
-            found.named_in,
-            name,
-            tuple(splits),
-            found.keypoints,
-        )
+        return _of_folder(path, splits, split or TRAIN)
     images = list_images(path)
     places = dict.fromkeys(
         place
@@ -174,6 +159,15 @@ def find_yolo(path: Path, split: str = "") -> YoloSet | None:
         )
     names, keypoints = read_names(named)
     return YoloSet(images, path, names, named, keypoints=keypoints)
+
+
+def _of_folder(path: Path, splits: dict[str, Path], wanted: str) -> YoloSet | None:
+    """A split that has a folder of its own; None where there is none such."""
+    name = next((one for one in splits if same_split(one, wanted)), None)
+    found = find_yolo(splits[name]) if name is not None and splits[name] != path else None
+    if name is None or found is None:
+        return None
+    return replace(found, split=name, splits=tuple(splits))
 
 
 def _split_folders(path: Path) -> dict[str, Path]:

@@ -121,12 +121,7 @@ def open_test_set(
             f"--classes {unknown[0]}: the detector does not know it; it knows "
             f"{', '.join(known or ())}"
         )
-    for path in paths:
-        if splits := unnamed_splits(Path(path)):
-            raise UserError(
-                f"{path}: has the splits {', '.join(splits)}; name the one to score on: "
-                f"{path}:{splits[-1]}"
-            )
+    _check_splits(paths)
     truth = open_dataset(*paths, drop_invalid=None, orientation=orientation)
     if not truth.labelled:
         raise UserError(
@@ -149,6 +144,16 @@ def open_test_set(
     if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
         _ = test.groups
     return test
+
+
+def _check_splits(paths: Sequence[str | Path]) -> None:
+    """Raises UserError for a path of which nothing says which split is to be scored on."""
+    for path in paths:
+        if splits := unnamed_splits(Path(path)):
+            raise UserError(
+                f"{path}: has the splits {', '.join(splits)}; name the one to score on: "
+                f"{path}:{splits[-1]}"
+            )
 
 
 def _check_once(truth: Dataset) -> None:
