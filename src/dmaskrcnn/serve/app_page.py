@@ -45,7 +45,6 @@ CSS = """
 .gradio-container { width: 100% !important; max-width: 1500px !important; margin: 0 auto; }
 #heading h1 { margin: .2em 0 0; } #heading p { margin: .2em 0 .6em; opacity: .75; }
 #pictures { gap: 12px; }
-#pictures button:has(img), #pictures .image-frame, #pictures img { width: 100%; }
 @media (max-width: 640px) { .gradio-container { padding: 8px !important; } }
 """
 FONT, MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
