@@ -28,10 +28,10 @@ from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.image import is_image
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.draw import as_picture, contact_sheet
+from dmaskrcnn.draw import JPEG, as_picture, contact_sheet
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.haze.gauge import haziness
-from dmaskrcnn.images.predict import JPEG, Predictor
+from dmaskrcnn.images.predict import Predictor
 from dmaskrcnn.serve.dropped import read_dropped, video_seconds
 
 LEAST = 0.1  # score of what is kept for the slider; masks of lower ones would fill the memory
@@ -126,7 +126,7 @@ class Page:
         pictures, captions = zip(*shown, strict=True)
         width = min(960, max(320, pictures[0].width))
         sheet = contact_sheet(pictures, min(2, len(pictures)), captions, cell_width=width)
-        sheet.save(folder / "side-by-side.jpg", **JPEG)
+        sheet.save(folder / "side-by-side.jpg", "JPEG", **JPEG)
         return str(folder / "detections.json"), str(folder / "side-by-side.jpg")
 
 
