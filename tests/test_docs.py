@@ -66,7 +66,14 @@ FILE = re.compile(
     r"(?<![\w*./-])(?:[\w.-]+/)*([\w.-]+\.(?:json|csv|md|html|jpg|png|pt|safetensors|yaml|py|toml))\b"
 )
 # what users bring, as the pages call it
-THEIRS = {"street.jpg", "val.json", "x_disparity.png", "x_leftImg8bit.png", "my-mscnn.safetensors"}
+THEIRS = {
+    "street.jpg",
+    "val.json",
+    "x_disparity.png",
+    "x_leftImg8bit.png",
+    "my-mscnn.safetensors",
+    "other.json",
+}
 
 
 def named_files() -> list[tuple[str, str]]:
@@ -90,7 +97,7 @@ def test_files_that_are_named_are_made_by_the_code():
     )
     ours = {
         p.name
-        for folder in ("src", "docs", "benchmarks", "tools")
+        for folder in ("src", "docs", "benchmarks", "tools", "docker")
         for p in (ROOT / folder).rglob("*.*")
     }
     ours |= {p.name for p in ROOT.iterdir()} | THEIRS

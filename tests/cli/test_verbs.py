@@ -183,7 +183,7 @@ class TestPredict:
             run, tmp_path / "gone.jpg", "--out", out
         )
         assert "empty: no images in this folder" in predict(run, tmp_path / "empty", "--out", out)
-        assert "threshold: 2.0 is no score" in predict(run, clear, "--out", out, "--threshold", 2)
+        assert "--threshold 2.0 is no score" in predict(run, clear, "--out", out, "--threshold", 2)
         assert "file is no folder" in predict(run, clear, "--out", tmp_path / "file")
         assert "--device gpu: not available here" in predict(
             run, clear, "--out", out, "--device", "gpu"

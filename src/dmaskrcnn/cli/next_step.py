@@ -80,13 +80,13 @@ def _with_pictures(run: Path) -> Words:
 
 
 def _after_predict(verb: Any, result: Any) -> Words:
-    from dmaskrcnn.run import Run
+    from dmaskrcnn.run import open_run
 
-    run = verb.run
-    tests = [path for path in Run(run).config.get("test") or () if Path(str(path)).exists()]
+    run = open_run(verb.run)
+    tests = [path for path in run.config.get("test") or () if Path(str(path)).exists()]
     if tests:
-        return ["evaluate", run, "--data", *map(_short, tests)]
-    return ["report", run]
+        return ["evaluate", verb.run, "--data", *map(_short, tests)]
+    return ["report", verb.run] if run.config else ["evaluate", verb.run, "--data", _Hint("TEST")]
 
 
 def _after_inspect(verb: Any, result: Any) -> Words:
@@ -113,6 +113,10 @@ def _inspect_output(verb: Any, result: Any) -> Words:
 
 def _after_haze(verb: Any, result: Any) -> Words:
     return ["inspect", *(verb.out / f"visibility-{metres:g}" for metres in verb.visibility)]
+
+
+def _after_gauge(verb: Any, result: Any) -> Words:
+    return ["dehaze", *verb.images, "--out", "dehazed"]
 
 
 def _after_train_dehazer(verb: Any, result: Any) -> Words:
@@ -149,6 +153,7 @@ STEPS: dict[str, Callable[[Any, Any], Words]] = {
     "Dehaze": _inspect_output,
     "Haze": _after_haze,
     "TrainDehazer": _after_train_dehazer,
+    "Gauge": _after_gauge,
     "Convert": _inspect_output,
     "Export": _after_export,
 }
