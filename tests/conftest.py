@@ -37,6 +37,17 @@ UNTRAINED = DetectorConfig(
 )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """What a test printed, as text that can be sent between processes: names of files may be none
+    (pytest-xdist would lose the process)."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(scope="session")
 def clear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six labelled clear scenes."""

@@ -3,14 +3,21 @@ an environment of its own, is `tools/check_runtime.sh`."""
 
 from __future__ import annotations
 
+import io
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 from export_cases import pixels
 from PIL import Image
+from serve_cases import encoded
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.export import load
@@ -100,3 +107,35 @@ def test_narrow_pictures(onnx_folder: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     sizes = json.loads((tmp_path / "found" / "detections.json").read_text())["images"]
     assert [(image["width"], image["height"]) for image in sizes] == [(1, 5), (3, 5)]
+
+
+def test_serve(onnx_folder: Path):
+    """The service answers as `load(…).predict` does, and ends as it should."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from dmaskrcnn.cli.runtime import main\nmain(sys.argv[1:])"
+    arguments = ("serve", str(onnx_folder), "--port", str(port), "--threshold", "0.05")
+    command = [sys.executable, "-c", BLOCK + code, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        try:
+            answer = _post(f"http://127.0.0.1:{port}/predict", encoded((96, 64), "PNG"))
+        finally:
+            service.send_signal(signal.SIGTERM)
+            _, said = service.communicate(timeout=30)
+    assert service.returncode == 0, said
+    image = np.asarray(Image.open(io.BytesIO(encoded((96, 64), "PNG"))))
+    ours = load(onnx_folder).predict(image, threshold=0.05)
+    assert len(answer["detections"]) == len(ours)
+
+
+def _post(address: str, body: bytes) -> dict[str, Any]:
+    for _ in range(200):  # until it listens
+        try:
+            reply = httpx.post(address, content=body, headers={"Content-Type": "image/png"})
+        except httpx.ConnectError:
+            time.sleep(0.1)
+            continue
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+    raise AssertionError("no answer in 20 s")

@@ -6,9 +6,11 @@ A verb is a dataclass and the function that takes it, in `_verbs`; neither may i
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from tyro.conf import subcommand
 
@@ -16,7 +18,12 @@ from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
 from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.serve_verbs import Serve
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
+from dmaskrcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from dmaskrcnn.runtime.exported import ExportedDetector
 
 PROGRAM = "dmaskrcnn-runtime"
 _DESCRIPTION = "Run a detector that `dmaskrcnn export` wrote."
@@ -52,7 +59,11 @@ def _dispatch(words: Sequence[str]) -> None:
 
 
 def _verbs() -> dict[str, tuple[type, Callable[[Any], None]]]:
-    return {"predict": (Predict, _predict), "version": (Version, _version)}
+    return {
+        "predict": (Predict, _predict),
+        "serve": (Serve, _serve),
+        "version": (Version, _version),
+    }
 
 
 def _predict(verb: Predict) -> None:
@@ -61,6 +72,24 @@ def _predict(verb: Predict) -> None:
 
     detector = load(verb.run)
     print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
+
+
+def _serve(verb: Serve) -> None:
+    from dmaskrcnn.cli.serving import serve_verb
+
+    serve_verb(verb, _opened)
+
+
+def _opened(paths: Sequence[Path], device: str) -> dict[str, ExportedDetector]:
+    """The exported detectors in these folders, by the folders' names."""
+    from dmaskrcnn.runtime.exported import load
+
+    if not paths:
+        raise UserError("no export given; name one or more folders of dmaskrcnn export")
+    names = [path.resolve().name for path in paths]
+    if again := [name for name, count in Counter(names).items() if count > 1]:
+        raise UserError(f"{again[0]}: two folders of this name; rename one, as calls name them")
+    return {name: load(path) for name, path in zip(names, paths, strict=True)}
 
 
 def _version(verb: Version) -> None:

@@ -20,6 +20,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from dmaskrcnn.arrays import as_image
 from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
 from dmaskrcnn.errors import first_line
 from dmaskrcnn.serve.limits import Limits, RefusedError
@@ -241,16 +242,7 @@ def decode_upload(data: bytes, limits: Limits) -> Tensor:
             pixels = np.array(upright.convert("RGB"))
         except Exception as error:  # as above, on broken files
             raise RefusedError(422, f"the picture is broken ({first_line(error)})") from None
-    return _as_tensor(pixels)
-
-
-def _as_tensor(pixels: Any) -> Any:
-    """A channels-last view ``(3, H, W)``; where there is no torch, detectors take the array."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        return pixels
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return as_image(pixels)
 
 
 def _too_large(limits: Limits) -> RefusedError:
