@@ -191,6 +191,8 @@ def test_best_other_is_another_run(runs: list[Path], scenes: dict[str, Path], tm
     page = Page(write_report(tmp_path / "page.html", [], comparison))
     chosen = [option["value"] for option in page.all("option") if "selected" in option]
     assert chosen[-2:] == ["0", "1"]
+    assert "between grl and baseline" in page.text  # not the run against itself
+    assert "Highest of all is MSCNN + baseline, the first run behind dehazing" in page.text
 
 
 def test_a_run_named_twice_is_shown_once(runs: list[Path], tmp_path: Path):
