@@ -51,6 +51,7 @@ REACHED = {
     "images/convert.py": ("convert",),
     "images/haze.py": ("haze",),
     "images/open_video.py": ("predict",),
+    "images/frames_of_video.py": TRAIN,
     "images/predict_videos.py": ("predict",),
     "images/track.py": ("predict",),
     "images/video.py": ("predict",),
