@@ -8,13 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
 from dmaskrcnn.cli.main import main
+from dmaskrcnn.data import open_images
+from dmaskrcnn.data.similar import Novelty
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.images.frames_of_video import frames_of_video
+from dmaskrcnn.images.video_inputs import video_source
+from dmaskrcnn.training.loop import train
+from dmaskrcnn.training.target_videos import with_frames
 
 av = pytest.importorskip("av")
 
@@ -81,8 +91,6 @@ def test_no_video_to_inspect(tmp_path: Path, fails):
 def test_dehaze(road: Path, tmp_path: Path):
     out = tmp_path / "out"
     picture = tmp_path / "a.png"
-    from PIL import Image
-
     Image.fromarray(blocks(7)).save(picture)
     main(["dehaze", str(road), str(picture), "--method", "dark-channel", "--out", str(out)])
     assert (out / "a.png").is_file()
@@ -102,3 +110,105 @@ def test_dehaze(road: Path, tmp_path: Path):
 def test_dehaze_draws_no_maps_of_videos(road: Path, tmp_path: Path, fails):
     assert "--maps" in fails("dehaze", road, "--maps", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def trained_on(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_training_takes_frames_once(road: Path, tiny, tmp_path: Path, capsys):
+    config = tiny(target=(road,), iterations=1, target_every=0.5)
+    run = train(config)
+    (frames,) = (tmp_path / "runs" / "frames").iterdir()
+    assert trained_on(frames) == ["000000.jpg", "000002.jpg", "000004.jpg", "frames.json"]
+    said = yaml.safe_load((run / "config.yaml").read_text())
+    assert said["target"] == [str(frames)]
+    index = json.loads((frames / "frames.json").read_text())
+    assert (index["complete"], index["left_out"]) == (True, 5)
+    assert index["times"] == {"000000.jpg": 0.0, "000002.jpg": 1.0, "000004.jpg": 2.0}
+    assert "3 frames, 5 that looked like one before left out" in capsys.readouterr().err
+    before = (frames / "frames.json").stat().st_mtime_ns
+    assert with_frames(config).target == (frames,)  # the same again
+    assert (frames / "frames.json").stat().st_mtime_ns == before
+    (frames / "000002.jpg").unlink()
+    assert with_frames(config).target == (frames,)  # made whole again
+    assert trained_on(frames) == ["000000.jpg", "000002.jpg", "000004.jpg", "frames.json"]
+    assert with_frames(replace(config, target_every=1.0)).target != (frames,)
+
+
+def test_frames_of_a_stopped_run_are_taken_anew(road: Path, tmp_path: Path, monkeypatch):
+    source = video_source(road)
+    assert source is not None
+
+    class Stops(Novelty):
+        def __call__(self, picture) -> bool:
+            if self._count == 2:
+                raise KeyboardInterrupt
+            return super().__call__(picture)
+
+    monkeypatch.setattr("dmaskrcnn.images.frames_of_video.Novelty", Stops)
+    with pytest.raises(KeyboardInterrupt):
+        frames_of_video(source, tmp_path / "out", 1.0, progress=False)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert json.loads((folder / "frames.json").read_text())["complete"] is False
+    monkeypatch.undo()
+    assert frames_of_video(source, tmp_path / "out", 1.0, progress=False) == folder
+    assert json.loads((folder / "frames.json").read_text())["complete"] is True
+    assert len(open_images(folder)) == 3
+
+
+def test_folders_and_other_targets(road: Path, tiny, hazy: Path, tmp_path: Path):
+    (tmp_path / "videos").mkdir()
+    road.rename(tmp_path / "videos" / "road.mp4")
+    frames, kept = with_frames(tiny(target=(tmp_path / "videos", hazy))).target
+    assert (frames.name[:5], kept) == ("road-", hazy)
+    for target in ("rtsp://me:secret@host/1", "0"):
+        with pytest.raises(UserError, match=r"--target .*: .*record a video first") as refused:
+            with_frames(tiny(target=(target,)))
+        assert "secret" not in str(refused.value)
+    with pytest.raises(UserError, match="--target-every must be above 0"):
+        tiny(target_every=0.0)
+
+
+def test_a_target_without_av(road: Path, tiny, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match=r"pip install 'dmaskrcnn\[video\]'"):
+        train(tiny(target=(road,)))
+
+
+def test_show_without_a_display(run: Path, road: Path, tmp_path: Path):
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    environment = {name: value for name, value in os.environ.items() if name not in displays}
+    words = ["predict", str(run), str(road), "--show", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "dmaskrcnn", *words, "--out", str(tmp_path / "out")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--show" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_sigterm(run: Path, tmp_path: Path):
+    long = write_video(tmp_path / "long.mp4", [blocks(seed) for seed in range(600)])
+    out = tmp_path / "out"
+    words = ["predict", str(run), str(long), "--device", "cpu", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dmaskrcnn", *words], stderr=subprocess.PIPE, text=True
+    )
+    lines = out / "long.jsonl"
+    while process.poll() is None and not (lines.is_file() and lines.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    index = json.loads((out / "videos.json").read_text())
+    assert (index["complete"], index["videos"][0]["complete"]) == (False, False)
+    written = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert all(0 <= line["haze"] <= 1 for line in written)
+    with av.open(str(out / "long.mp4")) as file:
+        assert len(list(file.decode(video=0))) == len(written) > 0
