@@ -22,6 +22,7 @@ SCORE = ("evaluate", "compare")
 # Which verbs get to say what stands in a file or folder: the longest name that fits.
 REACHED = {
     "cli/comparing.py": ("evaluate",),
+    "cli/dehazing.py": ("dehaze",),
     "cli/exporting.py": ("export",),
     "cli/main.py": ("train-dehazer",),
     "cli/training.py": TRAIN,
@@ -50,7 +51,8 @@ REACHED = {
     "images/dehaze.py": ("dehaze",),
     "images/convert.py": ("convert",),
     "images/haze.py": ("haze",),
-    "images/open_video.py": ("predict",),
+    "images/open_video.py": ("predict", "dehaze", "inspect", *TRAIN),
+    "images/frames_of_video.py": TRAIN,
     "images/predict_videos.py": ("predict",),
     "images/track.py": ("predict",),
     "images/video.py": ("predict",),
@@ -59,7 +61,7 @@ REACHED = {
     "images/video_out.py": ("predict",),
     "images/window.py": ("predict",),
     "methods/": TRAIN,
-    "output_folder.py": ("predict", "dehaze", "haze", "convert", "compare", "reproduce"),
+    "output_folder.py": (*TRAIN, "predict", "dehaze", "haze", "convert", "compare", "reproduce"),
     "report/": ("report",),
     "run.py": TRAIN,
     "serve/": ("serve",),

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.errors import UserError
 
 
 def inspect_verb(verb: Inspect) -> None:
     """Say what data sets hold."""
-    from dmaskrcnn.data.inspection import inspect
-
     if not verb.paths:
         raise UserError(
             "inspect: give at least one path: a file or folder of labels (COCO, YOLO, Pascal VOC, "
-            "CVAT, labelme) or a folder of images"
+            "CVAT, labelme), a folder of images, or a video"
         )
     for number, path in enumerate(verb.paths):
-        found = inspect(path, verb.orientation)
-        print("\n" * bool(number) + found.format_text(show_all=verb.all))
+        print("\n" * bool(number) + _inspect(path, verb))
+
+
+def _inspect(path: str | Path, verb: Inspect) -> str:
+    """What there is to say of one path: a data set, a video, or a folder with both."""
+    from dmaskrcnn.data.image import list_images
+    from dmaskrcnn.data.inspection import inspect
+    from dmaskrcnn.images.inspect_video import inspect_video, inspect_videos
+    from dmaskrcnn.images.video_inputs import list_videos, video_source
+
+    if (source := video_source(path)) is not None:
+        return inspect_video(source)
+    folder = Path(path)
+    videos = list_videos(folder) if folder.is_dir() else []
+    said = []
+    try:
+        said.append(inspect(path, verb.orientation).format_text(show_all=verb.all))
+    except UserError:
+        if not videos or list_images(folder):
+            raise
+    if videos:
+        said.append(inspect_videos(folder, videos))
+    return "\n\n".join(said)
 
 
 def convert_verb(verb: Convert) -> None:

@@ -12,10 +12,10 @@ from dmaskrcnn.cli.flags import Images, ReadsLabels
 @dataclass
 class Inspect(ReadsLabels):
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
-    in it."""
+    in it; what a video is."""
 
     paths: Images
-    """Labels of any format, or their folders; folders of images; docs/data.md."""
+    """Labels of any format, or their folders; folders of images; videos; docs/data.md."""
     all: bool = False
     """List every problem instead of the first few of each kind."""
     orientation: Literal["auto", "stored", "upright"] = "auto"

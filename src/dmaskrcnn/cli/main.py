@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dmaskrcnn.cli.arguments import parse
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
+from dmaskrcnn.cli.dehazing import dehaze_verb
 from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
 from dmaskrcnn.cli.export_verb import Export
 from dmaskrcnn.cli.exporting import export_verb
@@ -114,15 +115,6 @@ def _said(folder: Path) -> Path:
     return folder
 
 
-def _dehaze(verb: Dehaze) -> None:
-    from dmaskrcnn.dehazing import Dehazer
-    from dmaskrcnn.distributed import resolve_device
-    from dmaskrcnn.images.dehaze import dehaze_images
-
-    dehazer = Dehazer(verb.method, verb.weights, resolve_device(verb.device), verb.ignore_rows)
-    print(dehaze_images(dehazer, verb.images, verb.out, verb.maps))
-
-
 def _haze(verb: Haze) -> None:
     from dmaskrcnn.haze.depth_maps import open_depth_maps
     from dmaskrcnn.images.haze import HazeConditions, haze_images
@@ -174,7 +166,7 @@ _VERBS = {
     Gauge: gauge_verb,
     Inspect: inspect_verb,
     Convert: convert_verb,
-    Dehaze: _dehaze,
+    Dehaze: dehaze_verb,
     Haze: _haze,
     TrainDehazer: _train_dehazer,
     Export: export_verb,

@@ -29,7 +29,7 @@ from dmaskrcnn.cli.flags import (
 )
 from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.label_verbs import Convert, Inspect
-from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.picture_verbs import Inputs, Predict
 from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.cli.training_verbs import Adapt, Train
 from dmaskrcnn.config.dehazers import DehazeMethod, DehazeNetwork
@@ -170,15 +170,15 @@ class Reproduce(ReadsLabels):
 
 @dataclass
 class Dehaze(ReadsPictures):
-    """Remove haze from images and folders of images; names and subfolders are kept.
+    """Remove haze from images, videos and folders of both; names and subfolders are kept.
 
     A network uses the project's own weights unless --weights names a .safetensors of train-dehazer.
     """
 
-    images: Images
-    """Images, folders of them, or quoted patterns (`cams/*/2026*.jpg`)."""
+    images: Inputs
+    """Images, videos, folders of them, or quoted patterns of images (`cams/*/2026*.jpg`)."""
     out: Path
-    """Folder for the pictures and dehazed.json."""
+    """Folder for the pictures and dehazed.json, videos and videos.json."""
     method: DehazeMethod = "dark-channel-robust"
     """The robust ones are for photographs of fog, the others as published; mscnn feeds the coarse
     map to the fine network, as in the paper; mscnn-released does not, as the authors' code."""

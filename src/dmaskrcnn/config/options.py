@@ -28,8 +28,11 @@ class TrainOptions:
     """Labelled clear images: COCO JSON, YOLO (data.yaml, data.yaml:val), Pascal VOC, CVAT, labelme
     (docs/data.md); several are joined by class name."""
     target: Annotated[Paths, arg(help_behavior_hint="(required, but for source)")] = ()
-    """Unlabelled hazy images: folders. Annotations beside them are never read, except by `oracle`,
-    which needs them."""
+    """Unlabelled hazy images: folders, or videos, of which frames are taken. Annotations beside
+    them are never read, except by `oracle`, which needs them."""
+    target_every: float = 1.0
+    """Of a video as target, seconds between two frames; those that look like one before are left
+    out. They are kept in OUT/frames."""
     test: Paths = ()
     """Labelled images to score on once training has ended; they take no part in it and choose
     nothing."""

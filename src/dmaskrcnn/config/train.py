@@ -123,7 +123,7 @@ class TrainConfig(TrainOptions):
 
     def _check_numbers(self) -> None:
         check_above_zero(self, "batch", "accumulate", "lr", "clip", "classifier_lr", "max_pixels")
-        check_above_zero(self, "classifier_clip", "checkpoint_minutes")
+        check_above_zero(self, "classifier_clip", "checkpoint_minutes", "target_every")
         check_not_negative(self, "iterations", "minutes", "target_batch", "warmup", "weight_decay")
         check_not_negative(self, "seed")
         check_share(self, "haze_augment", "adabn")

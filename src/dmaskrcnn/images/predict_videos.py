@@ -6,6 +6,7 @@ as JSON lines and CSV, and one index.
 Beside ``road.mp4`` lie ``road.jsonl``, a line for each frame that was looked at ::
 
     {"frame": 12, "time": 0.48, "width": 640, "height": 480,
+     "haze": 0.61,                            see `dmaskrcnn.haze.gauge`
      "detections": [{"class": "car", "score": 0.93, "box": [x1, y1, x2, y2],
                      "mask": {"size": [height, width], "counts": "…"},
                      "track": 3}]}               with --track; null where it is not followed yet
@@ -30,8 +31,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -43,8 +42,9 @@ from PIL import Image
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import draw_objects, shaded
-from dmaskrcnn.errors import UserError, printable
+from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.images.convert_video import Converted, Result, convert_video
+from dmaskrcnn.images.each_video import INDEX, each_video, entry_of, say_notes
 from dmaskrcnn.images.jobs import Summary
 from dmaskrcnn.images.predict import Predictor
 from dmaskrcnn.images.track import FAINT, Line, Tracker, parse_line
@@ -54,7 +54,7 @@ from dmaskrcnn.images.video_inputs import VideoSource
 from dmaskrcnn.images.video_options import VideoOptions
 from dmaskrcnn.output_folder import OutputFolder
 
-VERB, INDEX = "predict video", "videos.json"
+VERB = "predict video"
 USUAL = VideoOptions()
 COLUMNS = ("frame", "time", "class", "score", "x1", "y1", "x2", "y2", "track")
 
@@ -111,40 +111,16 @@ def predict_videos(
     output = OutputFolder(Path(out), VERB, INDEX)
     names = [name for s in sources for name in _names(s.name)]
     claimed = output.claim(names, [Path(s.address) for s in sources if s.kind == "file"])
-    start = time.monotonic()
     summary = VideoSummary(output.path)
     content: dict[str, Any] = {"threshold": options.threshold, "every": options.every}
-    content |= {"videos": summary.videos, "skipped": []}
-    begun = complete = False
+    content["videos"] = summary.videos
     window = _window(options.show)
-    try:
-        for number, source in enumerate(sources):
-            try:
-                reader = VideoReader(source, options.start, options.end, sound=True)
-            except UserError as error:
-                if len(sources) == 1:
-                    raise
-                reason = str(error).removeprefix(f"{source}: ")
-                summary.skipped.append((Path(str(source)), reason))
-                content["skipped"].append({"file": str(source), "reason": reason})
-                print(printable(f"skipped {source}: {reason}"), file=sys.stderr, flush=True)
-                continue
-            with closing(reader):
-                job = _Annotation(detector, reader, options)
-                if not begun:
-                    output.begin(content)
-                    begun = True
-                files = claimed[3 * number : 3 * number + 3]
-                job.run(output, files, summary.videos, progress, window)
-            summary.images += 1
-        complete = True
-    finally:
-        summary.seconds = time.monotonic() - start
-        if begun:
-            output.end(content, complete)
-    if not summary.images:
-        path, reason = summary.skipped[0]
-        raise UserError(f"{path}: none of the {len(sources)} videos can be read ({reason})")
+
+    def run(number: int, reader: VideoReader) -> None:
+        files = claimed[3 * number : 3 * number + 3]
+        _Annotation(detector, reader, options).run(output, files, summary.videos, progress, window)
+
+    each_video(sources, output, content, summary, run, options.start, options.end)
     return summary
 
 
@@ -202,8 +178,7 @@ class _Annotation:
             complete = True
         finally:
             entries.append(self._entry(output, files, done, complete))
-            for note in self.reader.notes:
-                print(printable(f"{self.reader.source}: {note}"), file=sys.stderr, flush=True)
+            say_notes(self.reader)
 
     def _entry(
         self, output: OutputFolder, files: Sequence[Path], done: Converted, complete: bool
@@ -212,11 +187,7 @@ class _Annotation:
         names = [output.name(path) for path in files]
         entry: dict[str, Any] = {"file": str(reader.source)}
         entry |= dict(zip(("video", "lines", "table"), names, strict=True))
-        entry |= {"width": reader.width, "height": reader.height}
-        entry |= {"rate": round(float(reader.rate), 4), "frames": done.frames}
-        entry |= {"objects": self.objects, "complete": complete, "notes": reader.notes}
-        if reader.live:
-            entry |= {"dropped": done.dropped, "reopened": reader.reopened}
+        entry |= {**entry_of(reader, done, complete), "objects": self.objects}
         if self.tracker is not None:
             entry["tracks"] = self.tracker.counts()
             if self.tracker.lines:
@@ -280,7 +251,8 @@ class _Annotation:
         content = found.to_dict()
         for entry, track in zip(content["detections"], tracks, strict=bool(tracks)):
             entry["track"] = track or None
-        line = {"frame": frame.number, "time": at, **content}
+        haze = round(haziness(frame.image), 3)
+        line = {"frame": frame.number, "time": at, "haze": haze, **content}
         self.lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         for number, entry in enumerate(content["detections"]):
             track = (tracks[number] or "") if tracks else ""

@@ -61,6 +61,7 @@ class VideoReader:
         patience: seconds to wait for a stream's answer.
         waits: seconds before each try to reopen it.
         sound: also read the sound.
+        apart: seconds between the frames that are given; 0: all.
 
     Raises:
         UserError: it cannot be opened, holds no frames or larger ones than allowed, or the first
@@ -76,12 +77,14 @@ class VideoReader:
         patience: float = PATIENCE,
         waits: tuple[float, ...] = WAITS,
         sound: bool = False,
+        apart: Fraction = Fraction(0),
     ):
         self._av = need_av()
         self.source, self.start, self.end = source, start, end
         self.patience, self.waits, self._with_sound = patience, waits, sound
         self._from = _exact(start)  # 0.4 is a little more than 2/5
         self._until = None if end is None else _exact(end)
+        self._apart = apart
         self.reopened, self.notes, self.stopped = 0, [], False
         self.damaged = self._count = 0
         self._offset = Fraction(0)  # of a stream that was reopened
@@ -250,6 +253,8 @@ class VideoReader:
                     return
                 if at < self._from:
                     continue
+                if self._apart:
+                    self._from = (at // self._apart + 1) * self._apart
                 yield self._frame(frame, at)
 
     def _time(self, frame: Any) -> Fraction:

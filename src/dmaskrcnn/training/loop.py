@@ -42,6 +42,7 @@ from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
 from dmaskrcnn.training.state import TrainingState
+from dmaskrcnn.training.target_videos import with_frames
 from dmaskrcnn.training.worth import Pace, doubts_after, doubts_before, warn
 
 # Iterations per row of metrics.csv: their mean is smooth enough to read, and a run of an hour on a
@@ -57,9 +58,10 @@ def train(config: TrainConfig) -> Path:
         UserError: bad input, divergence or a non-finite loss; what was saved before stays.
         SystemExit: 130 or 143 after Ctrl-C or SIGTERM, once the state is saved.
     """
-    config = config.absolute()  # a run knows its data wherever it is resumed
     with ExitStack() as stack:
         with processes(config.device) as device:
+            # a run knows its data wherever it is resumed
+            config = with_frames(config).absolute()
             source, target = open_data(config)
             state = TrainingState(config, source, target, device)
             main = rank() == 0
