@@ -13,12 +13,12 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from untrained import UNTRAINED
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.demo import render_scene, write_scenes
-from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.haze import add_haze
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core each, for the programs that tests start, too
@@ -26,15 +26,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core each, for the programs that te
     torch.set_num_threads(1)
 
 SIZE = (64, 96)
-UNTRAINED = DetectorConfig(
-    backbone="resnet18",
-    fpn_channels=16,
-    box_head_width=16,
-    mask_head_layers=1,
-    image_size=64,
-    max_size=96,
-    max_detections=8,
-)
 
 
 @pytest.hookimpl(wrapper=True)

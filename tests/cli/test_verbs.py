@@ -4,14 +4,12 @@ line, exit code 2 and no harm."""
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
-import signal
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from data_files import truncate, write_image
@@ -144,6 +142,29 @@ RUNS = {
 }
 
 
+# `predict` that gets SIGTERM at the third batch, and gives the signal back as it was
+TERMINATED = """
+import os, signal, sys, time
+from dmaskrcnn.cli.main import main
+from dmaskrcnn.detector.detector import Detector
+
+predict, calls, handler = Detector.predict, [], signal.getsignal(signal.SIGTERM)
+
+def terminated(self, images, *arguments, **options):
+    calls.append(len(images))
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    return predict(self, images, *arguments, **options)
+
+Detector.predict = terminated
+try:
+    main(sys.argv[1:])
+finally:
+    assert signal.getsignal(signal.SIGTERM) == handler
+"""
+
+
 class TestPredict:
     @pytest.mark.parametrize("case", RUNS)
     def test_damaged_run(
@@ -212,43 +233,16 @@ class TestPredict:
         assert index["complete"] is False
         assert after | {"detections.json": ""} == before | {"detections.json": ""}
 
-    def test_sigterm_leaves_what_was_done(
-        self,
-        run: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ):
+    def test_sigterm_leaves_what_was_done(self, run: Path, tmp_path: Path):
         for i in range(6):
             write_image(tmp_path / "pictures" / f"{i}.png", 64, 96, seed=i)
-        predict, handler = Detector.predict, signal.getsignal(signal.SIGTERM)
-        calls: list[int] = []
-
-        def predict_and_terminate(self: Detector, images: list, **options: Any):
-            calls.append(len(images))
-            if len(calls) == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(1)
-            return predict(self, images, **options)
-
-        monkeypatch.setattr(Detector, "predict", predict_and_terminate)
-        with pytest.raises(SystemExit) as stop:
-            main(
-                [
-                    "predict",
-                    str(run),
-                    str(tmp_path / "pictures"),
-                    "--out",
-                    str(tmp_path / "out"),
-                    "--batch-size",
-                    "2",
-                ]
-            )
-        assert stop.value.code == 143
-        assert capsys.readouterr().err.endswith("dmaskrcnn: interrupted\n")
+        words = ["predict", run, tmp_path / "pictures", "--out", tmp_path / "out"]
+        command = [sys.executable, "-c", TERMINATED, *map(str, words), "--batch-size", "2"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 143, done.stderr
+        assert done.stderr.endswith("dmaskrcnn: interrupted\n")
         found = json.loads((tmp_path / "out" / "detections.json").read_text())
         assert (found["complete"], len(found["images"])) == (False, 4)
-        assert signal.getsignal(signal.SIGTERM) == handler
 
 
 class TestInspect:

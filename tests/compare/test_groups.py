@@ -21,7 +21,8 @@ def make(tmp_path: Path):
     def run(folder: str, **values: Any) -> Path:
         path = tmp_path / folder
         path.mkdir(parents=True)
-        targets = {} if values.get("method") == "source" else {"target": (Path("hazy"),)}
+        values = {"method": "grl"} | values
+        targets = {} if values["method"] == "source" else {"target": (Path("hazy"),)}
         config = TrainConfig.from_preset("demo", source="clear", **targets, **values)
         (path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
         return path

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import UNTRAINED
 from PIL import Image
 from predict_cases import LeftHalf, content, photo
+from untrained import UNTRAINED
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main

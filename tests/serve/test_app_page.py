@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import UNTRAINED
 from PIL import Image
+from untrained import UNTRAINED
 
 from dmaskrcnn import Detector
 

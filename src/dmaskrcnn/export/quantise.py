@@ -54,7 +54,7 @@ def _quantise(graph: Any, names: Sequence[str], feeds: Sequence[dict[str, NDArra
     # it asks torch for a compiler as it is imported, which warns that there is no GPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     nncf = needed("nncf")
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # set_log_level changes handlers of others
     stay = [name for name in names if not any(part in name for part in QUANTISED)]
     with redirect_stdout(sys.stderr):  # its progress
         return nncf.quantize(
