@@ -32,17 +32,8 @@ from dmaskrcnn.runtime.exported import ExportedDetector, load
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
-    "seed",
-    "name",
-    "out",
-    "test",
-    "images",
-    "groups",
-    "device",
-    "workers",
-    "checkpoint_minutes",
-    "tensorboard",
-    "max_pixels",
+    *("seed", "name", "out", "test", "images", "groups", "device", "workers"),
+    *("checkpoint_minutes", "tensorboard", "max_pixels"),
 )
 MOST_STARTS = 9  # runs that started from runs are followed so far back
 

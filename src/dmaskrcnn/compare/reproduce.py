@@ -109,8 +109,7 @@ def reproduce(
     }
     if images:
         arguments["images"] = _absolute(images)
-    _check_numbers(budget, seeds)
-    check_numbers(bootstrap=bootstrap)
+    _check_numbers(budget, seeds, bootstrap)
     output = _open(out, arguments)
     configs = [_configs(arguments, seed) for seed in seeds]
     dehazer = Dehazer("mscnn", mscnn_weights, resolve_device(device))
@@ -226,26 +225,25 @@ def _clear_air(
     comparison = compare_rows(
         plans, clear, out, orientation=orientation, bootstrap=bootstrap, device=device
     )
-    said = []
+    said, key = [], "voc/AP50"
     for row, differences in zip(comparison.rows, comparison.differences(), strict=True):
-        change = differences.get("voc/AP50")
-        loss = f" ({interval(change)})" if change is not None else ""
-        said.append(f"{row.name} {interval(row.scores['voc/AP50'])}{loss}")
+        loss = f" ({interval(differences[key])})" if key in differences else ""
+        said.append(f"{row.name} {interval(row.scores[key])}{loss}")
     return (
         f"In clear air ({comparison.rows[0].scores.images} images), VOC AP50 and the difference to "
         f"{MODELS['mask-rcnn']}: {'; '.join(said)}. The whole table: {out.name}/comparison.md."
     )
 
 
-def _check_numbers(budget: float, seeds: Sequence[int]) -> None:
+def _check_numbers(budget: float, seeds: Sequence[int], bootstrap: int) -> None:
+    check_numbers(bootstrap=bootstrap)
     if not (budget > 0 and math.isfinite(budget)):
         raise UserError(
             f"--budget must be above 0 (1 is the paper's {ITERATIONS:,} iterations), got {budget}"
         )
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(
-            f"--seeds {' '.join(map(str, seeds)) or 'is empty'}: give at least one, and each once"
-        )
+        given = " ".join(map(str, seeds)) or "is empty"
+        raise UserError(f"--seeds {given}: give at least one, and each once")
 
 
 def _open(out: Path, arguments: dict[str, Any]) -> OutputFolder:
@@ -294,9 +292,8 @@ def _check_data(
     for labelled in (test, clear) if clear else (test,):
         open_test_set(labelled, (), source.classes, groups, config.orientation)
     Detector.create(source.classes, config.detector, config.weights)
-    images = open_images(*target, drop_invalid=config.drop_invalid)
-    # all are dehazed before the first training: what is broken further in has to show now
-    return check_headers(images, config.drop_invalid, decode=config.drop_invalid)
+    images, drop = open_images(*target, drop_invalid=config.drop_invalid), config.drop_invalid
+    return check_headers(images, drop, decode=drop)  # all are dehazed before the first training
 
 
 def _absolute(paths: Sequence[Path]) -> list[str]:
