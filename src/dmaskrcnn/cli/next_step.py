@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmaskrcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from dmaskrcnn.run import Run
 
 Words = Sequence[object]
 PICTURES = "pictures"  # where `predict` is told to write
@@ -51,11 +54,8 @@ def _with_run(run: Path) -> Words:
     """Look at what it finds in the hazy images that it was trained for, or at the run itself."""
     from dmaskrcnn.run import Run
 
-    config = Run(run).config
-    seen = [path for path in config.get("target") or () if Path(str(path)).exists()]
-    if not seen:
-        return ["report", run]
-    return ["predict", run, *map(_short, seen), "--out", PICTURES]
+    seen = _still_there(Run(run), "target")
+    return ["predict", run, *seen, "--out", PICTURES] if seen else ["report", run]
 
 
 def _after_evaluate(verb: Any, result: Any) -> Words:
@@ -83,9 +83,8 @@ def _after_predict(verb: Any, result: Any) -> Words:
     from dmaskrcnn.run import open_run
 
     run = open_run(verb.run)
-    tests = [path for path in run.config.get("test") or () if Path(str(path)).exists()]
-    if tests:
-        return ["evaluate", verb.run, "--data", *map(_short, tests)]
+    if tests := _still_there(run, "test"):
+        return ["evaluate", verb.run, "--data", *tests]
     return ["report", verb.run] if run.config else ["evaluate", verb.run, "--data", _Hint("TEST")]
 
 
@@ -128,9 +127,13 @@ def _after_train_dehazer(verb: Any, result: Any) -> Words:
 def _after_export(verb: Any, result: Any) -> Words:
     from dmaskrcnn.run import Run
 
-    seen = [path for path in Run(verb.run).config.get("target") or () if Path(str(path)).exists()]
-    pictures = list(map(_short, seen)) or [_Hint("PICTURES")]
+    pictures = _still_there(Run(verb.run), "target") or [_Hint("PICTURES")]
     return ["predict", verb.out, *pictures, "--out", PICTURES]
+
+
+def _still_there(run: Run, key: str) -> list[Path]:
+    """The paths that a run remembers under this key, of those that exist."""
+    return [_short(path) for path in run.config.get(key) or () if Path(str(path)).exists()]
 
 
 def _short(path: object) -> Path:

@@ -13,7 +13,7 @@ from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
-    from dmaskrcnn.images.predict import Predictor
+    from dmaskrcnn.detector.predictor import Predictor
 
 
 def serve_verb(

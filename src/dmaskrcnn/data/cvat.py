@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import defusedxml
 import numpy as np
-from defusedxml import ElementTree
 
 from dmaskrcnn.data.coco_images import find_image, image_folders, image_roots
 from dmaskrcnn.data.coco_objects import InvalidEntryError
@@ -20,8 +18,9 @@ from dmaskrcnn.data.part_builder import PartBuilder
 from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.data.segmentation import Box
 from dmaskrcnn.data.values import number, shown
+from dmaskrcnn.data.xml_files import read_xml
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import MOST_TEXT, check_regular, read_bytes
+from dmaskrcnn.files import MOST_TEXT, check_regular
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -107,14 +106,7 @@ def _ids(images: list[Path], folder: Path) -> list[int | str]:
 
 
 def _parse(path: Path) -> Element:
-    try:
-        root = ElementTree.fromstring(read_bytes(path, MOST_TEXT * 5))
-    except defusedxml.DefusedXmlException as error:
-        raise UserError(f"{path}: XML with entities is refused; remove the DOCTYPE") from error
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{path}: not valid XML ({error})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the file ({error.strerror})") from error
+    root = read_xml(path, MOST_TEXT * 5)
     if root is None or root.tag != "annotations":
         raise UserError(f"{path}: not CVAT's XML: the top element is not <annotations>")
     return root

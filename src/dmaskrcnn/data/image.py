@@ -161,19 +161,7 @@ def decode_pixels(
     """
     try:
         with open_picture(source) as picture:
-            deep = deep_kind(picture) is not None
-            picture.load()
-            whole = picture
-            if deep:
-                whole = read_deep(picture, _as_file(source))
-                whole.getexif()[_ORIENTATION_TAG] = picture.getexif().get(_ORIENTATION_TAG, 1)
-            upright = whole if stored else ImageOps.exif_transpose(whole)
-            if size is not None and (upright.height, upright.width) != size == (
-                whole.height,
-                whole.width,
-            ):
-                upright = whole
-            pixels = np.array(to_rgb(upright))
+            pixels = upright_pixels(picture, _as_file(source), size, stored)
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
@@ -181,6 +169,35 @@ def decode_pixels(
     if size is not None and pixels.shape[:2] != size:
         raise _other_size(source, pixels.shape[:2], size)
     return pixels
+
+
+def upright_pixels(
+    picture: Image.Image,
+    file: Path | io.BytesIO,
+    size: tuple[int, int] | None = None,
+    stored: bool = False,
+) -> NDArray[np.uint8]:
+    """`decode_pixels` for a picture that is open, and whose size was looked at.
+
+    Args:
+        picture: not loaded yet.
+        file: what it was opened from, once more.
+        size: see `decode_pixels`.
+        stored: likewise.
+
+    Raises:
+        OSError, ValueError and others of Pillow's: it is broken.
+    """
+    deep = deep_kind(picture) is not None
+    picture.load()
+    whole = picture
+    if deep:
+        whole = read_deep(picture, file)
+        whole.getexif()[_ORIENTATION_TAG] = picture.getexif().get(_ORIENTATION_TAG, 1)
+    upright = whole if stored else ImageOps.exif_transpose(whole)
+    if size is not None and (upright.height, upright.width) != size == (whole.height, whole.width):
+        upright = whole
+    return np.array(to_rgb(upright))
 
 
 def check_header(path: Path, size: tuple[int, int] | None = None) -> None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import defusedxml
 import numpy as np
-from defusedxml import ElementTree
 
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.foreign import file_kind
@@ -19,8 +17,8 @@ from dmaskrcnn.data.orientation import Orientation, boxes_frame
 from dmaskrcnn.data.parsed import Part, stem_ids
 from dmaskrcnn.data.problems import Problem, check_box
 from dmaskrcnn.data.values import flag, number, shown
+from dmaskrcnn.data.xml_files import read_xml
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.files import read_bytes
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -152,14 +150,7 @@ class _XmlFiles:
 
 
 def _parse(file: Path) -> Element:
-    try:
-        root = ElementTree.fromstring(read_bytes(file))
-    except defusedxml.DefusedXmlException as error:
-        raise UserError(f"{file}: XML with entities is refused; remove the DOCTYPE") from error
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{file}: not valid XML ({error})") from error
-    except OSError as error:
-        raise UserError(f"{file}: cannot read the file ({error.strerror})") from error
+    root = read_xml(file)
     if root is None or root.tag != "annotation":
         kind = file_kind(file)
         raise UserError(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.errors import UserError
 
 OVERLAP = 0.25  # of the side, shared by neighbours at least
@@ -25,17 +25,6 @@ NEAR = 0.01  # of the side: so close to an inner border it is cut by it; boxes a
 LEAST_SIDE = 64  # px
 # Of the masks of one picture: 240 objects at 4K; a plain detection has 100 at most.
 MOST_BYTES = 2_000_000_000
-
-
-class Predictor(Protocol):
-    """What is used of a detector."""
-
-    def predict(
-        self, images: list[Tensor], threshold: float = ..., *, best: bool = ...
-    ) -> list[Detections]:
-        """The objects in each uint8 ``(3, H, W)`` image; with ``best`` also the best of an image
-        where none reaches the threshold."""
-        ...
 
 
 @dataclass(frozen=True)

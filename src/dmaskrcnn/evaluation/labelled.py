@@ -215,28 +215,54 @@ def open_shared_test_set(
 
 def warn_if_trained_on(runs: Sequence[Run], test: Dataset) -> None:
     """Say which runs have seen pictures of the test set, as far as their data are still there."""
+    found: dict[tuple[Path, ...], Overlap | None] = {}  # runs of a comparison share their data
     for run in runs:
         for key in ("source", "target"):
             data = None if run.is_results else images_of(run, key)
-            if data and (said := shared_images(data, test, f"--{key} of {run}")):
-                _log.warning("%s", said)
+            if data is None:
+                continue
+            paths = tuple(data.paths)
+            if paths not in found:
+                found[paths] = overlap(data, test)
+            if shared := found[paths]:
+                _log.warning("%s", shared.said(f"--{key} of {run}"))
 
 
-def shared_images(trained: Dataset, test: Dataset, name: str) -> str:
-    """A sentence on the pictures that a test set shares with what was trained on, or that nearly
-    are such; empty where there are none."""
-    if shared := same_images(trained, test):
-        there, here = shared[0]
-        said = f"are also in {name} ({here} is {there}): the two share images"
-    elif shared := look_alikes(trained, test):
-        there, here = shared[0]
-        said = f"look nearly the same as pictures of {name} ({here} as {there})"
-    else:
-        return ""
-    return (
-        f"{len(shared)} of {len(test)} test pictures {said}, and the scores say little of pictures "
-        "that were not trained on"
-    )
+@dataclass(frozen=True)
+class Overlap:
+    """Pictures that a test set shares with what was trained on, or that nearly are such.
+
+    Attributes:
+        pairs: ``(path there, path in the test set)``, at least one.
+        same: whether they are the same to the byte.
+        of: pictures in the test set.
+    """
+
+    pairs: list[tuple[str, str]]
+    same: bool
+    of: int
+
+    def said(self, name: str) -> str:
+        """A sentence; ``name`` is that of what was trained on."""
+        there, here = self.pairs[0]
+        how = (
+            f"are also in {name} ({here} is {there}): the two share images"
+            if self.same
+            else f"look nearly the same as pictures of {name} ({here} as {there})"
+        )
+        return (
+            f"{len(self.pairs)} of {self.of} test pictures {how}, and the scores say little of "
+            "pictures that were not trained on"
+        )
+
+
+def overlap(trained: Dataset, test: Dataset) -> Overlap | None:
+    """What the two share; None where that is nothing. Looks are compared only where no content is
+    the same."""
+    if same := same_images(trained, test):
+        return Overlap(same, True, len(test))
+    alike = look_alikes(trained, test)
+    return Overlap(alike, False, len(test)) if alike else None
 
 
 def images_of(run: Run, key: str) -> Dataset | None:

@@ -12,7 +12,7 @@ from dmaskrcnn.haze.switch import HazeSwitch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dmaskrcnn.images.predict import Predictor
+    from dmaskrcnn.detector.predictor import Predictor
 
 
 def predict_each(

@@ -26,10 +26,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.draw import JPEG
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import save_picture_whole
@@ -43,17 +44,6 @@ if TYPE_CHECKING:
 
 INDEX = "detections.json"
 COMMENT = b"drawn by dmaskrcnn predict"
-
-
-class Predictor(Protocol):
-    """What is used of a detector."""
-
-    def predict(
-        self, images: list[Tensor], threshold: float = ..., *, best: bool = ...
-    ) -> list[Detections]:
-        """The objects in each uint8 ``(3, H, W)`` image, with a score of at least the threshold;
-        with ``best`` also the best of an image where there are none."""
-        ...
 
 
 @dataclass

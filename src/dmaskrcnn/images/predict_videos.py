@@ -41,12 +41,12 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.draw import draw_objects, shaded
 from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.images.convert_video import Converted, Result, convert_video
 from dmaskrcnn.images.each_video import INDEX, each_video, entry_of, say_notes
 from dmaskrcnn.images.jobs import Summary
-from dmaskrcnn.images.predict import Predictor
 from dmaskrcnn.images.track import FAINT, Line, Tracker, parse_line
 from dmaskrcnn.images.video import Frame, VideoReader
 from dmaskrcnn.images.video_files import WholeLines, draw_lines

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmaskrcnn.arrays import as_array, as_tensor
-from dmaskrcnn.data.image import decode_pixels
+from dmaskrcnn.data.picture_input import image_pixels
 from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.limits import USUAL, Limits
@@ -132,10 +132,8 @@ def resized(image: Pixels, size: Sequence[int]) -> Pixels:
 def pixels_of(image: Any) -> Pixels:
     """uint8 ``(H, W, 3)`` of any form of an image that `ExportedDetector.predict` takes. Raises
     UserError."""
-    if isinstance(image, (str, Path)):
-        return decode_pixels(Path(image))
-    if isinstance(image, Image.Image):
-        return np.array(image.convert("RGB"))
+    if not hasattr(image, "shape"):
+        return image_pixels(image)
     array = as_array(image)
     if array.ndim == 3 and hasattr(image, "detach"):
         array = array.transpose(1, 2, 0)

@@ -28,10 +28,10 @@ from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.image import is_image
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.draw import JPEG, as_picture, contact_sheet
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.haze.gauge import haziness
-from dmaskrcnn.images.predict import Predictor
 from dmaskrcnn.serve.dropped import read_dropped, video_seconds
 
 LEAST = 0.1  # score of what is kept for the slider; masks of lower ones would fill the memory

@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.images.by_detector import predict_each
-from dmaskrcnn.images.predict import Predictor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from dmaskrcnn.data.image import decode_image, is_image
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.images.open_video import PATIENCE, need_av, open_container
+from dmaskrcnn.images.video_inputs import VideoSource
 
 
 def read_dropped(path: Path, second: float = 0.0) -> Tensor:
@@ -23,18 +25,15 @@ def read_dropped(path: Path, second: float = 0.0) -> Tensor:
 
 def video_seconds(path: Path) -> float:
     """The length of a video; 0 where it is not known. Raises UserError as `read_dropped`."""
-    av = _av(path)
-    try:
-        with av.open(str(path)) as video:
-            return (video.duration or 0) / av.time_base
-    except (av.error.FFmpegError, OSError) as error:
-        raise _unreadable(path, error) from error
+    av = need_av()
+    with _open(path) as video:
+        return (video.duration or 0) / av.time_base
 
 
 def _frame(path: Path, second: float) -> Tensor:
-    av = _av(path)
+    av = need_av()
     try:
-        with av.open(str(path)) as video:
+        with _open(path) as video:
             stream = video.streams.video[0]
             video.seek(int(second * av.time_base))  # to the key frame before
             frame = None
@@ -48,16 +47,14 @@ def _frame(path: Path, second: float) -> Tensor:
         raise _unreadable(path, error) from error
 
 
+def _open(path: Path) -> Any:
+    """As the command line opens it: no playlist that names other files."""
+    try:
+        return open_container(VideoSource(str(path), "file", Path(path.stem)), PATIENCE)
+    except UserError as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Path, error: Exception) -> UserError:
     reason = getattr(error, "strerror", None) or first_line(error)
     return UserError(f"{path}: is no picture and no video that can be read ({reason})")
-
-
-def _av(path: Path) -> Any:
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}: is a video; that needs the package av: pip install 'dmaskrcnn[video]'"
-        ) from error
-    return av

@@ -24,11 +24,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.draw import JPEG
 from dmaskrcnn.errors import first_line
 from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.haze.switch import HazeSwitch
-from dmaskrcnn.images.predict import Predictor
 from dmaskrcnn.serve.batches import Batches
 from dmaskrcnn.serve.limits import Limits, RefusedError
 from dmaskrcnn.serve.metrics import ServiceMetrics

@@ -14,14 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from dmaskrcnn.arrays import as_image
-from dmaskrcnn.data.dynamic_range import deep_kind, read_deep
+from dmaskrcnn.data.image import upright_pixels
 from dmaskrcnn.errors import first_line
 from dmaskrcnn.serve.limits import Limits, RefusedError
 
@@ -230,16 +229,7 @@ def decode_upload(data: bytes, limits: Limits) -> Tensor:
         if picture.width * picture.height > limits.max_pixels * 1e6:
             raise _too_large(limits)
         try:
-            deep = deep_kind(picture) is not None
-            orientation = picture.getexif().get(0x0112, 1)
-            picture.load()
-            again: Any = io.BytesIO(data)  # Pillow takes it for a file
-            whole = read_deep(picture, again) if deep else picture
-            whole.getexif()[0x0112] = orientation
-            upright = ImageOps.exif_transpose(whole)
-            if upright.mode == "P":  # its transparency may be a list, which RGB has no place for
-                upright = upright.convert("RGBA")
-            pixels = np.array(upright.convert("RGB"))
+            pixels = upright_pixels(picture, io.BytesIO(data))
         except Exception as error:  # as above, on broken files
             raise RefusedError(422, f"the picture is broken ({first_line(error)})") from None
     return as_image(pixels)

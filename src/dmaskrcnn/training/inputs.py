@@ -26,7 +26,7 @@ from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.data.readable import broken_headers, check_headers
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.labelled import open_test_set, shared_images
+from dmaskrcnn.evaluation.labelled import open_test_set, overlap
 from dmaskrcnn.haze.random_haze import HazeAugment
 
 
@@ -70,8 +70,8 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
             file=sys.stderr,
         )
     for name, data in (("--source", source), ("--target", target)):
-        if test and data and rank() == 0 and (said := shared_images(data, test, name)):
-            print(f"warning: --test: {said}", file=sys.stderr)
+        if test and data and rank() == 0 and (shared := overlap(data, test)):
+            print(f"warning: --test: {shared.said(name)}", file=sys.stderr)
     return source, target
 
 
