@@ -4,7 +4,8 @@ seconds."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core each, for the programs that te
     torch.set_num_threads(1)
 
 SIZE = (64, 96)
+BROWSER_FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--no-first-run", "--disable-dev-shm-usage"),
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -142,3 +147,29 @@ def photos(tmp_path: Path, street) -> Path:
     picture.save(folder / "turned.jpg", exif=exif, icc_profile=b"a profile")
     (folder / "broken.jpg").write_bytes(b"no picture")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium, driven headless; the test is skipped where there is none."""
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="needs selenium (a development dependency)"
+    )
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((path for name in names if (path := shutil.which(name))), None)
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("needs chromium and chromedriver on the path")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    # a driver that is named is not looked for in the network
+    service = webdriver.ChromeService(driver, log_output=os.devnull)
+    try:
+        started = webdriver.Chrome(options=options, service=service)
+    except Exception as error:
+        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
+    yield started
+    started.quit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def write_coco(
         **overrides,
     }
     path = folder / name
+    path.write_text(json.dumps(data))
+    return path
+
+
+def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
+    """A COCO JSON of one object, with id 11, after a change of its content."""
+    path = write_coco(folder, [coco_object(11)])
+    data = json.loads(path.read_text())
+    edit(data)
     path.write_text(json.dumps(data))
     return path
 

@@ -13,22 +13,13 @@ import torch
 from faster_coco_eval import COCO
 from faster_coco_eval import COCOeval_faster as COCOeval
 from faster_coco_eval.core import mask as rle
+from untrained import UNTRAINED
 
 from dmaskrcnn import Detector
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.config import DetectorConfig
 
 CLASSES = ("car", "person", "bus")
-SMALL = DetectorConfig(
-    backbone="resnet18",
-    fpn_channels=16,
-    box_head_width=16,
-    mask_head_layers=1,
-    image_size=64,
-    max_size=96,
-    max_detections=8,
-)
 
 
 @dataclass
@@ -118,7 +109,7 @@ def make_found(boxes, labels, scores, classes=CLASSES, size=40):
 def save_detector(folder: Path, *classes: str, seed: int = 0) -> Path:
     """An untrained detector, which finds something everywhere."""
     torch.manual_seed(seed)
-    Detector(classes or ("person", "car"), SMALL).save(folder)
+    Detector(classes or ("person", "car"), UNTRAINED).save(folder)
     return folder
 
 

@@ -18,7 +18,7 @@ CLASSES = ("car", "person", "bus")
 def needed(*names: str) -> None:
     """Skip where an optional package is not installed."""
     for name in names:
-        pytest.importorskip(name)
+        pytest.importorskip(name, reason="needs dmaskrcnn[export]")
 
 
 def save_untrained(folder: Path, seed: int = 0) -> Path:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
+from untrained import UNTRAINED
 
 from dmaskrcnn import Detections, Detector
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_dataset
-from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.evaluation.results_json import load_results, save_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.seeds import over_seeds
@@ -26,15 +26,6 @@ from dmaskrcnn.run import open_run
 
 SECTIONS = ["scores", "intervals", "curves", "training", "features", "pictures", "provenance"]
 CLASSES = ("person", "car", "bus", "motorcycle")
-CONFIG = DetectorConfig(
-    backbone="resnet18",
-    fpn_channels=16,
-    box_head_width=16,
-    mask_head_layers=1,
-    image_size=64,
-    max_size=96,
-    max_detections=8,
-)
 
 
 class Page(HTMLParser):
@@ -74,7 +65,9 @@ def write_run(
     everywhere."""
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
-    Detector(CLASSES, CONFIG).save(folder, weights="ema", method="grl", iteration=60, finished=True)
+    Detector(CLASSES, UNTRAINED).save(
+        folder, weights="ema", method="grl", iteration=60, finished=True
+    )
     method, targets = ("source", ()) if target is None else ("grl", (target,))
     config = TrainConfig.from_preset(
         method=method, preset="demo", source=(source,), target=targets, seed=seed, name=folder.name

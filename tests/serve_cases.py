@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
@@ -48,3 +51,19 @@ def bomb() -> bytes:
     data = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(data, "PNG")
     return data.getvalue()
+
+
+def begun(*words: object, says: str) -> tuple[subprocess.Popen[str], str]:
+    """A program of ours that goes on, and its first line, once that says so."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dmaskrcnn", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if says not in line:
+        raise AssertionError(process.communicate()[1])
+    return process, line

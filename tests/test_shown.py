@@ -111,7 +111,7 @@ def test_wrong_coco_is_refused(change, said):
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_supervision_there_and_back(count):
-    pytest.importorskip("supervision")
+    pytest.importorskip("supervision", reason="needs dmaskrcnn[track]")
     found = make(count)
     same(Detections.from_supervision(found.to_supervision(), CLASSES, (12, 20)), found)
     if count:
@@ -120,7 +120,7 @@ def test_supervision_there_and_back(count):
 
 
 def test_supervision_without_names_or_masks():
-    supervision = pytest.importorskip("supervision")
+    supervision = pytest.importorskip("supervision", reason="needs dmaskrcnn[track]")
     bare = supervision.Detections(np.array([[0.0, 0, 4, 4]]), class_id=np.array([1]))
     with pytest.raises(UserError, match="give classes"):
         Detections.from_supervision(bare)

@@ -33,6 +33,6 @@ def test_limits_that_are_none(words, said, run, fails):
 
 @pytest.mark.parametrize("verb", ["serve", "app"])
 def test_a_run_that_is_none(verb, tmp_path, fails):
-    pytest.importorskip("gradio" if verb == "app" else "fastapi")
+    pytest.importorskip("gradio" if verb == "app" else "fastapi", reason=f"needs dmaskrcnn[{verb}]")
     assert "no such run folder" in fails(verb, tmp_path / "none", "--port", 0)
     assert fails(verb, "--port", 0) == "no run given; name one or more run folders"

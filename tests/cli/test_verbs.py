@@ -6,14 +6,14 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from data_files import truncate, write_image
 from disk import contents, full_disk
+from signalled import signalled
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
@@ -142,29 +142,6 @@ RUNS = {
 }
 
 
-# `predict` that gets SIGTERM at the third batch, and gives the signal back as it was
-TERMINATED = """
-import os, signal, sys, time
-from dmaskrcnn.cli.main import main
-from dmaskrcnn.detector.detector import Detector
-
-predict, calls, handler = Detector.predict, [], signal.getsignal(signal.SIGTERM)
-
-def terminated(self, images, *arguments, **options):
-    calls.append(len(images))
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
-    return predict(self, images, *arguments, **options)
-
-Detector.predict = terminated
-try:
-    main(sys.argv[1:])
-finally:
-    assert signal.getsignal(signal.SIGTERM) == handler
-"""
-
-
 class TestPredict:
     @pytest.mark.parametrize("case", RUNS)
     def test_damaged_run(
@@ -236,9 +213,9 @@ class TestPredict:
     def test_sigterm_leaves_what_was_done(self, run: Path, tmp_path: Path):
         for i in range(6):
             write_image(tmp_path / "pictures" / f"{i}.png", 64, 96, seed=i)
-        words = ["predict", run, tmp_path / "pictures", "--out", tmp_path / "out"]
-        command = [sys.executable, "-c", TERMINATED, *map(str, words), "--batch-size", "2"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        words = ("predict", run, tmp_path / "pictures", "--out", tmp_path / "out")
+        where = ("dmaskrcnn.detector.detector", "Detector", "predict")
+        done = signalled(where, 3, signal.SIGTERM, *words, "--batch-size", 2)
         assert done.returncode == 143, done.stderr
         assert done.stderr.endswith("dmaskrcnn: interrupted\n")
         found = json.loads((tmp_path / "out" / "detections.json").read_text())

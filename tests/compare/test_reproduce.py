@@ -4,7 +4,6 @@ stopped."""
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from disk import contents
+from signalled import signalled
 
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.compare import reproduce as room
@@ -183,24 +183,32 @@ def test_goes_on_within_a_training(
     arguments: dict[str, Any],
     trained: list[tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ):
-    step, steps = loop._step, []
+    words = [
+        word
+        for name, value in arguments.items()
+        for word in (f"--{name}", *(value if isinstance(value, (list, tuple)) else [value]))
+    ]
+    done = signalled(
+        ("dmaskrcnn.training.loop", "", "_step"), 5, signal.SIGTERM, "reproduce", *words
+    )
+    assert done.returncode == 143, done.stderr
+    assert "`dmaskrcnn reproduce` goes on from there" in done.stderr
+    runs = arguments["out"] / "runs"
+    folder = runs / "dmask1-s0-1"
+    assert Checkpoint.load(folder).iteration == 1
+    before = {
+        name: Checkpoint.load(runs / f"{name}-1").iteration
+        for name in ("start-s0", "mask-rcnn-s0", "dmask1-s0")
+    }
+    steps = [name for name, count in before.items() for _ in range(count)]
+    step = loop._step
 
-    def step_and_terminate(state: TrainingState, *others: Any) -> dict[str, float]:
-        steps.append(state.config.name)
-        if len(steps) == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
+    def noted(state: TrainingState, *others: Any) -> dict[str, float]:
+        steps.append(str(state.config.name))
         return step(state, *others)
 
-    monkeypatch.setattr(loop, "_step", step_and_terminate)
-    with pytest.raises(SystemExit) as stop:
-        reproduce(**arguments)
-    assert stop.value.code == 143
-    assert "`dmaskrcnn reproduce` goes on from there" in capsys.readouterr().err
-    folder = arguments["out"] / "runs" / "dmask1-s0-1"
-    assert Checkpoint.load(folder).iteration == 1
-    trained.clear()
+    monkeypatch.setattr(loop, "_step", noted)
     plans: Any = reproduce(**arguments)
     assert trained == [("resume", "dmask1-s0-1"), ("train", "dmask2-s0")]
     assert plans[1].group.runs == (Run(folder),)

@@ -11,6 +11,7 @@ import pytest
 from data_files import (
     coco_object,
     compressed,
+    edited,
     voc_object,
     voc_xml,
     write_coco,
@@ -27,14 +28,6 @@ def one_line(error: pytest.ExceptionInfo[UserError], *fragments: str) -> None:
     assert "\n" not in message
     for fragment in fragments:
         assert fragment in message
-
-
-def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
-    path = write_coco(folder, [coco_object(11)])
-    data = json.loads(path.read_text())
-    edit(data)
-    path.write_text(json.dumps(data))
-    return path
 
 
 BAD_BOXES = {

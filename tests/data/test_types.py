@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from data_files import coco_object, voc_object, voc_xml, write_coco, write_image, write_voc
+from data_files import edited, voc_object, voc_xml, write_image, write_voc
 
 from dmaskrcnn.data import open_dataset
 from dmaskrcnn.data.values import identifier, number, numbers
@@ -30,14 +29,6 @@ def test_ids_are_integers_or_text() -> None:
     assert [identifier(v) for v in (0, 1.0, "a", "01")] == [0, 1, "a", "01"]
     for value in (True, None, "", " ", 1.5, float("nan"), float("inf"), 10**20, [1], {}):
         assert identifier(value) is None, value
-
-
-def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
-    path = write_coco(folder, [coco_object(11)])
-    data = json.loads(path.read_text())
-    edit(data)
-    path.write_text(json.dumps(data))
-    return path
 
 
 Edit = tuple[Callable[[dict[str, Any]], object], str]

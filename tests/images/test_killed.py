@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 from data_files import coco_object, write_coco, write_image
 from disk import contents
+from signalled import signalled
 
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.compare.comparison import load_comparison
@@ -24,25 +23,6 @@ from dmaskrcnn.output_folder import OutputFolder
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
 
-# Kills itself where a function is called for the ninth time.
-KILLED = """
-import os, signal, sys
-from importlib import import_module
-from dmaskrcnn.cli.main import main
-
-module, name, function = sys.argv[1:4]
-holder = getattr(import_module(module), name)
-original, calls = getattr(holder, function), []
-
-def counted(*arguments, **options):
-    calls.append(1)
-    if len(calls) == 9:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(*arguments, **options)
-
-setattr(holder, function, counted)
-main(sys.argv[4:])
-"""
 DETECTOR = ("dmaskrcnn.detector.detector", "Detector", "predict")
 WRITER = ("dmaskrcnn.files", "Path", "replace")  # a temporary file stays
 
@@ -57,8 +37,7 @@ def photos(tmp_path: Path) -> Path:
 
 def killed(where: tuple[str, str, str], *arguments: object) -> None:
     """Run a command that is killed in the middle."""
-    command = [sys.executable, "-c", KILLED, *where, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = signalled(where, 9, signal.SIGKILL, *arguments)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

@@ -21,7 +21,7 @@ from dmaskrcnn.images.track import parse_line
 from dmaskrcnn.images.video import VideoReader
 from dmaskrcnn.images.video_inputs import VideoSource, sort_inputs, video_source
 
-av = pytest.importorskip("av")
+av = pytest.importorskip("av", reason="needs dmaskrcnn[video]")
 
 
 class Red:

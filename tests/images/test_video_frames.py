@@ -26,7 +26,7 @@ from dmaskrcnn.images.video_inputs import video_source
 from dmaskrcnn.training.loop import train
 from dmaskrcnn.training.target_videos import with_frames
 
-av = pytest.importorskip("av")
+av = pytest.importorskip("av", reason="needs dmaskrcnn[video]")
 
 
 def write_video(path: Path, pictures: list[np.ndarray], rate: int = 5, sound: bool = False) -> Path:

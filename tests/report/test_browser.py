@@ -4,10 +4,9 @@ install chromium-driver``)."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,6 @@ from report_cases import make_comparison, write_run
 from dmaskrcnn.demo import write_scenes
 from dmaskrcnn.report import write_report
 
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="needs selenium (a development dependency)"
-)
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --no-first-run"
-)
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
@@ -42,32 +34,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     groups = [("baseline", (runs[0],)), ("a rather long name of a method", (runs[1],))]
     return write_report(folder, runs, make_comparison(folder / "out", test, groups, published=True))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((path for name in names if (path := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("needs chromium and chromedriver on the path")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (
-        *FLAGS.split(),
-        "--disable-dev-shm-usage",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # a driver that is named is not looked for in the network
-    service = webdriver.ChromeService(driver, log_output=os.devnull)
-    try:
-        started = webdriver.Chrome(options=options, service=service)
-    except Exception as error:
-        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-    yield started
-    started.quit()
 
 
 @pytest.fixture

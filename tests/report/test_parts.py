@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from data_files import write_image
-from report_cases import CONFIG, polygon_mask
+from report_cases import polygon_mask
+from untrained import UNTRAINED
 
 from dmaskrcnn import Detector
 from dmaskrcnn.data import open_images
@@ -79,7 +80,7 @@ def test_pooled_features_leave_padding_out(tmp_path: Path):
     """64 x 80 pixels are padded to 64 x 96; the mean is over what shows the image."""
     for seed in range(3):
         write_image(tmp_path / f"{seed}.png", 64, 80, seed)
-    detector, data = Detector(("car",), CONFIG).eval(), open_images(tmp_path)
+    detector, data = Detector(("car",), UNTRAINED).eval(), open_images(tmp_path)
     found = pooled_features(detector, data, [0, 2])
     assert found.shape == (2, 4 * 16)
     with torch.no_grad():

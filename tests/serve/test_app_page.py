@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,19 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from serve_cases import begun
 from untrained import UNTRAINED
 
 from dmaskrcnn import Detector
 
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="needs selenium (a development dependency)"
-)
 pytest.importorskip("gradio", reason="needs dmaskrcnn[app]")
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --no-first-run --disable-dev-shm-usage"
-)
 DESKTOP, PHONE = (1280, 900), (420, 900)
 
 
@@ -41,42 +31,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         folder.mkdir()
         torch.manual_seed(seed)
         Detector(("car", "person"), UNTRAINED).save(folder)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dmaskrcnn", "app", *map(str, runs), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if "http://" not in line:
-        raise AssertionError(process.communicate()[1])
+    process, line = begun("app", *runs, "--port", 0, says="http://")
     yield line.partition("http")[1] + line.partition("http")[2].split()[0]
     process.terminate()
     _, said = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in said) == (0, False), said
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((path for name in names if (path := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("needs chromium and chromedriver on the path")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(driver, log_output=os.devnull)
-    try:
-        started = webdriver.Chrome(options=options, service=service)
-    except Exception as error:
-        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-    yield started
-    started.quit()
 
 
 @pytest.fixture

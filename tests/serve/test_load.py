@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from serve_cases import bomb, encoded, noise
+from serve_cases import begun, bomb, encoded, noise
 
 for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
     pytest.importorskip(module, reason="needs dmaskrcnn[serve]")
@@ -67,18 +65,8 @@ class Server:
 
 
 def start(*arguments: object) -> Server:
-    words = ["serve", *map(str, arguments), "--port", "0", "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dmaskrcnn", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line.startswith("serving "):
-        raise AssertionError(process.communicate()[1])
+    words = ("serve", *arguments, "--port", 0, "--device", "cpu")
+    process, line = begun(*words, says="serving ")
     return Server(process, int(line.rsplit(":", 1)[1]))
 
 

@@ -203,7 +203,7 @@ def test_description_health_and_openapi(start):
 
 
 def test_metrics_are_prometheus_text(start):
-    parser = pytest.importorskip("prometheus_client.parser")
+    parser = pytest.importorskip("prometheus_client.parser", reason="needs dmaskrcnn[serve]")
     client = start()
     for content in (encoded(), encoded(), b"no picture"):
         client.post("/predict", content=content, headers=JPEG)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from run_files import assert_same_bits, rows
+from signalled import signalled
 
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data.loader import Batches
 from dmaskrcnn.demo import write_scenes
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.training.checkpoint import Checkpoint
@@ -24,22 +24,13 @@ Make = Callable[..., TrainConfig]
 
 class TestInterruption:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_signal_saves_and_resume_is_bit_exact(
-        self, tiny: Make, monkeypatch: pytest.MonkeyPatch, number: int
-    ):
+    def test_signal_saves_and_resume_is_bit_exact(self, tiny: Make, tmp_path: Path, number: int):
         unbroken = train(tiny(iterations=12, name="unbroken"))
-        load = Batches.__getitem__
-
-        def interrupt(self: Batches, index: int):
-            if index == 8:
-                os.kill(os.getpid(), number)
-            return load(self, index)
-
-        monkeypatch.setattr(Batches, "__getitem__", interrupt)
-        with pytest.raises(SystemExit) as stop:
-            train(tiny(iterations=12, name="broken"))
-        assert stop.value.code == 128 + number
-        monkeypatch.undo()
+        config = tmp_path / "config.yaml"
+        config.write_text(yaml.safe_dump(tiny(iterations=12, name="broken").to_dict()))
+        where = ("dmaskrcnn.data.loader", "Batches", "__getitem__")
+        done = signalled(where, 9, number, "train", "--config", config)
+        assert done.returncode == 128 + number, done.stderr
         broken = unbroken.parent / "broken-1"
         assert Checkpoint.load(broken).iteration == 9
         resume(broken)
