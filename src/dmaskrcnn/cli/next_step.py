@@ -42,7 +42,7 @@ class _Hint(str):
 
 
 def _after_demo(verb: Any, result: Any) -> Words:
-    own = _Hint("  # with your own images")
+    own = _Hint("  # yours")
     return ["adapt", "--source", "clear/annotations.json", "--target", "hazy/", own]
 
 
