@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.device import resolve_device
 
 T = TypeVar("T")
 
@@ -47,20 +47,6 @@ def processes(device: str) -> Iterator[torch.device]:
         yield chosen
     finally:
         dist.destroy_process_group()
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """``auto`` is the GPU if there is one. Raises UserError for a device this machine lacks."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"--device {device}: not available here ({first_line(error)}); use auto or cpu"
-        ) from error
-    return chosen
 
 
 def average(values: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.data import Annotations
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.precision import has_fast_bfloat16
 from dmaskrcnn.detector.sampling import inside_crowd, sample_balanced
+from dmaskrcnn.device import has_fast_bfloat16
 
 
 def objects(height: int = 64, width: int = 96) -> Annotations:

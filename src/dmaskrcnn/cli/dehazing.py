@@ -9,7 +9,7 @@ from dmaskrcnn.errors import UserError
 def dehaze_verb(verb: Dehaze) -> None:
     """Dehaze pictures and videos."""
     from dmaskrcnn.dehazing import Dehazer
-    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.device import resolve_device
     from dmaskrcnn.images.dehaze import dehaze_images
     from dmaskrcnn.images.open_video import need_av
     from dmaskrcnn.images.video_inputs import sort_inputs

@@ -129,7 +129,7 @@ def _haze(verb: Haze) -> None:
 def _train_dehazer(verb: TrainDehazer) -> None:
     from dmaskrcnn.dehazing.train_dehazer import train_dehazer
     from dmaskrcnn.demo.scenes import rendered_pictures
-    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.device import resolve_device
     from dmaskrcnn.images.photographs import photographs
 
     if verb.scenes < 0:

@@ -45,7 +45,7 @@ def serve_verb(
 def app_verb(verb: App) -> None:
     """Show the page."""
     _need("app", "gradio")
-    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.device import resolve_device
     from dmaskrcnn.serve.app_page import run_page
     from dmaskrcnn.serve.server import bind
 

@@ -29,7 +29,7 @@ from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.readable import check_headers
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.distributed import resolve_device
+from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.evaluation.text import interval

@@ -34,7 +34,7 @@ from dmaskrcnn.compare.tables import csv_table, markdown
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.dehazing import Dehazer
-from dmaskrcnn.distributed import resolve_device
+from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import evaluate
 from dmaskrcnn.evaluation.labelled import TestSet, open_shared_test_set

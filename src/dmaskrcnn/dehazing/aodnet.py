@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dmaskrcnn.dehazing.method import DehazingNetwork, Estimate
 from dmaskrcnn.dehazing.phases import block_weight, parameters
+from dmaskrcnn.device import has_fast_bfloat16
 
 # outputs computed at once: 4 pixels of 3 channels fill 12 of 16 vector lanes, and lie in memory as
 # pixels do
@@ -58,7 +59,7 @@ class AODNet(DehazingNetwork):
     def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
         """The clear images, ``K I - K + 1``, clipped to [0, 1], and the map ``k``."""
         # Where the result is rounded to 8 bits anyway, half the precision is enough inside.
-        half = for_8_bits and hazy.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        half = for_8_bits and hazy.device.type == "cpu" and has_fast_bfloat16(hazy.device)
         k = self(hazy, inner_dtype=torch.bfloat16 if half else None)
         return Estimate((hazy - 1).mul(k).add_(1).clamp_(0, 1), {"k": k})
 

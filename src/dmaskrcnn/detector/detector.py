@@ -29,14 +29,15 @@ from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
-from dmaskrcnn.detector.precision import Precision, has_fast_bfloat16
+from dmaskrcnn.detector.precision import Precision
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
 from dmaskrcnn.detector.roi_heads import RoIHeads
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import normalised_batch, padded_size
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
-from dmaskrcnn.distributed import largest, resolve_device
+from dmaskrcnn.device import has_fast_bfloat16, resolve_device
+from dmaskrcnn.distributed import largest
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 

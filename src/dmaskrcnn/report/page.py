@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dmaskrcnn.compare.comparison import Comparison, load_comparison
 from dmaskrcnn.data import open_images
-from dmaskrcnn.distributed import resolve_device
+from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.output_folder import check_marked, mark

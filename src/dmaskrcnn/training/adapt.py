@@ -45,7 +45,7 @@ def adapt_config(values: dict[str, Any]) -> TrainConfig:
 def with_fitting_preset(values: dict[str, Any]) -> dict[str, Any]:
     """The values with a preset where they name none: ``default`` on a GPU, ``cpu`` elsewhere.
     Raises UserError for a device that is not there."""
-    from dmaskrcnn.distributed import resolve_device
+    from dmaskrcnn.device import resolve_device
 
     if "preset" in values:
         return values
