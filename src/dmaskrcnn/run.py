@@ -20,7 +20,7 @@ import yaml
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
-from dmaskrcnn.data.splits import without_split
+from dmaskrcnn.data.splits import without_size, without_split
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.errors import UserError
@@ -41,11 +41,12 @@ MOST_STARTS = 9  # runs that started from runs are followed so far back
 def open_run(path: str | Path) -> Run:
     """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, or
     ``.json:coco`` (see `dmaskrcnn.evaluation.results_files`), an `ExportedRun` where it is a folder
-    of `dmaskrcnn export`."""
+    of `dmaskrcnn export`. ``RUN@480`` is that run with pictures read at 480 px."""
     path = Path(path)
     if without_split(path)[0].suffix == ".json":
         return ResultsFile(path)
-    return ExportedRun(path) if is_export(path) else Run(path)
+    folder, size = without_size(path)
+    return ExportedRun(folder, size) if is_export(folder) else Run(folder, size)
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,12 @@ class Run:
 
     Attributes:
         path: the folder.
+        image_size: short side of the network's input in pixels, where it predicts; 0: as it was
+            trained.
     """
 
     path: Path
+    image_size: int = 0
     is_results: ClassVar[bool] = False
     has_features: ClassVar[bool] = True  # a detector shows the maps inside it; a graph does not
 
@@ -76,7 +80,12 @@ class Run:
         return cls(folder)
 
     def __str__(self) -> str:
-        return str(self.path)
+        return str(self.address)
+
+    @property
+    def address(self) -> Path:
+        """What `open_run` takes for this run."""
+        return Path(f"{self.path}@{self.image_size}") if self.image_size else self.path
 
     def training(self) -> AbstractContextManager[None]:
         """Keep other processes from training in the folder. Raises UserError where one does."""
@@ -87,8 +96,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of the folder, or of the file without ``.json``."""
-        return self.path.resolve().name
+        """The name of the folder, with the size, or of the file without ``.json``."""
+        return self.path.resolve().name + (f"@{self.image_size}" if self.image_size else "")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -124,6 +133,7 @@ class Run:
         values = self.config
         if not values:
             return ""
+        values = values | {"size": self.image_size}
         kept = {name: value for name, value in values.items() if name not in NO_MATTER}
         start = kept.get("weights")
         if start not in STARTS and depth:
@@ -170,7 +180,8 @@ class Run:
             ]
             method = find_methods().get(model["method"], MethodSettings)
             owner = f"{method.average}: " if method.average and model["weights"] == "ema" else ""
-            return f"{owner}{kind}, iteration {model['iteration']:,}" + (
+            size = f", read at {self.image_size} px" if self.image_size else ""
+            return f"{owner}{kind}, iteration {model['iteration']:,}{size}" + (
                 "" if model["finished"] else ", training not finished"
             )
         except (ValueError, KeyError, TypeError):
@@ -193,9 +204,10 @@ class Run:
 
     @property
     def digests(self) -> list[str]:
-        """Of weights and ``model.json``: they tell detectors apart. Raises UserError for a missing
-        file."""
-        return [file_digest(self.path / name) for name in ("model.safetensors", "model.json")]
+        """Of weights and ``model.json``, and the size: they tell detectors apart. Raises UserError
+        for a missing file."""
+        files = [file_digest(self.path / name) for name in ("model.safetensors", "model.json")]
+        return [*files, f"{self.image_size} px"]
 
     def check_trained(self) -> None:
         """Raises UserError where the path is no folder of a training with weights."""
@@ -208,7 +220,7 @@ class Run:
         Raises:
             UserError: see `Detector.load`, and a device that this machine lacks.
         """
-        return Detector.load(self.path, device)
+        return Detector.load(self.path, device, image_size=self.image_size)
 
     @property
     def _log(self) -> Path:
@@ -270,11 +282,11 @@ class ExportedRun(Run):
     def digests(self) -> list[str]:
         """Of the model and ``model.json``. Raises UserError as `read_export`."""
         names = (*read_export(self.path).digests, INDEX)
-        return [file_digest(self.path / name) for name in names]
+        return [*(file_digest(self.path / name) for name in names), f"{self.image_size} px"]
 
     def detector(self, device: str = "auto") -> ExportedDetector:
         """The detector, on the CPU whatever the device. Raises UserError as `load`."""
-        return load(self.path)
+        return load(self.path, image_size=self.image_size)
 
     def check_trained(self) -> None:
         """Raises UserError: there is nothing to train or export any more."""

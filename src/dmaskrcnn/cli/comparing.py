@@ -63,7 +63,7 @@ def report_verb(verb: Report) -> None:
 
         def scored() -> Comparison:
             return score_runs(
-                [run.path for run in runs],
+                [run.address for run in runs],
                 verb.data,
                 Path(scratch),
                 verb.device,
@@ -143,4 +143,4 @@ def _show(comparison: Comparison, device: str) -> Path | None:
     report = write_report(comparison.out, (), comparison, device=device)
     print(f"{terminal(comparison)}\n\nreport: {report}\n{comparison.out}", flush=True)
     best = comparison.rows[best_row(comparison.rows)].group.model
-    return best.path if best else None
+    return best.address if best else None

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from dmaskrcnn.cli.flags import ReadsPictures
+from dmaskrcnn.cli.flags import RunsDetectors
 
 
 @dataclass
-class Export(ReadsPictures):
+class Export(RunsDetectors):
     """Write a trained detector for ONNX Runtime or OpenVINO, to run on machines without torch.
 
     It is compared with the run on real pictures before it is called done; `predict`, `evaluate` and

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from dmaskrcnn.config.options import TrainOptions
+from dmaskrcnn.data.splits import without_size, without_split
+from dmaskrcnn.errors import UserError
 
 Images = Positional[
     Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
@@ -88,6 +90,33 @@ class ReadsPictures:
 
     max_pixels: float = TrainOptions.max_pixels
     """Largest picture that is decoded, in megapixels; memory grows with it."""
+
+
+@dataclass(kw_only=True)
+class RunsDetectors(ReadsPictures):
+    """What verbs share that let detectors predict."""
+
+    image_size: Annotated[int, arg(help_behavior_hint="(default: the run's own)")] = 0
+    """Short side in pixels at which the detector reads a picture: larger finds smaller objects, and
+    takes longer. `RUN@480` says so for one run."""
+
+    def __post_init__(self) -> None:
+        if not self.image_size:
+            return
+        if self.image_size < 1:
+            raise UserError(f"--image-size must be at least 1, got {self.image_size}")
+        verb: Any = self
+        for name in ("run", "clear"):
+            if isinstance(path := getattr(self, name, None), Path):
+                setattr(verb, name, _sized(path, self.image_size))
+        if runs := getattr(self, "runs", None):
+            verb.runs = tuple(_sized(path, self.image_size) for path in runs)
+
+
+def _sized(path: Path, size: int) -> Path:
+    """The run at that size; one that names its own, and predictions that were made, stay."""
+    own = without_size(path)[1] or without_split(path)[0].suffix == ".json"
+    return path if own else Path(f"{path}@{size}")
 
 
 @dataclass(kw_only=True)

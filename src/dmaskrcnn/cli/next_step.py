@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmaskrcnn.data.splits import without_size
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def _after_training(verb: Any, result: Any) -> Words:
 
 def _with_run(run: Path) -> Words:
     """Look at what it finds in the hazy images that it was trained for, or at the run itself."""
-    from dmaskrcnn.run import Run
+    from dmaskrcnn.run import open_run
 
-    seen = _still_there(Run(run), "target")
+    seen = _still_there(open_run(run), "target")
     return ["predict", run, *seen, "--out", PICTURES] if seen else ["report", run]
 
 
@@ -70,7 +71,7 @@ def _after_compare(verb: Any, result: Any) -> Words:
 
 
 def _after_report(verb: Any, result: Any) -> Words:
-    runs = [run for run in verb.runs if (run / "model.json").is_file()]
+    runs = [run for run in verb.runs if (without_size(run)[0] / "model.json").is_file()]
     return _with_pictures(runs[-1]) if runs else ["predict", "--help"]
 
 
@@ -125,9 +126,9 @@ def _after_train_dehazer(verb: Any, result: Any) -> Words:
 
 
 def _after_export(verb: Any, result: Any) -> Words:
-    from dmaskrcnn.run import Run
+    from dmaskrcnn.run import open_run
 
-    pictures = _still_there(Run(verb.run), "target") or [_Hint("PICTURES")]
+    pictures = _still_there(open_run(verb.run), "target") or [_Hint("PICTURES")]
     return ["predict", verb.out, *pictures, "--out", PICTURES]
 
 

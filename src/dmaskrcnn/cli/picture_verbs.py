@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from dmaskrcnn.cli.flags import BatchSize, Device, ReadsPictures
+from dmaskrcnn.cli.flags import BatchSize, Device, RunsDetectors
 from dmaskrcnn.cli.gauge_verb import HazeThresholds
 
 Inputs = Positional[
@@ -35,7 +35,7 @@ class ReadsVideos:
 
 
 @dataclass
-class Predict(ReadsVideos, ReadsPictures):
+class Predict(ReadsVideos, RunsDetectors):
     """Find objects in images, videos, streams and cameras: pictures and videos with masks, boxes,
     names and scores, plus JSON."""
 

@@ -20,6 +20,7 @@ from dmaskrcnn.cli.flags import ReadsPictures
 from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.serve_verbs import Serve
 from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
+from dmaskrcnn.data.splits import without_size
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def _verbs() -> dict[str, tuple[type, Callable[[Any], None]]]:
 
 def _predict(verb: Predict) -> None:
     from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.runtime.exported import load
 
-    detector = load(verb.run)
+    detector = _load(verb.run)
     print(predict_images(detector, verb.images, verb.out, verb.threshold, verb.batch_size))
 
 
@@ -82,14 +82,19 @@ def _serve(verb: Serve) -> None:
 
 def _opened(paths: Sequence[Path], device: str) -> dict[str, ExportedDetector]:
     """The exported detectors in these folders, by the folders' names."""
-    from dmaskrcnn.runtime.exported import load
-
     if not paths:
         raise UserError("no export given; name one or more folders of dmaskrcnn export")
     names = [path.resolve().name for path in paths]
     if again := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(f"{again[0]}: two folders of this name; rename one, as calls name them")
-    return {name: load(path) for name, path in zip(names, paths, strict=True)}
+    return {name: _load(path) for name, path in zip(names, paths, strict=True)}
+
+
+def _load(path: Path) -> ExportedDetector:
+    from dmaskrcnn.runtime.exported import load
+
+    folder, size = without_size(path)
+    return load(folder, image_size=size)
 
 
 def _version(verb: Version) -> None:

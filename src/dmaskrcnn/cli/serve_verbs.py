@@ -8,12 +8,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from dmaskrcnn.cli.flags import BatchSize, Device, ReadsPictures, Runs
+from dmaskrcnn.cli.flags import BatchSize, Device, Runs, RunsDetectors
 from dmaskrcnn.cli.gauge_verb import HazeThresholds
 
 
 @dataclass
-class Serve(ReadsPictures):
+class Serve(RunsDetectors):
     """Answer pictures over HTTP: POST /predict gives JSON, the annotated picture, or both.
 
     Ends with Ctrl-C or SIGTERM; what was taken until then is answered.
@@ -45,7 +45,7 @@ class Serve(ReadsPictures):
 
 
 @dataclass
-class App(ReadsPictures):
+class App(RunsDetectors):
     """A page in the browser: drop a picture, see it dehazed and with the objects that each run
     finds.
 

@@ -22,6 +22,7 @@ from dmaskrcnn.cli.flags import (
     ReadsLabels,
     ReadsPictures,
     Runs,
+    RunsDetectors,
     Source,
     StartWeights,
     Target,
@@ -48,7 +49,7 @@ class Demo:
 
 
 @dataclass
-class Evaluate(ReadsLabels):
+class Evaluate(RunsDetectors, ReadsLabels):
     """Score runs on labelled images: VOC AP50, COCO AP (boxes and masks) and the authors' metric,
     with 95 % intervals.
 
@@ -75,7 +76,7 @@ class Evaluate(ReadsLabels):
 
 
 @dataclass
-class Report(ReadsLabels):
+class Report(RunsDetectors, ReadsLabels):
     """Write one HTML page about runs: scores with intervals, curves, features and pictures. It
     needs no network.
 
@@ -107,7 +108,7 @@ class Report(ReadsLabels):
 
 
 @dataclass
-class Compare(ReadsLabels):
+class Compare(RunsDetectors, ReadsLabels):
     """Score every run with every way to dehaze the test images before: tables, CSV and a report.
 
     Runs that differ only in their seed share a row, with intervals over images and seeds. Started

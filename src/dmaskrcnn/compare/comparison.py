@@ -112,7 +112,7 @@ def save_comparison(
         {
             "name": row.name,
             "group": row.group.name,
-            "runs": [_relative(run.path, out) for run in row.group.runs],
+            "runs": [_relative(run.address, out) for run in row.group.runs],
             "dehaze": row.dehaze,
             "predictions": [_relative(path, out) for path in row.predictions],
             "seconds_per_image": None

@@ -1,4 +1,4 @@
-"""Names of splits: ``data.yaml:val``, ``folder:test``."""
+"""What may stand behind a path: a split (``data.yaml:val``) or a size (``RUN@480``)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 TRAIN = "train"
 _SAME = (("train", "training"), ("val", "valid", "validation"), ("test", "testing"))
 _NAMED = re.compile(r"(.+):([A-Za-z0-9_-]+)")
+_SIZED = re.compile(r"(.+)@(\d{1,6})")
 
 
 def spellings(split: str) -> tuple[str, ...]:
@@ -28,3 +29,11 @@ def without_split(path: Path) -> tuple[Path, str]:
     if found is None or path.exists() or not Path(found[1]).exists():
         return path, ""
     return Path(found[1]), found[2]
+
+
+def without_size(path: Path) -> tuple[Path, int]:
+    """``RUN@480`` → ``RUN``, 480; 0 where there is no size, or the folder is really called so."""
+    found = _SIZED.fullmatch(str(path))
+    if found is None or path.exists():
+        return path, 0
+    return Path(found[1]), int(found[2])

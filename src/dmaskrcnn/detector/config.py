@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_type_hints
 
 from dmaskrcnn.errors import UserError
@@ -86,6 +86,19 @@ class DetectorConfig:
                 f"{MOST_PIXELS:,} pixels; lower one of them"
             )
         self.check_weights(1)
+
+    def at_size(self, image_size: int) -> DetectorConfig:
+        """The same at another ``image_size`` in pixels, ``max_size`` in proportion; 0: as it is.
+        Raises UserError for a size that is out of range."""
+        if image_size == 0:
+            return self
+        longest = round(image_size * self.max_size / self.image_size)
+        if image_size < 1 or image_size * longest > MOST_PIXELS:
+            raise UserError(
+                f"--image-size {image_size}: must be at least 1, and the network's input "
+                f"({image_size} x {longest} px here) at most {MOST_PIXELS:,} pixels"
+            )
+        return replace(self, image_size=image_size, max_size=longest)
 
     def check_weights(self, classes: int) -> None:
         """Raises UserError where pyramid and heads for so many classes have more than

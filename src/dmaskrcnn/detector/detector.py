@@ -263,7 +263,11 @@ class Detector(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: str | Path, device: str | torch.device = "auto", precision: Precision = "auto"
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
+        image_size: int = 0,
     ) -> Detector:
         """The detector that a training run saved, ready to predict.
 
@@ -271,6 +275,8 @@ class Detector(nn.Module):
             folder: holds ``model.safetensors`` and ``model.json``.
             device: ``auto`` is the GPU if there is one.
             precision: see ``set_precision``.
+            image_size: short side of the network's input in pixels, its longest side in proportion;
+                0: as it was trained.
 
         Raises:
             UserError: a file that is missing or damaged, or weights that do not fit the
@@ -283,7 +289,7 @@ class Detector(nn.Module):
                 "model.safetensors"
             )
         classes, config = read_description(folder)
-        detector = cls(classes, config)
+        detector = cls(classes, config.at_size(image_size))
         file, remedy = folder / "model.safetensors", "model.json beside it is of another detector"
         check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)

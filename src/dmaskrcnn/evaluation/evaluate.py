@@ -180,15 +180,19 @@ def has_masks(data: Dataset) -> bool:
 def output_folders(
     runs: Sequence[Run], data: Sequence[Path], out: Path | None
 ) -> list[Path | None]:
-    """Where the files of each run go: ``evaluate-<data>`` in the run folder (nowhere for a results
-    JSON), or ``out``.
+    """Where the files of each run go: ``evaluate-<data>`` in the run folder, with the size where
+    it is another (nowhere for a results JSON), or ``out``.
 
     Several runs get a folder each in ``out``, named after the run, with the folder above it where
     two runs have the same name.
     """
     if out is None:
         name = f"evaluate-{folder_name(data)}"
-        return [None if run.is_results else run.path / name for run in runs]
+        sizes = [f"-{run.image_size}px" if run.image_size else "" for run in runs]
+        return [
+            None if run.is_results else run.path / (name + size)
+            for run, size in zip(runs, sizes, strict=True)
+        ]
     if len(runs) == 1:
         return [out]
     return [out / name for name in run_names(runs)]

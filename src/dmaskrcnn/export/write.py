@@ -102,7 +102,7 @@ def export_detector(
     """
     for name in (*PACKAGES[runtime], *(["nncf"] if int8 else [])):
         needed(name)  # before any work
-    detector = Detector.load(run.path, "cpu", "float32")
+    detector = Detector.load(run.path, "cpu", "float32", run.image_size)
     check_finite(detector, run)
     steps = {"dehaze": DehazeGraph(dehaze)} if dehaze != "none" else {}
     names = [f"{stem}{s}" for stem in ("model", *steps) for s in SUFFIXES[runtime]]

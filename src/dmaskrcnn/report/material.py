@@ -81,8 +81,8 @@ def gather(
     """
     rows: tuple[Row, ...] = comparison.rows if comparison else ()
     groups = list(dict.fromkeys(row.group for row in rows))
-    known = {run.path.resolve() for group in groups for run in group.runs}
-    groups += group_runs([run for run in runs if run.path.resolve() not in known])
+    known = {run.address.resolve() for group in groups for run in group.runs}
+    groups += group_runs([run for run in runs if run.address.resolve() not in known])
     trained = [run for group in groups for run in group.runs if not run.is_results]
     test = None
     if comparison:

@@ -30,6 +30,8 @@ class ExportedDetector:
         description: what the folder holds; its files are checked.
         precision: of OpenVINO's arithmetic: ``float32`` or ``bf16``; None: what was exported.
         threads: processor cores to use; None: as many as the runtime thinks best.
+        image_size: short side of the network's input in pixels, its longest side in proportion; 0:
+            as it was exported.
 
     Attributes:
         classes: the class names; detections' labels index them.
@@ -37,11 +39,15 @@ class ExportedDetector:
     """
 
     def __init__(
-        self, description: Description, precision: str | None = None, threads: int | None = None
+        self,
+        description: Description,
+        precision: str | None = None,
+        threads: int | None = None,
+        image_size: int = 0,
     ) -> None:
         description.check_files()
         self.description = description
-        self.classes, self.config = description.classes, description.config
+        self.classes, self.config = description.classes, description.config.at_size(image_size)
         where = description.folder, description.runtime, precision or description.precision
         folder, runtime, precision = where
         self._model = open_model(folder, "model", runtime, precision, threads)
@@ -146,7 +152,10 @@ def pixels_of(image: Any) -> Pixels:
 
 
 def load(
-    folder: str | Path, precision: str | None = None, threads: int | None = None
+    folder: str | Path,
+    precision: str | None = None,
+    threads: int | None = None,
+    image_size: int = 0,
 ) -> ExportedDetector:
     """The detector in a folder that `dmaskrcnn export` wrote, ready to predict on the CPU.
 
@@ -154,9 +163,10 @@ def load(
         folder: holds ``model.json`` and the model.
         precision: see `ExportedDetector`.
         threads: likewise.
+        image_size: likewise.
 
     Raises:
         UserError: a file that is missing, damaged or of another version; or the runtime is not
         installed.
     """
-    return ExportedDetector(read_export(Path(folder)), precision, threads)
+    return ExportedDetector(read_export(Path(folder)), precision, threads, image_size)
