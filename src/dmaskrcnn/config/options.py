@@ -101,6 +101,9 @@ class TrainOptions:
 
     scale_jitter: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (0.8, 1.25)
     """Smallest and largest factor on the size of a training image."""
+    mosaic: float = 0.0
+    """Probability that a training image shares its place with three others, all of them smaller:
+    scenes of many, small objects where the source shows close-ups."""
     strong_augment: bool = True
     """Change colours and blur training images."""
     haze_augment: float = 0.0

@@ -126,7 +126,7 @@ class TrainConfig(TrainOptions):
         check_above_zero(self, "classifier_clip", "checkpoint_minutes", "target_every")
         check_not_negative(self, "iterations", "minutes", "target_batch", "warmup", "weight_decay")
         check_not_negative(self, "seed")
-        check_share(self, "haze_augment", "adabn")
+        check_share(self, "haze_augment", "adabn", "mosaic")
         check_share(self, "ema", whole=False)
         if self.workers < -1:
             raise UserError(f"--workers must not be negative, got {self.workers}")

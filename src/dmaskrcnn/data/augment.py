@@ -1,15 +1,15 @@
 """Augmentation of one sample: a pure function of the sample and a seed, on uint8 tensors; boxes and
 masks follow the picture.
 
-Order: scale jitter with crop, resize and flip in one resampling; then haze, colour, greyscale,
-blur, hidden blocks. The picture is resampled once and masks are picked by nearest index, so that
-the cost hardly grows with their number.
+Order: scale jitter with crop, resize and flip in one resampling; then haze; four of these in a
+mosaic; colour, greyscale, blur, hidden blocks. A picture is resampled once and masks are picked by
+nearest index, so that the cost hardly grows with their number.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
+from dmaskrcnn.data.mosaic import Layout, compose
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.data.sizes import target_size
@@ -30,6 +31,7 @@ Dehaze = Callable[[Tensor], tuple[Tensor, Any]]
 BLOCK = 32  # px
 # ImageNet's: zero for the network, as the padding
 MEAN_COLOUR = torch.tensor((124, 116, 104), dtype=torch.uint8).view(3, 1, 1)
+MOSAIC_SCALE = (0.3, 1.0)  # factors on the size of the pictures in a mosaic
 MIN_SIDE = 1.0  # px; boxes thinner than this after the transform are dropped
 
 
@@ -44,6 +46,9 @@ class Augmentation:
         flip: probability of a horizontal flip.
         scale: ``(smallest, largest)`` factor on the size, log-uniform; enlarged pictures are
             cropped at random.
+        mosaic: probability that a picture shares its place with three others, each at a factor of
+            its own in `MOSAIC_SCALE` (YOLOv4, Bochkovskiy et al. 2020, section 3.4): scenes of many
+            and small objects out of close-ups.
         haze: synthetic haze, for clear images only.
         strong: colour jitter, greyscale and blur (the recipe of Unbiased Teacher, Liu et al. 2021,
             table in appendix A).
@@ -57,37 +62,28 @@ class Augmentation:
     long_side: int = 1333
     flip: float = 0.5
     scale: tuple[float, float] = (1.0, 1.0)
+    mosaic: float = 0.0
     haze: Haze | None = None
     strong: bool = False
     weak: bool = False
     dehaze: Dehaze | None = None
     hide: float = 0.0
 
-    def __call__(self, sample: Sample, seed: int) -> Sample:
-        """The augmented sample; the same for the same sample and seed, on any machine and in any
-        process."""
-        generator = torch.Generator().manual_seed(seed)
-        flip = _uniform(generator) < self.flip
-        low, high = (math.log(factor) for factor in self.scale)
-        factor = math.exp(low + (high - low) * _uniform(generator))
-        sample = resample(
-            sample,
-            self.short_side,
-            self.long_side,
-            factor,
-            flip,
-            (_uniform(generator), _uniform(generator)),
+    def companions(self, seed: int) -> int:
+        """How many other samples the one of this seed is to be given: 3 for a mosaic, or 0."""
+        # with random numbers of its own: the rest stays as it is without mosaics
+        return (
+            3 if self.mosaic > 0 and np.random.default_rng((seed, 2)).random() < self.mosaic else 0
         )
-        # with random numbers of its own: the rest stays as it is without haze
-        if self.haze is not None:
-            sample = replace(
-                sample,
-                image=self.haze(sample.image, sample.objects, np.random.default_rng((seed, 1))),
-            )
-        if self.weak:
-            sample = replace(
-                sample, weak=sample.image if self.dehaze is None else self.dehaze(sample.image)[0]
-            )
+
+    def __call__(self, sample: Sample, seed: int, others: Sequence[Sample] = ()) -> Sample:
+        """The augmented sample, or the mosaic of it and ``others``; the same for the same samples
+        and seed, on any machine and in any process."""
+        generator = torch.Generator().manual_seed(seed)
+        if others:
+            sample = self._mosaic([sample, *others], seed, generator)
+        else:
+            sample = self._behind_haze(self._resampled(sample, generator), (seed, 1))
         if self.strong:
             sample = replace(sample, image=strong_photometric(sample.image, generator))
         if self.hide:
@@ -95,6 +91,43 @@ class Augmentation:
                 sample, image=hide_blocks(sample.image, self.hide * _uniform(generator), generator)
             )
         return sample
+
+    def _resampled(self, sample: Sample, generator: torch.Generator) -> Sample:
+        flip = _uniform(generator) < self.flip
+        return resample(
+            sample,
+            self.short_side,
+            self.long_side,
+            _log_uniform(self.scale, generator),
+            flip,
+            (_uniform(generator), _uniform(generator)),
+        )
+
+    def _behind_haze(self, sample: Sample, seeds: tuple[int, ...]) -> Sample:
+        # with random numbers of its own: the rest stays as it is without haze
+        if self.haze is not None:
+            random = np.random.default_rng(seeds)
+            sample = replace(sample, image=self.haze(sample.image, sample.objects, random))
+        if self.weak:
+            sample = replace(
+                sample, weak=sample.image if self.dehaze is None else self.dehaze(sample.image)[0]
+            )
+        return sample
+
+    def _mosaic(self, samples: list[Sample], seed: int, generator: torch.Generator) -> Sample:
+        """Each part in air of its own: one haze over four scenes would have no depth."""
+        height, width = samples[0].image.shape[-2:]
+        size = target_size(height, width, self.short_side, self.long_side)
+        layout = Layout.draw(*size, generator)
+        parts = []
+        for index, (sample, room) in enumerate(zip(samples, layout.rooms, strict=True)):
+            flip = _uniform(generator) < self.flip
+            factor = _log_uniform(MOSAIC_SCALE, generator)
+            crop = _uniform(generator), _uniform(generator)
+            usual = self.short_side, self.long_side
+            part = resample(sample, *usual, factor, flip, crop, room)
+            parts.append(self._behind_haze(part, (seed, 1, index)))
+        return compose(parts, layout, MEAN_COLOUR)
 
 
 def resize_to(sample: Sample, short_side: int, long_side: int) -> Sample:
@@ -109,6 +142,7 @@ def resample(
     factor: float = 1.0,
     flip: bool = False,
     crop: tuple[float, float] = (0.5, 0.5),
+    room: tuple[int, int] | None = None,
 ) -> Sample:
     """Scale, crop and flip with one resampling of the picture.
 
@@ -124,15 +158,16 @@ def resample(
         factor: on the size.
         flip: mirror left to right.
         crop: where the window lies: ``(vertical, horizontal)`` in [0, 1].
+        room: the height and width in px that the window may have at most; None: those of factor 1.
     """
     height, width = sample.image.shape[-2:]
     full_h, full_w = target_size(height, width, short_side, long_side)
-    out_h, out_w = (
-        max(1, round(full_h * min(factor, 1.0))),
-        max(1, round(full_w * min(factor, 1.0))),
-    )
+    most_h, most_w = room or (full_h, full_w)
+    out_h = max(1, min(round(full_h * factor), most_h))
+    out_w = max(1, min(round(full_w * factor), most_w))
     # The window in source pixels: whole pixels, so that cropping needs no resampling of its own.
-    win_h, win_w = max(1, round(height / max(factor, 1.0))), max(1, round(width / max(factor, 1.0)))
+    win_h = max(1, round(height * min(1.0, most_h / (full_h * factor))))
+    win_w = max(1, round(width * min(1.0, most_w / (full_w * factor))))
     top, left = round((height - win_h) * crop[0]), round((width - win_w) * crop[1])
 
     image = sample.image[:, top : top + win_h, left : left + win_w]
@@ -226,6 +261,11 @@ def hide_blocks(image: Tensor, share: float, generator: torch.Generator) -> Tens
     hidden = torch.rand(-(-height // BLOCK), -(-width // BLOCK), generator=generator) < share
     hidden = hidden.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)[:height, :width]
     return torch.where(hidden, MEAN_COLOUR, image)
+
+
+def _log_uniform(bounds: tuple[float, float], generator: torch.Generator) -> float:
+    low, high = (math.log(factor) for factor in bounds)
+    return math.exp(low + (high - low) * _uniform(generator))
 
 
 def _uniform(generator: torch.Generator) -> float:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import count
@@ -21,13 +21,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from dmaskrcnn.data.augment import Augmentation
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.data.sample import Batch, Broken, Sample
 from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import derive_seed
 
-Augment = Callable[[Sample, int], Sample]
 # pictures that are tried for one: were half of a data set broken, one in 10^15 would find none
 ATTEMPTS = 50
 
@@ -58,8 +58,8 @@ class Batches(TorchDataset[Batch]):
         source_per_batch: int,
         target_per_batch: int,
         seed: int,
-        augment_source: Augment,
-        augment_target: Augment,
+        augment_source: Augmentation,
+        augment_target: Augmentation,
         rank: int = 0,
         world: int = 1,
         target_labels: bool = False,
@@ -73,7 +73,7 @@ class Batches(TorchDataset[Batch]):
             source_per_batch: per iteration, over all processes.
             target_per_batch: per iteration, over all processes.
             seed: of order and augmentation.
-            augment_source: ``(sample, seed) → sample``; also resizes.
+            augment_source: of source samples; also resizes.
             augment_target: the same for target samples.
             rank: of this process.
             world: number of processes.
@@ -119,8 +119,16 @@ class Batches(TorchDataset[Batch]):
                 position = index * per_batch + j
                 seed = derive_seed(self._seed, domain, position)
                 sample = self._load(domain, images, position, batch.broken)
-                samples[domain].append(replace(augment(sample, seed), seed=seed))
+                others = self._others(domain, images, position, augment.companions(seed))
+                samples[domain].append(replace(augment(sample, seed, others), seed=seed))
         return batch
+
+    def _others(self, domain: str, images: Dataset, position: int, count: int) -> list[Sample]:
+        """Images that the position alone chooses, to go with its own; those that are broken are
+        reported where their own turn comes."""
+        places = len(self._places[domain])
+        own = (derive_seed(self._seed, domain, position, "beside", k) for k in range(count))
+        return [self._load(domain, images, turn % places, []) for turn in own]
 
     def _load(self, domain: str, images: Dataset, position: int, broken: list[Broken]) -> Sample:
         """The image of a position, or, where it cannot be decoded, one that the position alone

@@ -110,6 +110,7 @@ def make_batches(
         detector.image_size,
         detector.max_size,
         scale=config.scale_jitter,
+        mosaic=config.mosaic,
         strong=config.strong_augment,
     )
     haze = HazeAugment(config.haze_augment, source.classes) if config.haze_augment else None
