@@ -178,6 +178,25 @@ def test_which_input_is_what(tmp_path: Path):
     assert "secret" not in str(videos[0].name)
 
 
+def test_patterns_and_folders_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("clips/a.mp4", "clips/b.mkv", "clips/c.png", "clips/night/a.mp4", "out/a.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def names(*inputs: str) -> tuple[list[str | Path], list[str]]:
+        pictures, videos = sort_inputs(inputs, Path("out"))
+        return pictures, [source.name.as_posix() for source in videos]
+
+    assert names("clips/*.mp4") == ([], ["a"])
+    assert names("clips/**/*.mp4", "clips/a.mp4") == ([], ["a", "night/a"])
+    assert names("clips/*") == (["clips/*"], ["a", "b", "night/a"])
+    assert names("clip[s]") == (["clip[s]"], ["clips/a", "clips/b", "clips/night/a"])
+    assert names("*/a.*") == ([], ["clips/a"])  # what an earlier run wrote is no input
+    assert names("clips/*.avi") == (["clips/*.avi"], [])  # whose reader says that nothing matches
+
+
 def test_times_and_lines():
     assert parse_time("1:02:03.5", "--start") == 3723.5
     with pytest.raises(UserError, match="--end x: no time"):

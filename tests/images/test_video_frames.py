@@ -170,6 +170,29 @@ def test_folders_and_other_targets(road: Path, tiny, hazy: Path, tmp_path: Path)
         tiny(target_every=0.0)
 
 
+def test_videos_beside_pictures_and_patterns_as_targets(road: Path, tiny, tmp_path: Path):
+    (tmp_path / "both").mkdir()
+    Image.fromarray(blocks(7)).save(tmp_path / "both" / "a.png")
+    road.rename(tmp_path / "both" / "road.mp4")
+    both, frames = with_frames(tiny(target=(tmp_path / "both",))).target
+    assert (both, frames.name[:5]) == (tmp_path / "both", "road-")
+    assert with_frames(tiny(target=(tmp_path / "both" / "*.mp4",))).target == (frames,)
+
+
+def test_tiles_of_frames(run: Path, road: Path, tmp_path: Path, fails):
+    words = ["predict", str(run), str(road), "--threshold", "0.01", "--end", "0.5"]
+    found = []
+    for tiles in ("0", "64"):
+        out = tmp_path / tiles
+        main([*words, "--tiles", tiles, "--device", "cpu", "--out", str(out)])
+        found.append([json.loads(line) for line in (out / "road.jsonl").read_text().splitlines()])
+    plain, tiled = found
+    assert [line["time"] for line in plain] == [line["time"] for line in tiled]
+    assert all(len(line["detections"]) <= 8 for line in plain)  # the detector's own limit
+    assert any(len(line["detections"]) > 8 for line in tiled)
+    assert "--tiles of 10 px are too small" in fails(*words, "--tiles", "10", "--out", tmp_path)
+
+
 def test_a_target_without_av(road: Path, tiny, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install 'dmaskrcnn\[video\]'"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.errors import UserError
 
@@ -19,25 +17,23 @@ def inspect_verb(verb: Inspect) -> None:
         print("\n" * bool(number) + _inspect(path, verb))
 
 
-def _inspect(path: str | Path, verb: Inspect) -> str:
+def _inspect(path: str, verb: Inspect) -> str:
     """What there is to say of one path: a data set, a video, or a folder with both."""
-    from dmaskrcnn.data.image import list_images
     from dmaskrcnn.data.inspection import inspect
     from dmaskrcnn.images.inspect_video import inspect_video, inspect_videos
-    from dmaskrcnn.images.video_inputs import list_videos, video_source
+    from dmaskrcnn.images.video_inputs import holds_pictures, video_source, videos_at
 
     if (source := video_source(path)) is not None:
         return inspect_video(source)
-    folder = Path(path)
-    videos = list_videos(folder) if folder.is_dir() else []
+    videos = videos_at(path)
     said = []
     try:
         said.append(inspect(path, verb.orientation).format_text(show_all=verb.all))
     except UserError:
-        if not videos or list_images(folder):
+        if not videos or holds_pictures(path):
             raise
     if videos:
-        said.append(inspect_videos(folder, videos))
+        said.append(inspect_videos(path, videos))
     return "\n\n".join(said)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmaskrcnn.cli.flags import Images, ReadsLabels
+from dmaskrcnn.cli.picture_verbs import Inputs
 
 
 @dataclass
@@ -14,7 +15,7 @@ class Inspect(ReadsLabels):
     """Say what a data set holds (format, images, boxes per class, masks, sizes) and every problem
     in it; what a video is."""
 
-    paths: Images
+    paths: Inputs
     """Labels of any format, or their folders; folders of images; videos; docs/data.md."""
     all: bool = False
     """List every problem instead of the first few of each kind."""

@@ -90,10 +90,15 @@ def _after_predict(verb: Any, result: Any) -> Words:
 
 
 def _after_inspect(verb: Any, result: Any) -> Words:
-    """Labelled pictures are the source, others the target."""
-    labelled, others = [], []
-    for path in verb.paths:
-        (labelled if _is_labelled(path) else others).append(path)
+    """Labelled pictures are the source, others and videos the target. Of streams, whose addresses
+    may hold a password, nothing is said."""
+    from dmaskrcnn.images.video_inputs import videos_at
+
+    videos = {path: videos_at(path) for path in verb.paths}
+    if any(video.kind != "file" for found in videos.values() for video in found):
+        return []
+    labelled = [path for path in verb.paths if _is_labelled(path, bool(videos[path]))]
+    others = [path for path in verb.paths if path not in labelled]
     if labelled and others:
         return ["adapt", "--source", *labelled, "--target", *others]
     if labelled:
@@ -101,10 +106,13 @@ def _after_inspect(verb: Any, result: Any) -> Words:
     return ["dehaze", *others, "--out", "dehazed"]
 
 
-def _is_labelled(path: Path) -> bool:
+def _is_labelled(path: str, has_videos: bool) -> bool:
     from dmaskrcnn.data.formats import find_format
+    from dmaskrcnn.images.video_inputs import holds_pictures
 
-    return find_format(path).name not in ("image folder", "single image")
+    if has_videos and not holds_pictures(path):
+        return False
+    return find_format(Path(path)).name not in ("image folder", "image pattern", "single image")
 
 
 def _inspect_output(verb: Any, result: Any) -> Words:

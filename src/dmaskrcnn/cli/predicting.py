@@ -9,6 +9,7 @@ from dmaskrcnn.cli.picture_verbs import Predict
 
 def predict_verb(verb: Predict) -> None:
     """Find objects in pictures and videos."""
+    from dmaskrcnn.detector.tiles import Tiled
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.images.by_detector import ClearOrHazy
     from dmaskrcnn.images.open_video import need_av, parse_time
@@ -46,6 +47,7 @@ def predict_verb(verb: Predict) -> None:
             )
         )
     if videos:
-        print(predict_videos(predictor, videos, verb.out, options))
+        watcher = Tiled(predictor, verb.tiles, verb.batch_size) if verb.tiles else predictor
+        print(predict_videos(watcher, videos, verb.out, options))
     if isinstance(predictor, ClearOrHazy):
         print(f"{verb.clear}: {predictor.clear_count} of them were clear", file=sys.stderr)

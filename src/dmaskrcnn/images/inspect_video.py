@@ -7,13 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.images.open_video import need_av
 from dmaskrcnn.images.video import VideoReader
 from dmaskrcnn.images.video_inputs import VideoSource
 
 
 def inspect_video(source: VideoSource) -> str:
-    """Codec, frames, size, rate, duration and sound, in lines for the terminal.
+    """Codec, frames, size, rate, duration, sound and haze, in lines for the terminal.
 
     Raises:
         UserError: it cannot be opened, or its first frame cannot be decoded.
@@ -31,24 +32,27 @@ def inspect_video(source: VideoSource) -> str:
         if reader.duration is not None:
             lines.append(f"  length  {float(reader.duration):.5g} s")
         lines.append(f"  sound   {reader.has_sound or 'none'}")
+        first = next(iter(reader))
+        lines.append(f"  haze    {haziness(first.image):.2f} of 1 in the first frame")
         return "\n".join(lines)
 
 
-def inspect_videos(folder: Path, videos: Sequence[Path]) -> str:
-    """How many videos there are in a folder, and a line about each that can be read or cannot.
+def inspect_videos(where: str, videos: Sequence[VideoSource]) -> str:
+    """How many videos there are in a folder, or match a pattern, and a line about each that can be
+    read or cannot.
 
     Raises:
         UserError: the package av is not installed.
     """
     need_av()
-    lines = [f"{folder}", f"  videos: {len(videos)}"]
-    for path in videos:
-        name = path.relative_to(folder)
+    lines = [where, f"  videos: {len(videos)}"]
+    for source in videos:
+        name = source.name.with_name(source.name.name + Path(source.address).suffix)
         try:
-            with closing(VideoReader(VideoSource(str(path), "file", name))) as reader:
+            with closing(VideoReader(source)) as reader:
                 said = f"{reader.codec}, {reader.frames or 'unknown'} frames, "
                 said += f"{reader.width} x {reader.height} px, {float(reader.rate):.5g} frames/s"
         except UserError as error:
-            said = str(error).removeprefix(f"{path}: ")
+            said = str(error).removeprefix(f"{source}: ")
         lines.append(f"    {name}: {said}")
     return "\n".join(lines)

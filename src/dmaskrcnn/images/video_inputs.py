@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from dmaskrcnn.data.globs import is_pattern, match, matches
 from dmaskrcnn.data.image import list_images
+from dmaskrcnn.errors import UserError
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"}
@@ -58,60 +61,85 @@ def video_source(text: str | Path, name: Path | None = None) -> VideoSource | No
     if text.isascii() and text.isdigit() and not os.path.lexists(text):
         return VideoSource(text, "camera", Path(f"camera-{int(text)}"))
     path = Path(text)
-    if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
+    if is_video(path) and not is_pattern(path) and not path.is_dir():
         return VideoSource(text, "file", (name or Path(path.name)).with_suffix(""))
     return None
 
 
-def list_videos(folder: Path, out: Path | None = None) -> list[Path]:
-    """The video files in a folder and its subfolders, ordered by path; none of those in ``out``,
-    which an earlier run wrote."""
-    apart = os.path.realpath(out) + os.sep if out is not None else None
-    found = [
+def is_video(path: Path) -> bool:
+    """Whether it is a video by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """The video files in a folder and its subfolders."""
+    return [
         Path(root, name)
         for root, folders, names in os.walk(folder)
         if not _hide(folders)
         for name in names
-        if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
+        if is_video(Path(name)) and not name.startswith(".")
     ]
-    found = [path for path in found if not apart or not os.path.realpath(path).startswith(apart)]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _hide(folders: list[str]) -> None:
     folders[:] = [name for name in folders if not name.startswith(".")]
 
 
+def videos_at(path: str | Path, out: Path | None = None) -> list[VideoSource]:
+    """The videos that a path names: one, those in a folder, or those that a quoted pattern
+    (``clips/*.mp4``) and the folders that it matches hold. Their names keep the path below the
+    folder, or below the part that is no pattern.
+
+    Args:
+        path: as the user typed it.
+        out: of a folder or pattern, none of those in it: an earlier run wrote them.
+
+    Raises:
+        UserError: a pattern that is none.
+    """
+    if (source := video_source(path)) is not None:
+        return [source]
+    root = Path(path)
+    if is_pattern(path):
+        root, found = matches(path)
+        videos = {file for file in found if file.is_file() and is_video(file)}
+        videos |= {file for one in found if one.is_dir() for file in list_videos(one)}
+    else:
+        videos = set(list_videos(root)) if root.is_dir() else set()
+    if out is not None:
+        apart = os.path.realpath(out) + os.sep
+        videos = {file for file in videos if not os.path.realpath(file).startswith(apart)}
+    ordered = sorted(videos, key=lambda file: file.relative_to(root).as_posix())
+    return [VideoSource(str(v), "file", v.relative_to(root).with_suffix("")) for v in ordered]
+
+
+def holds_pictures(path: str | Path) -> bool:
+    """Whether there are pictures in a folder, or among what a pattern matches."""
+    if is_pattern(path):
+        with suppress(UserError):
+            return bool(match(path)[1])
+        return False
+    return Path(path).is_dir() and bool(list_images(Path(path)))
+
+
 def sort_inputs(
     inputs: Iterable[str | Path], out: Path | None = None
 ) -> tuple[list[str | Path], list[VideoSource]]:
-    """What to read as pictures, and what as videos. A folder that holds both is in both.
+    """What to read as pictures, and what as videos. A folder or pattern that holds both is in both.
 
     Args:
         inputs: as the user named them. What does not exist is left with the pictures, whose reader
             says so.
-        out: as of `list_videos`.
+        out: as of `videos_at`.
     """
     pictures: list[str | Path] = []
     videos: dict[str, VideoSource] = {}
     for text in inputs:
-        if (source := video_source(text)) is not None:
-            _add(videos, [source])
-            continue
-        folder = Path(text)
-        found = list_videos(folder, out) if folder.is_dir() else []
-        _add(videos, [_in_folder(path, folder) for path in found])
-        if not found or list_images(folder):
+        found = videos_at(text, out)
+        for source in found:  # every video once, whatever the ways that lead to it
+            known = os.path.realpath(source.address) if source.kind == "file" else source.address
+            videos.setdefault(known, source)
+        if not found or holds_pictures(text):
             pictures.append(text)
     return pictures, list(videos.values())
-
-
-def _in_folder(path: Path, folder: Path) -> VideoSource:
-    return VideoSource(str(path), "file", path.relative_to(folder).with_suffix(""))
-
-
-def _add(videos: dict[str, VideoSource], sources: Sequence[VideoSource]) -> None:
-    """Every video once, whatever the ways that lead to it."""
-    for source in sources:
-        known = os.path.realpath(source.address) if source.kind == "file" else source.address
-        videos.setdefault(known, source)
