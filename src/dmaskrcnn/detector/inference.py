@@ -84,27 +84,21 @@ def detect(
     batch = detector.normalise([detector.resize(image) for image in images])
     features = detector.features(batch)
     proposals, _ = detector.rpn(batch, features)
-    results = detector.roi_heads.detect(features, proposals, batch.image_sizes, limits)
+    sizes = batch.image_sizes
+    results = detector.roi_heads.detect(features, proposals, sizes, limits, threshold, best)
     detector.train(was_training)
     return [
-        _detections(result, size, image.shape[-2:], threshold, best, detector.classes)
-        for result, size, image in zip(results, batch.image_sizes, images, strict=True)
+        _detections(result, size, image.shape[-2:], detector.classes)
+        for result, size, image in zip(results, sizes, images, strict=True)
     ]
 
 
 def _detections(
-    result: dict[str, Tensor],
-    size: tuple[int, int],
-    original: torch.Size,
-    threshold: float,
-    best: bool,
-    classes: tuple[str, ...],
+    result: dict[str, Tensor], size: tuple[int, int], original: torch.Size, classes: tuple[str, ...]
 ) -> Detections:
-    keep = result["scores"] >= threshold
-    keep[:1] |= best  # they come by falling score
     height, width = original
-    scale = torch.tensor((width / size[1], height / size[0]) * 2, device=keep.device)
-    boxes = result["boxes"][keep] * scale
-    masks = paste_masks(result["masks"][keep[: len(result["masks"])]], boxes, height, width)
-    labels, scores = result["labels"][keep].cpu() - 1, result["scores"][keep].cpu()
+    boxes = result["boxes"]
+    boxes = boxes * torch.tensor((width / size[1], height / size[0]) * 2, device=boxes.device)
+    masks = paste_masks(result["masks"], boxes, height, width)
+    labels, scores = result["labels"].cpu() - 1, result["scores"].cpu()
     return Detections(boxes.cpu(), labels, scores, masks, classes)
