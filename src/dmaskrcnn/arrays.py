@@ -32,11 +32,15 @@ def as_tensor(values: NDArray[Any]) -> Tensor:
     return values if torch is None else torch.from_numpy(values)  # pyright: ignore[reportReturnType]
 
 
-def as_image(pixels: NDArray[np.uint8]) -> Tensor:
+def as_image(pixels: NDArray[Any]) -> Tensor:
     """An image ``(H, W, 3)`` as detectors take it: a tensor ``(3, H, W)``, channels last in memory,
     which torchvision resizes fastest; without PyTorch the array itself."""
     torch = torch_or_none()
-    return pixels if torch is None else torch.from_numpy(pixels).permute(2, 0, 1)  # pyright: ignore[reportReturnType]
+    if torch is None:
+        return pixels  # pyright: ignore[reportReturnType]
+    if not pixels.flags.writeable or any(stride < 0 for stride in pixels.strides):
+        pixels = pixels.copy()  # torch warns of the one, and refuses the other
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def as_array(values: Any) -> NDArray[Any]:

@@ -17,7 +17,10 @@ FLAGS: list[tuple[tuple[str, ...], str]] = [
     (("--calibrate", "x"), "--calibrate is for --int8"),
     (("--test", "x"), "--test is for --int8"),
     (("--allow-loss", "2"), "--allow-loss must be in [0, 1], got 2"),
-    (("--dehaze", "mscnn"), "invalid choice"),
+    (
+        ("--dehaze", "dark-channel"),
+        "--dehaze dark-channel: cannot be exported; choose from aod-net",
+    ),
     (("--compare", "nowhere"), "nowhere: no such picture or folder; check the path"),
 ]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from export_cases import exported, needed, picture, save_untrained
 
 from dmaskrcnn import Detector
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.export import load, write
+from dmaskrcnn.export import ExportedDetector, check, load, write
 from dmaskrcnn.export.agreement import agree
 
 SIZES = ((64, 96), (33, 47), (200, 300), (90, 200), (3, 5))
@@ -40,18 +42,29 @@ def test_folder_says_what_it_is(onnx_folder: Path):
     assert said["compared"]["same input"]["lost"] == 0
 
 
-def test_dehazing_goes_in(untrained: Path, tmp_path: Path):
-    needed("onnx", "onnxruntime")
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("method", ["aod-net", "mscnn", "mscnn-released"])
+def test_dehazing_goes_in(runtime: str, method: str, untrained: Path, tmp_path: Path):
+    needed("onnx", "onnxruntime", "openvino")
     from dmaskrcnn.dehazing import Dehazer
 
-    ours = load(exported(untrained, tmp_path / "out", dehaze="aod-net"))
-    image = picture(70, 110)
-    wanted = Dehazer("aod-net", ignore_rows=(0, 0))(image)[0].permute(1, 2, 0).numpy()
-    clear = ours.dehazed(image.permute(1, 2, 0).contiguous().numpy())
-    assert np.abs(clear.astype(int) - wanted).max() <= 2
-    assert np.abs(clear.astype(int) - image.permute(1, 2, 0).numpy()).max() > 2
-    with pytest.raises(UserError, match="cannot be exported"):
-        exported(untrained, tmp_path / "other", dehaze="mscnn")
+    ours = load(exported(untrained, tmp_path / "out", runtime, dehaze=method))
+    eager = Dehazer(method, ignore_rows=(0, 0))
+    # even and odd sides, a radius of 0, and sides that pooling needs twice
+    for size in ((70, 110), (33, 47), (5, 9), (1, 6), (4, 1)):
+        image = picture(*size)
+        hazy = image.permute(1, 2, 0).contiguous().numpy()
+        clear = ours.dehazed(hazy).astype(int)
+        assert np.abs(clear - eager(image)[0].permute(1, 2, 0).numpy()).max() <= 2
+        assert size != (70, 110) or np.abs(clear - hazy).max() > 2
+
+
+def test_dehazing_that_cannot_go_in(untrained: Path, tmp_path: Path):
+    needed("onnx", "onnxruntime")
+    said = "cannot be exported; choose from aod-net, mscnn, .* dehaze --method dark-channel$"
+    with pytest.raises(UserError, match=said):
+        exported(untrained, tmp_path / "out", dehaze="dark-channel")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_export_that_differs_stays_incomplete(
@@ -72,6 +85,46 @@ def test_an_export_that_differs_stays_incomplete(
         load(tmp_path / "out")
     monkeypatch.undo()
     load(exported(untrained, tmp_path / "out"))  # the folder is ours: written anew
+
+
+def test_damaged_masks_are_refused(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The boxes agree."""
+    needed("onnx", "onnxruntime")
+
+    def negated(detector: Detector, path: Path, pixels: np.ndarray) -> None:
+        damaged = Detector(detector.classes, detector.config)
+        damaged.load_state_dict(detector.state_dict())
+        last: Any = damaged.roi_heads.mask_predictor
+        with torch.no_grad():
+            for value in last.mask_fcn_logits.parameters():
+                value.neg_()
+        honest(damaged, path, pixels)
+
+    honest = write.write_detector
+    monkeypatch.setattr(write, "write_detector", negated)
+    with pytest.raises(UserError, match=r"the network does not agree .*masks to an IoU of 0\.0"):
+        exported(untrained, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "model.json").read_text())["complete"] is False
+
+
+@pytest.mark.parametrize("dehaze", ["none", "aod-net"])
+def test_masks_damaged_in_whole_pictures_are_refused(
+    dehaze: str, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is traced agrees; what is done with it in pictures does not."""
+    needed("onnx", "onnxruntime")
+
+    def shifted(detector: ExportedDetector, images: Any, *arguments: Any) -> Any:
+        found = honest(detector, images, *arguments)
+        return replace(found, masks=found.masks.roll(12, 2))
+
+    honest = ExportedDetector.predict
+    monkeypatch.setattr(ExportedDetector, "predict", shifted)
+    monkeypatch.setattr(check, "SURE", 0.05)  # an untrained detector is sure of nothing
+    with pytest.raises(UserError, match=r"found in whole pictures does not agree .*an IoU of 0\."):
+        exported(untrained, tmp_path / "out", dehaze=dehaze)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path):

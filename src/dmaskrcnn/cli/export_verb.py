@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from dmaskrcnn.cli.flags import RunsDetectors
+from dmaskrcnn.config.dehazers import DehazeMethod
 
 
 @dataclass
@@ -35,8 +36,8 @@ class Export(RunsDetectors):
     """The labelled test set on which int8 is scored beside float32."""
     allow_loss: float = 0.02
     """Loss of AP50 (0 to 1) on --test above which int8 is refused; without --test, of objects."""
-    dehaze: Literal["none", "aod-net"] = "none"
-    """Dehazing that goes into the export, before the detector."""
+    dehaze: Literal["none", DehazeMethod] = "none"
+    """Dehazing that goes into the export, before the detector: aod-net, mscnn or mscnn-released."""
     compare: Annotated[
         tuple[Path, ...],
         arg(

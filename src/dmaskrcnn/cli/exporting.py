@@ -20,9 +20,12 @@ def export_verb(verb: Export) -> None:
     """Write the folder, and say what was compared."""
     _check(verb)
     from dmaskrcnn.evaluation.labelled import open_test_set
+    from dmaskrcnn.export.dehazing import check_method
     from dmaskrcnn.export.write import Quantisation, export_detector
     from dmaskrcnn.run import open_run
 
+    if verb.dehaze != "none":
+        check_method(verb.dehaze)
     run = open_run(verb.run)
     run.check_trained()
     int8 = None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from dmaskrcnn.arrays import as_image
 from dmaskrcnn.data.dynamic_range import spread_range
 from dmaskrcnn.data.globs import is_pattern, match
 from dmaskrcnn.data.image import decode_pixels, list_images, to_rgb
@@ -70,12 +71,7 @@ def image_pixels(image: Picture, channels: Channels = "rgb", name: str = "image"
 
 def image_tensor(image: Picture, channels: Channels = "rgb", name: str = "image") -> Tensor:
     """`image_pixels` as a tensor ``(3, H, W)`` on the CPU, a channels-last view where it can be."""
-    import torch
-
-    pixels = image_pixels(image, channels, name)
-    if not pixels.flags.writeable or any(stride < 0 for stride in pixels.strides):
-        pixels = pixels.copy()  # torch warns of the one, and refuses the other
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return as_image(image_pixels(image, channels, name))
 
 
 def as_eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from dmaskrcnn.haze.scattering import recover
 
 PATCH = 15  # pixels, of the airlight's minimum filter
 T_RANGE = (0.1, 0.9)
+EPSILON = 0.04  # of the guided filter
 # of the local response normalisation, on each side: MatConvNet's param [5, 1, 2e-5, 0.75]
 ALPHA, NEIGHBOURS = 2e-5, 2
 
@@ -46,8 +47,24 @@ class ScaleNetwork(nn.Module):
         )
         self.combination = nn.Conv2d(channels[2], 1, 1)
 
+    def kernels(self, guided: bool) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of each convolution, for blocks of 2 by 2; of the first one without its
+        last channel if the network is ``guided`` by a guess."""
+        weight, bias = parameters(self.convolutions[0])
+        if guided:
+            weight, bias = weight[:-1], bias[:-1]
+        found = [(block_weight(weight, 2, 2), bias.repeat(4))]
+        for convolution in self.convolutions[1:]:
+            weight, bias = parameters(convolution)
+            found.append((upsampled_weight(weight), bias.repeat(4)))
+        return found
+
     def forward(
-        self, image: Tensor, guess: Tensor | None = None, layers: list[Tensor] | None = None
+        self,
+        image: Tensor,
+        guess: Tensor | None = None,
+        layers: list[Tensor] | None = None,
+        kernels: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Tensor:
         """The transmission at half the resolution (rounded down): ``(N, 3, H, W)`` to ``(N, 1, H //
         2, W // 2)`` in (0, 1).
@@ -56,25 +73,20 @@ class ScaleNetwork(nn.Module):
             image: divided by the airlight; at least 2 by 2 pixels.
             guess: ``(N, 1, H, W)``, takes the place of the last channel of the first convolution.
             layers: receives the outputs of the three stages, each before its upsampling.
+            kernels: of :meth:`kernels`, where they are at hand.
         """
-        first, *others = self.convolutions
-        weight, bias = parameters(first)
-        padding = weight.shape[-1] // 2
-        if guess is not None:
-            weight, bias = weight[:-1], bias[:-1]
-        blocks = F.conv2d(
-            image, block_weight(weight, 2, 2), bias.repeat(4), stride=2, padding=padding
-        )
+        first, *others = kernels or self.kernels(guess is not None)
+        # of the padded kernel, whose side is one larger than the published one's
+        padding = (first[0].shape[-1] - 1) // 2
+        blocks = F.conv2d(image, *first, stride=2, padding=padding)
         features = highest_of_block(blocks).relu_()
         if guess is not None:
             features = torch.cat([features, F.max_pool2d(guess, 2)], dim=1)
         layers = [] if layers is None else layers
-        for convolution in others:
+        for weight, bias in others:
             features = normalise_response(features)
             layers.append(features)
-            weight, bias = parameters(convolution)
-            small = upsampled_weight(weight)
-            blocks = F.conv2d(features, small, bias.repeat(4), padding=small.shape[-1] // 2)
+            blocks = F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2)
             features = highest_of_block(blocks).relu_()
         layers.append(features)
         return self.combination(features).sigmoid()
@@ -83,7 +95,7 @@ class ScaleNetwork(nn.Module):
 def normalise_response(features: Tensor) -> Tensor:
     """Local response normalisation: ``x / (1 + alpha sum x^2) ** 0.75`` over two channels on each
     side (kappa is 1)."""
-    channels = features.shape[1]
+    channels = int(features.shape[1])  # a constant where this is traced
     place = torch.arange(channels, device=features.device)
     band = ((place[:, None] - place).abs() <= NEIGHBOURS).to(features.dtype)
     energy = F.conv2d(features.square(), ALPHA * band[:, :, None, None], torch.ones_like(band[0]))
@@ -188,7 +200,12 @@ def refine(image: Tensor, airlight: Tensor, transmission: Tensor) -> Tensor:
         ``(N, 1, H, W)`` in [0.1, 0.9].
     """
     luma = grey(image)
-    contrast = (luma - grey(airlight[:, :, None, None])).square_()
-    amplification = (contrast + 0.1 / transmission.clamp(min=1e-4)) / (contrast + 0.1)
+    scale = amplification(luma, grey(airlight[:, :, None, None]), transmission)
     radius = min(image.shape[-2:]) // 8
-    return guided_filter(luma, amplification, radius, 0.04).reciprocal_().clamp_(*T_RANGE)
+    return guided_filter(luma, scale, radius, EPSILON).reciprocal_().clamp_(*T_RANGE)
+
+
+def amplification(luma: Tensor, light: Tensor, transmission: Tensor) -> Tensor:
+    """s of :func:`refine`, of the lumas of image and airlight."""
+    contrast = (luma - light).square_()
+    return (contrast + 0.1 / transmission.clamp(min=1e-4)) / (contrast + 0.1)

@@ -28,8 +28,9 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import evaluate
 from dmaskrcnn.evaluation.labelled import TestSet
-from dmaskrcnn.export.agreement import Agreement, agree
-from dmaskrcnn.export.dehazing import MOST_DIFFERENCE, DehazeGraph
+from dmaskrcnn.export.agreement import agree
+from dmaskrcnn.export.check import SURE, compare
+from dmaskrcnn.export.dehazing import DehazeGraph
 from dmaskrcnn.export.graph import DetectorGraph
 from dmaskrcnn.export.quantise import feed_of, quantise_onnx, quantise_openvino
 from dmaskrcnn.export.tracing import versions, write_onnx, write_openvino
@@ -43,9 +44,7 @@ from dmaskrcnn.version import __version__
 
 Pixels = NDArray[np.uint8]
 Format = Literal["onnx", "openvino"]
-MOST_BOX, LEAST_MASK = 0.05, 0.99  # px; IoU
-SURE = 0.3  # score of objects that count: below what `predict` shows
-NEAR = 0.02  # how far a score may move by resizing another way, within 1 of 255
+HELD = {"voc/AP50": "AP50", "mask/AP50": "the masks' AP50"}  # what int8 may not lose
 PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
 INPUTS = ("image", "box_score", "mask_score")
 OUTPUTS = ("boxes", "labels", "scores", "masks")
@@ -63,8 +62,8 @@ class Quantisation:
     Attributes:
         pictures: files to calibrate with.
         test: labelled pictures to state the average precision on; None: none.
-        allow_loss: the largest loss that is no error: of AP50 (VOC) on ``test``, or where there is
-            none, of the share of objects.
+        allow_loss: the largest loss that is no error: of AP50 (VOC, and of masks) on ``test``, or
+            where there is none, of the share of objects.
     """
 
     pictures: Sequence[Path]
@@ -161,69 +160,6 @@ def write_detector(detector: Detector, path: Path, picture: Pixels) -> None:
     write_onnx(DetectorGraph(detector), arguments, path, INPUTS, OUTPUTS, OPEN_SIZES)
 
 
-def compare(
-    detector: Detector,
-    exported: ExportedDetector,
-    pictures: Sequence[Pixels],
-    dehaze: DehazeGraph | None,
-    say: Callable[[str], object],
-) -> dict[str, Any]:
-    """Both on the same pictures: the network on the same input, bit for bit, and the whole from
-    picture to picture.
-
-    Raises:
-        UserError: they differ by more than the tolerances above. On the same input that is about
-        every object; from picture to picture, about those that `predict` shows, in pixels of the
-        network's input.
-    """
-    images = [torch.from_numpy(p.copy()).permute(2, 0, 1) for p in pictures]
-    small = [detector.resize(image) for image in images]
-    least = detector.config.min_score
-    network = agree(
-        (detector.predict(image, least), exported.plain(image, least)) for image in small
-    )
-    say(f"same input: {network}")
-    if not network.objects:
-        say("nothing was found in them, which proves little: name other pictures with --compare")
-    if network.lost or network.added or network.box > MOST_BOX or network.mask < LEAST_MASK:
-        raise _differs("the network", network)
-    clear = images
-    if dehaze is not None:
-        clear = [dehaze.eager(image) for image in images]
-        of_each = zip(clear, pictures, strict=True)
-        most = max(_difference(c.permute(1, 2, 0).numpy(), exported.dehazed(p)) for c, p in of_each)
-        say(f"dehazed pictures: to {most} of 255")
-        if most > MOST_DIFFERENCE:
-            raise UserError(
-                f"--dehaze: the exported pictures differ from the run's by {most} of 255, more "
-                f"than {MOST_DIFFERENCE}; leave it out"
-            )
-    pairs = zip(clear, images, strict=True)
-    whole = agree((detector.predict(c, SURE), exported.predict(i, SURE - NEAR)) for c, i in pairs)
-    whole.added = 0  # between the two thresholds there may be some
-    say(f"picture to picture, scores of {SURE:g} and more: {whole}")
-    if dehaze is None and (whole.lost or whole.box > MOST_BOX * _reduction(images, small)):
-        raise _differs("what is found in whole pictures", whole)
-    return {"same input": asdict(network), "whole": asdict(whole)}
-
-
-def _difference(one: Pixels, other: Pixels) -> int:
-    return int(np.abs(one.astype(int) - other.astype(int)).max())
-
-
-def _reduction(images: Sequence[torch.Tensor], small: Sequence[torch.Tensor]) -> float:
-    """How many pixels of a picture are one of the network's input, at most; 1 at least."""
-    of_each = zip(images, small, strict=True)
-    return max(1.0, *(image.shape[-1] / seen.shape[-1] for image, seen in of_each))
-
-
-def _differs(what: str, found: Agreement) -> UserError:
-    return UserError(
-        f"--format: {what} does not agree with the run ({found}; wanted: the same objects, boxes "
-        f"to {MOST_BOX} px, masks to an IoU of {LEAST_MASK}); try the other format"
-    )
-
-
 def _opened(folder: Path, content: dict[str, Any], names: Sequence[str]) -> ExportedDetector:
     """The detector of a folder that has no ``model.json`` yet."""
     said = {key: content[key] for key in ("runtime", "precision", "dehaze", "made_of")}
@@ -275,8 +211,11 @@ def _quantised(
                 before, after = (s[metric].value for s in scores)
                 result[metric] = [before, after]
                 say(f"{metric}: float32 {100 * before:.1f}, int8 {100 * after:.1f}")
-        before, after = result["voc/AP50"]
-        _check_loss(before - after, "of AP50 are lost on --test; allow it", int8.allow_loss)
+        for metric, name in HELD.items():
+            if metric in result:
+                before, after = result[metric]
+                said = f"of {name} are lost on --test; allow it"
+                _check_loss(before - after, said, int8.allow_loss)
     for name in names:
         shutil.copyfile(inside / name, made / name)
     return result

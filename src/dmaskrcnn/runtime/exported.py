@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dmaskrcnn.arrays import as_array, as_tensor
-from dmaskrcnn.data.picture_input import image_pixels
+from dmaskrcnn.arrays import as_image, as_tensor
+from dmaskrcnn.data.picture_input import (
+    Channels,
+    as_eight_bits,
+    each_picture,
+    image_pixels,
+    is_one,
+)
 from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.limits import USUAL, Limits
@@ -61,31 +68,69 @@ class ExportedDetector:
         threshold: float = 0.5,
         limits: Limits = USUAL,
         best: bool = False,
+        channels: Channels = "rgb",
     ) -> Any:
-        """Find objects, as `Detector.predict` does.
+        """Find objects in one picture or in several, as `Detector.predict` does.
 
         Args:
-            images: one image or a sequence of images: each a path, a uint8 array ``(H, W, 3)``, a
-                picture of Pillow's, or a uint8 tensor ``(3, H, W)``; RGB.
+            images: as for `stream`.
+            threshold, limits, best, channels: as for `stream`.
+
+        Returns:
+            The `Detections` of the picture; a list of them for a folder, a pattern, a batch or an
+            iterable.
+
+        Raises:
+            UserError: as `stream`.
+        """
+        found = list(self.stream(images, threshold, limits, best, channels))
+        return found[0] if is_one(images) else found
+
+    def stream(
+        self,
+        images: Any,
+        threshold: float = 0.5,
+        limits: Limits = USUAL,
+        best: bool = False,
+        channels: Channels = "rgb",
+    ) -> Iterator[Detections]:
+        """Find objects in pictures one after the other, as `Detector.stream` does.
+
+        Args:
+            images: a picture: a path, bytes, a PIL image, an array ``(H, W, 3)`` or a tensor ``(3,
+                H, W)``, uint8 or floats in [0, 1], see `picture_input.image_pixels`; a folder; a
+                pattern; a batch ``(N, …)``; or an iterable of any of these.
             threshold: the lowest score to return, in [0, 1].
             limits: scores that are never returned, and those whose masks are left empty.
             best: return the best of an image also where no score reaches the threshold.
+            channels: the order of colours in arrays and tensors; ``"bgr"`` is OpenCV's.
 
         Returns:
-            The `Detections` of the image, or a list of them, in pixels of the original image: of
-            tensors where torch is installed, otherwise of NumPy arrays.
+            An iterator of the detections, in pixels of the original image: of tensors where torch
+            is installed, otherwise of NumPy arrays. They remember the path of their picture
+            (``.image``); one from memory only where it is alone.
 
         Raises:
-            UserError: a file that cannot be read, or an image of another shape or dtype.
+            UserError: a file that cannot be read, another type, shape or range, named by its place.
         """
-        if isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 0) == 3:
-            return self.predict([images], threshold, limits, best)[0]
-        pixels = (self.dehazed(pixels_of(image)) for image in images)
-        return [self._one(image, threshold, limits, best) for image in pixels]
+        if not 0 <= threshold <= 1:
+            raise UserError(f"threshold: {threshold:g} is no score; give a value from 0 to 1")
+        alone = is_one(images)
+
+        def each() -> Iterator[Detections]:
+            for place, picture in enumerate(each_picture(images)):
+                name = "image" if alone else f"image {place}"
+                pixels = as_eight_bits(image_pixels(picture, channels, name))
+                found = self._one(self.dehazed(pixels), threshold, limits, best)
+                by_path = isinstance(picture, (str, os.PathLike))
+                found.image = Path(picture) if by_path else as_image(pixels) if alone else None
+                yield found
+
+        return each()
 
     def plain(self, image: Any, threshold: float) -> Detections:
         """`predict` for one image that is not dehazed before."""
-        return self._one(pixels_of(image), threshold, USUAL, False)
+        return self._one(as_eight_bits(image_pixels(image)), threshold, USUAL, False)
 
     def _one(self, image: Pixels, threshold: float, limits: Limits, best: bool) -> Detections:
         box = self.config.min_score if limits.box is None else limits.box
@@ -133,22 +178,6 @@ def resized(image: Pixels, size: Sequence[int]) -> Pixels:
         return np.ascontiguousarray(image)
     picture = Image.fromarray(np.ascontiguousarray(image))
     return np.array(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
-def pixels_of(image: Any) -> Pixels:
-    """uint8 ``(H, W, 3)`` of any form of an image that `ExportedDetector.predict` takes. Raises
-    UserError."""
-    if not hasattr(image, "shape"):
-        return image_pixels(image)
-    array = as_array(image)
-    if array.ndim == 3 and hasattr(image, "detach"):
-        array = array.transpose(1, 2, 0)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise UserError(
-            f"image: expected a uint8 array (H, W, 3), got {array.dtype} {tuple(array.shape)}; "
-            "convert it first"
-        )
-    return array
 
 
 def load(
