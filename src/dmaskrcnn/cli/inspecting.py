@@ -23,10 +23,11 @@ def _inspect(path: str | Path, verb: Inspect) -> str:
     """What there is to say of one path: a data set, a video, or a folder with both."""
     from dmaskrcnn.data.image import list_images
     from dmaskrcnn.data.inspection import inspect
-    from dmaskrcnn.images.inspect_video import inspect_video, inspect_videos
     from dmaskrcnn.images.video_inputs import list_videos, video_source
 
     if (source := video_source(path)) is not None:
+        from dmaskrcnn.images.inspect_video import inspect_video
+
         return inspect_video(source)
     folder = Path(path)
     videos = list_videos(folder) if folder.is_dir() else []
@@ -37,6 +38,8 @@ def _inspect(path: str | Path, verb: Inspect) -> str:
         if not videos or list_images(folder):
             raise
     if videos:
+        from dmaskrcnn.images.inspect_video import inspect_videos
+
         said.append(inspect_videos(folder, videos))
     return "\n\n".join(said)
 

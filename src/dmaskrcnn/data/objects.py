@@ -7,14 +7,16 @@ import json
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_tensor, torch_or_none
 from dmaskrcnn.data.rle import compressed, decode
 from dmaskrcnn.data.sample import Annotations
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -63,24 +65,23 @@ class ObjectTable:
             ValueError: a mask cannot be decoded.
         """
         rows = slice(int(self.first[image]), int(self.first[image + 1]))
-        has_mask = torch.from_numpy(self.has_mask_of(rows))
+        has_mask = self.has_mask_of(rows)
         masks = no_masks(len(has_mask), height, width)
         if has_mask.any():
             segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
             rles = [compressed(s, height, width) for s in segmentations if s is not None]
-            decoded = torch.from_numpy(decode(rles)).permute(2, 0, 1)
-            if has_mask.all():
-                masks = decoded
-            else:
-                masks = torch.zeros(len(has_mask), height, width, dtype=torch.bool)
-                masks[has_mask] = decoded
+            decoded = decode(rles).transpose(2, 0, 1)
+            if not has_mask.all():
+                some, decoded = decoded, np.zeros((len(has_mask), height, width), dtype=bool)
+                decoded[has_mask] = some
+            masks = as_tensor(decoded)
         return Annotations(
-            torch.from_numpy(self.boxes[rows].copy()),
-            torch.from_numpy(self.labels[rows].copy()),
+            as_tensor(self.boxes[rows].copy()),
+            as_tensor(self.labels[rows].copy()),
             masks,
-            has_mask,
-            torch.from_numpy(self.crowd[rows].copy()),
-            torch.from_numpy(self.difficult[rows].copy()),
+            as_tensor(has_mask),
+            as_tensor(self.crowd[rows].copy()),
+            as_tensor(self.difficult[rows].copy()),
         )
 
     def has_mask_of(self, rows: slice) -> np.ndarray:
@@ -182,7 +183,10 @@ class ObjectTableBuilder:
 def no_masks(count: int, height: int, width: int) -> Tensor:
     """bool ``(count, height, width)``, all False, in one byte of memory: for objects annotated with
     boxes only. Read-only."""
-    return torch.zeros(1, 1, 1, dtype=torch.bool).expand(count, height, width)
+    size, torch = (count, height, width), torch_or_none()
+    if torch is None:
+        return np.broadcast_to(np.zeros((1, 1, 1), dtype=bool), size)  # pyright: ignore[reportReturnType]
+    return torch.zeros(1, 1, 1, dtype=torch.bool).expand(size)
 
 
 def _offsets(lengths: Any) -> np.ndarray:
