@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class ObjectTable:
     """All M objects of n images, grouped by image.
 
-    A segmentation stays the JSON text it was: as compact as any binary form, and lossless:
-    rasterised it is COCO's mask.
+    A segmentation stays the JSON text it was, or is polygons packed by `packed_polygons`: as
+    compact, lossless, and read in a tenth of the time. Rasterised it is COCO's mask.
 
     Attributes:
         boxes: float32 ``(M, 4)``, xyxy in pixels.
@@ -32,7 +33,8 @@ class ObjectTable:
         crowd: bool ``(M,)``.
         difficult: bool ``(M,)``.
         first: int64 ``(n + 1,)``: the objects of image i are rows ``first[i]:first[i + 1]``.
-        text: uint8, the segmentations one after another.
+        text: uint8, the segmentations one after another; text begins with ``[`` or ``{``, packed
+            polygons with a zero.
         text_first: int64 ``(M + 1,)``: object j's segmentation is ``text[text_first[j]:text_first[j
             + 1]]``; empty: no mask.
     """
@@ -55,8 +57,13 @@ class ObjectTable:
 
     def segmentation(self, row: int) -> Any:
         """The segmentation of an object as COCO writes it; None if it has none."""
-        text = self.text[self.text_first[row] : self.text_first[row + 1]].tobytes()
-        return json.loads(text) if text else None
+        text = self.text[self.text_first[row] : self.text_first[row + 1]]
+        if not len(text) or text[0]:
+            return json.loads(text.tobytes()) if len(text) else None
+        numbers = np.frombuffer(text.tobytes(), dtype=np.float64)
+        count = int(numbers[0])
+        at = np.cumsum(numbers[1 : 1 + count].astype(np.int64))[:-1]
+        return [as_written(polygon) for polygon in np.split(numbers[1 + count :], at)]
 
     def annotations(self, image: int, height: int, width: int) -> Annotations:
         """The objects of one image, its masks rasterised.
@@ -93,6 +100,8 @@ class ObjectTable:
         are left out."""
         labels = new_label[self.labels] if len(self.labels) else self.labels
         keep = labels >= 0
+        if keep.all():
+            return replace(self, labels=labels)
         lengths = np.diff(self.text_first)
         return ObjectTable(
             self.boxes[keep],
@@ -141,6 +150,7 @@ class ObjectTableBuilder:
         self._images, self._boxes, self._labels = array("q"), array("f"), array("q")
         self._crowd, self._difficult = array("b"), array("b")
         self._texts: list[bytes] = []
+        self._places = array("q")
 
     def add(
         self,
@@ -150,8 +160,11 @@ class ObjectTableBuilder:
         segmentation: Any = None,
         crowd: bool = False,
         difficult: bool = False,
+        place: int | None = None,
     ) -> None:
-        """Add one object of image number ``image``."""
+        """Add one object of image number ``image``; ``place``: where it comes among the objects,
+        by default last."""
+        self._places.append(len(self._places) if place is None else place)
         self._images.append(image)
         self._boxes.extend(box)
         self._labels.append(label)
@@ -163,11 +176,27 @@ class ObjectTableBuilder:
             else json.dumps(segmentation, separators=(",", ":")).encode()
         )
 
+    def add_polygons(
+        self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray, places: np.ndarray,
+        texts: Iterable[bytes],
+    ) -> None:
+        """Add many objects, none a crowd: as `add` would, one by one. ``texts`` are of
+        `packed_polygons`; empty: no mask."""
+        for own, new in (
+            (self._images, images.astype(np.int64)),
+            (self._boxes, boxes.astype(np.float32)),
+            (self._labels, labels.astype(np.int64)),
+            (self._places, places.astype(np.int64)),
+            (self._crowd, np.zeros(len(images), dtype=np.int8)),
+            (self._difficult, np.zeros(len(images), dtype=np.int8)),
+        ):
+            own.frombytes(new.tobytes())
+        self._texts.extend(texts)
+
     def build(self, images: int) -> ObjectTable:
-        """The table for ``images`` images; the objects of an image keep the order in which they
-        came."""
+        """The table for ``images`` images; the objects of an image keep their order."""
         owner = np.array(self._images, dtype=np.int64)
-        order = np.argsort(owner, kind="stable")
+        order = np.lexsort((np.array(self._places), owner))
         texts = [self._texts[i] for i in order]
         return ObjectTable(
             np.array(self._boxes, dtype=np.float32).reshape(-1, 4)[order],
@@ -178,6 +207,41 @@ class ObjectTableBuilder:
             np.frombuffer(b"".join(texts), dtype=np.uint8),
             _offsets([len(text) for text in texts]),
         )
+
+
+def packed_polygons(
+    numbers: np.ndarray, lengths: np.ndarray, polygons: np.ndarray
+) -> list[bytes]:
+    """Polygons of N objects as `ObjectTable` keeps them; empty for an object without any.
+
+    Args:
+        numbers: float64, the polygons one after another: x, y, x, y, ….
+        lengths: int64 ``(P,)``, the numbers of each polygon.
+        polygons: int64 ``(N,)``, how many each object has.
+
+    Returns:
+        Per object its number of polygons, their lengths, and their numbers: all float64, so that
+        the first byte is a zero.
+    """
+    has = polygons > 0
+    owner = np.repeat(np.arange(len(polygons)), polygons)
+    size = has + polygons + np.bincount(owner, lengths, len(polygons)).astype(np.int64)
+    first = _offsets(size)
+    packed = np.empty(first[-1])
+    packed[first[:-1][has]] = polygons[has]
+    head = np.zeros(len(packed), dtype=bool)
+    head[first[:-1][has]] = True
+    of_lengths = np.arange(len(lengths)) - _offsets(polygons)[owner] + first[owner] + 1
+    packed[of_lengths] = lengths
+    head[of_lengths] = True
+    packed[~head] = numbers
+    data, ends = packed.tobytes(), (8 * first).tolist()
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+def as_written(numbers: np.ndarray) -> list[int | float]:
+    """Numbers for JSON; whole ones without a point."""
+    return [int(n) if n.is_integer() else n for n in numbers.tolist()]
 
 
 def no_masks(count: int, height: int, width: int) -> Tensor:

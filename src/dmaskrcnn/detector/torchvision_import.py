@@ -15,6 +15,8 @@ class _Later(ModuleType):
     """Stands in for the module; becomes it as soon as anything else of it is asked for."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # `inspect` asks all modules where they come from
+            raise AttributeError(name)
         if sys.modules.get(_COMPILER) is self:
             del sys.modules[_COMPILER]
         return getattr(import_module(_COMPILER), name)
