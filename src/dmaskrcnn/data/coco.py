@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,22 @@ from typing import Any
 import numpy as np
 
 from dmaskrcnn.data.classes import canonical
-from dmaskrcnn.data.coco_columns import Columns, check_columns, in_columns
+from dmaskrcnn.data.coco_columns import Batch, Columns, check_columns, in_columns
 from dmaskrcnn.data.coco_images import Listed, read_images
 from dmaskrcnn.data.coco_objects import CocoObject, InvalidEntryError, read_object
-from dmaskrcnn.data.foreign import json_kind
+from dmaskrcnn.data.foreign import LOOKED_AT, json_kind
+from dmaskrcnn.data.json_parts import parse_in_parts
 from dmaskrcnn.data.objects import ObjectTableBuilder
 from dmaskrcnn.data.orientation import Orientation, of_tool, turned_hint
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.data.values import identifier, number, shown
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.files import MOST_DATA, check_regular, read_json
+from dmaskrcnn.files import MOST_DATA, check_regular, read_bytes, read_json
 
 # COCO's own files name "images" within the first few kB (after info and licences)
 _SNIFF_BYTES = 1 << 16
+_LARGE = 1 << 24  # bytes of a file whose annotations are read in parts
 _KEYS = re.compile(rb'"(images|annotations|categories)"\s*:')
 
 
@@ -56,13 +59,12 @@ def read_coco(path: Path, orientation: Orientation = "auto", folders: Sequence[P
     Raises:
         UserError: the file cannot be read, is not COCO, or none of its images exist.
     """
-    data = _load(path, ("images", "annotations", "categories"))
+    data, annotations = _load_annotated(path)
     problems: list[Problem] = []
     notes: list[Problem] = []
     orientation = of_tool(data.get("info"), orientation)
     listed = read_images(path, data["images"], problems, orientation, folders)
     images, ids, sizes = listed.files, listed.ids, listed.sizes
-    annotations = list(in_columns([data.pop("annotations")]))
     used: set[int | str | None] = set()
     for columns, others in annotations:
         used |= set(columns.ids[:, 2].tolist())
@@ -97,6 +99,26 @@ def list_coco_images(path: Path, folders: Sequence[Path] = ()) -> Part:
     return Part(path, "COCO JSON", listed.files, listed.ids, problems=problems)
 
 
+def _load_annotated(path: Path) -> tuple[dict[str, Any], list[Batch]]:
+    """What a file holds but for its annotations, and these. A large file is never parsed as a
+    whole, which takes six times its size."""
+    batches: list[Batch] = []
+
+    def take(entries: list[Any]) -> None:
+        batches.extend(in_columns(entries, sum(len(c.ids) + len(o) for c, o in batches)))
+        firsts.extend(entries[: LOOKED_AT - len(firsts)])
+
+    firsts: list[Any] = []
+    keys = ("images", "annotations", "categories")
+    if path.is_file() and path.stat().st_size > _LARGE:
+        with suppress(OSError):
+            data = parse_in_parts(read_bytes(path, MOST_DATA), "annotations", take)
+            if data is not None:
+                return _checked(path, data | {"annotations": firsts}, keys), batches
+    data = _load(path, keys)
+    return data, list(in_columns(data.pop("annotations"), 0))
+
+
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
         data = read_json(path, MOST_DATA)
@@ -109,6 +131,11 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
             f"{path}: not valid JSON ({first_line(error)}); name a COCO JSON, a Pascal VOC "
             "folder or an image folder"
         ) from error
+    return _checked(path, data, keys)
+
+
+def _checked(path: Path, data: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The content. Raises UserError where it is not COCO's."""
     if not isinstance(data, dict):
         raise UserError(
             f"{path}: JSON, but not COCO: the top level is a {type(data).__name__}, "

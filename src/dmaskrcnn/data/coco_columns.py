@@ -7,7 +7,7 @@ says what is the matter with it. So nothing is let through here that would not b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -65,19 +65,17 @@ class Columns:
         return entry | {"bbox": as_written(self.boxes[row]), "segmentation": found}
 
 
-def in_columns(
-    entries: Iterable[Sequence[Any]],
-) -> Iterator[tuple[Columns, list[tuple[int, Any]]]]:
-    """Annotations, given in parts, in columns, and those of another form with their places."""
-    place = 0
-    for part in entries:
-        for start in range(0, len(part), _BATCH):
-            batch = part[start : start + _BATCH]
-            yield _packed(batch, place)
-            place += len(batch)
+Batch = tuple[Columns, list[tuple[int, Any]]]
 
 
-def _packed(entries: Sequence[Any], place: int) -> tuple[Columns, list[tuple[int, Any]]]:
+def in_columns(entries: Sequence[Any], place: int) -> Iterator[Batch]:
+    """Annotations, the first of which has this place among all, in columns; and those of another
+    form, with their places."""
+    for start in range(0, len(entries), _BATCH):
+        yield _packed(entries[start : start + _BATCH], place + start)
+
+
+def _packed(entries: Sequence[Any], place: int) -> Batch:
     plain = [_is_plain(entry) for entry in entries]
     columns = _columns(entries, plain, place)
     if columns is None:  # text among the numbers, or points in lists of their own
