@@ -41,7 +41,7 @@ REACHED = {
     "detector/": (*TRAIN, "reproduce"),
     "detector/config.py": TRAIN,
     "detector/tiles.py": ("predict",),
-    "distributed.py": (*TRAIN, *SCORE, "predict", "dehaze", "train-dehazer", "reproduce", "report"),
+    "device.py": (*TRAIN, *SCORE, "predict", "dehaze", "train-dehazer", "reproduce", "report"),
     "evaluation/": SCORE,
     "evaluation/evaluate.py": ("evaluate",),
     "export/": ("export",),

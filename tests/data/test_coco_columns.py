@@ -24,7 +24,11 @@ SQUARE = [2, 3, 12, 3, 12.5, 11, 2, 11]
 
 def polygon(chance: random.Random) -> list[float]:
     """Around a point of a picture of 20 x 30, of any size: tiny, thin, larger than the picture."""
-    x, y, w, h = chance.uniform(0, 30), chance.uniform(0, 20), *(chance.choice((0.2, 2, 9, 30)),) * 2
+    x, y, w, h = (
+        chance.uniform(0, 30),
+        chance.uniform(0, 20),
+        *(chance.choice((0.2, 2, 9, 30)),) * 2,
+    )
     corners = [(x, y), (x + w, y), (x + w, y + h * chance.random()), (x, y + h)]
     return [round(value, 2) for corner in corners for value in corner]
 

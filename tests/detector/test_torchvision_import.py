@@ -19,7 +19,7 @@ import torchvision
 roi_align = sys.modules["torchvision.ops.roi_align"]
 print("torch._dynamo.utils" in sys.modules, roi_align.is_compile_supported("cpu"))
 import torch._dynamo.utils as real
-print(real.is_compile_supported("cpu"), real.__file__.endswith("utils.py"), real.counters is not None)
+print(real.is_compile_supported("cpu"), real.__file__.endswith("utils.py"))
 double = torch.compile(lambda x: x * 2, backend="eager")
 print(double(torch.ones(1)).item())
 """
@@ -29,7 +29,7 @@ def test_detector_without_the_compiler():
     command = [sys.executable, "-c", CODE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["False False False", "False True", "True True True", "2.0"]
+    assert done.stdout.splitlines() == ["False False False", "False True", "True True", "2.0"]
 
 
 def test_whatever_else_is_asked_for_is_the_real_one():

@@ -82,9 +82,7 @@ def _packed(entries: Sequence[Any], place: int) -> Batch:
         plain = [p and _is_numeric(e) for p, e in zip(plain, entries, strict=True)]
         columns = _columns(entries, plain, place)
         assert columns is not None
-    others = [
-        (place + i, e) for i, (p, e) in enumerate(zip(plain, entries, strict=True)) if not p
-    ]
+    others = [(place + i, e) for i, (p, e) in enumerate(zip(plain, entries, strict=True)) if not p]
     return columns, others
 
 
@@ -102,7 +100,7 @@ def _is_plain(entry: Any) -> bool:
         and type(number := of("id")) is int
         and type(image := of("image_id")) is int
         and type(category := of("category_id")) is int
-        and -LARGEST_ID < min(number, image, category)
+        and min(number, image, category) > -LARGEST_ID
         and max(number, image, category) < LARGEST_ID
         and of("iscrowd", 0) in _NO
         and of("difficult", 0) in _NO
@@ -205,7 +203,8 @@ def _found(ids: Ints, index_of: Mapping[int | str, int]) -> Ints:
 def _good_masks(
     columns: Columns, masked: Ints, boxes: Floats, size: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which polygons are masks, and fit their boxes; ``boxes`` and ``size`` are of the ``masked``."""
+    """Which polygons are masks and fit their boxes; ``boxes`` and ``size`` are those of the
+    ``masked``."""
     lengths, numbers = columns.lengths, columns.numbers
     owner = np.repeat(np.arange(len(masked)), columns.polygons[masked])
     good = np.ones(len(masked), dtype=bool)

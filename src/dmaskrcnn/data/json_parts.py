@@ -3,6 +3,7 @@ of it than that."""
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Callable
@@ -18,19 +19,24 @@ def parse_in_parts(
 ) -> dict[str, Any] | None:
     """Call ``take`` with one part of the object's list ``key`` after the other.
 
-    A text is cut where an object of the list ends. Whether one does there, parsing tells: what comes
-    before is a list when ``]`` is put behind it, and nothing else is.
+    A text is cut where an object of the list ends. Whether one does there, parsing tells: what
+    comes before is a list when ``]`` is put behind it, and nothing else is.
 
     Returns:
         The object without the list; None, whatever was taken so far, for anything that is not read
         like this: no JSON, no such list of objects, two of them.
     """
+    collects = gc.isenabled()
+    gc.disable()  # there are no circles in JSON, and looking for them takes a fifth of the time
     try:
         start, head = _beginning(data, key)
         end = _take_all(data, start, take, part)
         tail = json.loads(b'{"":[' + data[end:])
     except (ValueError, RecursionError):
         return None
+    finally:
+        if collects:
+            gc.enable()
     tail.pop("")
     return None if key in tail else head | tail
 

@@ -177,7 +177,11 @@ class ObjectTableBuilder:
         )
 
     def add_polygons(
-        self, images: np.ndarray, boxes: np.ndarray, labels: np.ndarray, places: np.ndarray,
+        self,
+        images: np.ndarray,
+        boxes: np.ndarray,
+        labels: np.ndarray,
+        places: np.ndarray,
         texts: Iterable[bytes],
     ) -> None:
         """Add many objects, none a crowd: as `add` would, one by one. ``texts`` are of
@@ -209,9 +213,7 @@ class ObjectTableBuilder:
         )
 
 
-def packed_polygons(
-    numbers: np.ndarray, lengths: np.ndarray, polygons: np.ndarray
-) -> list[bytes]:
+def packed_polygons(numbers: np.ndarray, lengths: np.ndarray, polygons: np.ndarray) -> list[bytes]:
     """Polygons of N objects as `ObjectTable` keeps them; empty for an object without any.
 
     Args:

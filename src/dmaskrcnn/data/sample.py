@@ -58,7 +58,12 @@ class Annotations:
     @classmethod
     def empty(cls, height: int, width: int) -> Annotations:
         """No objects in an image of this size."""
-        shapes = [("float32", (0, 4)), ("int64", 0), ("bool", (0, height, width)), *[("bool", 0)] * 3]
+        shapes = [
+            ("float32", (0, 4)),
+            ("int64", 0),
+            ("bool", (0, height, width)),
+            *[("bool", 0)] * 3,
+        ]
         return cls(*(as_tensor(np.zeros(shape, kind)) for kind, shape in shapes))
 
 

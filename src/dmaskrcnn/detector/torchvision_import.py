@@ -37,7 +37,7 @@ def import_torchvision() -> None:
     if _COMPILER in sys.modules:  # another release may need it
         return
     later = sys.modules[_COMPILER] = _Later(_COMPILER)
-    later.is_compile_supported = _is_compile_supported
+    later.__dict__["is_compile_supported"] = _is_compile_supported
     try:
         import torchvision  # noqa: F401
     finally:

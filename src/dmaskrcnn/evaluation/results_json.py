@@ -56,7 +56,7 @@ def save_results(
         for name in found.classes:
             if name not in ids:
                 ids[name] = known.setdefault(canonical(name), max(known.values(), default=0) + 1)
-        has_mask = as_array(found.masks).any((1, 2)).tolist()
+        has_mask = np.any(as_array(found.masks), axis=(1, 2)).tolist()
         for entry, name, masked in zip(
             found.to_coco(image_id, ids), found.names, has_mask, strict=True
         ):

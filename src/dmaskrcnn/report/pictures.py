@@ -224,7 +224,9 @@ def _entries(
     classes += [name for name in dict.fromkeys(known) if name not in classes]
     colours = instance_colours(np.array(list(map(classes.index, known)), dtype=np.int64))
     entries = []
-    for name, colour, box, mask in zip(names, colours, boxes.tolist(), as_array(masks), strict=True):
+    for name, colour, box, mask in zip(
+        names, colours, boxes.tolist(), as_array(masks), strict=True
+    ):
         polygons = mask_polygons(mask, frame.height, frame.width) if mask.size else []
         entries.append(
             {
