@@ -61,6 +61,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         try:
+            if name == "Detector":
+                import_module(".detector.torchvision_import", __name__).import_torchvision()
             return getattr(import_module(f".{_HOMES[name]}", __name__), name)
         except RuntimeError as error:
             check_torch_pair(error)

@@ -1,4 +1,5 @@
-"""Where PyTorch ends: arrays as tensors where it is installed, and as NumPy arrays where it is not.
+"""Where PyTorch ends: arrays as tensors where it is at hand, and as NumPy arrays where it is not:
+not installed, or not wanted by a verb that needs no network and would wait seconds for it.
 
 A tensor and an array answer alike to indexing, comparison, ``shape``, ``min``, ``tolist``; what
 differs is here.
@@ -7,6 +8,8 @@ differs is here.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +19,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@cache
+_arrays_alone = False
+
+
+@contextmanager
+def arrays_alone() -> Iterator[None]:
+    """Work as where PyTorch is not installed, in all threads. Of the command line: whoever imports
+    this package is promised tensors."""
+    global _arrays_alone  # as Pillow's limit of pixels: an option of the whole program
+    before, _arrays_alone = _arrays_alone, True
+    try:
+        yield
+    finally:
+        _arrays_alone = before
+
+
 def torch_or_none() -> Any:
-    """PyTorch, or None where it is not installed."""
+    """PyTorch, or None where it is not installed or `arrays_alone`."""
+    return None if _arrays_alone else _torch()
+
+
+@cache
+def _torch() -> Any:
     try:
         return importlib.import_module("torch")
     except ModuleNotFoundError:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from dmaskrcnn.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    import torch
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """``auto`` is the GPU if there is one. Raises UserError for a device this machine lacks."""
+    import torch
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -25,6 +30,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the hardware is faster in bfloat16 than in float32. Intel's processors are where they
     multiply matrices of it (AMX), not by AVX-512's dot products alone: there a step of training
     took 1.4 times as long."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
     if device.type == "cpu":

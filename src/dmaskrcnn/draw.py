@@ -135,7 +135,7 @@ def as_picture(image: Picture) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(as_eight_bits(image_pixels(image))))
 
 
-def instance_colours(labels: Tensor) -> list[Colour]:
+def instance_colours(labels: Tensor | NDArray[np.int64]) -> list[Colour]:
     """A colour per object: the hue tells the class, the lightness the instances of a class
     apart."""
     seen: dict[int, int] = {}

@@ -14,21 +14,23 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.train import STARTS, TrainConfig, read_yaml
 from dmaskrcnn.data.splits import without_size, without_split
-from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.weights import read_description
+from dmaskrcnn.detector.torchvision_import import import_torchvision
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import alone_in, file_digest, read_bytes, read_json, write_text
 from dmaskrcnn.metrics_csv import read_metrics
 from dmaskrcnn.output_folder import create_numbered_folder
 from dmaskrcnn.runtime.description import INDEX, is_export, read_export
 from dmaskrcnn.runtime.exported import ExportedDetector, load
+
+if TYPE_CHECKING:  # seconds that predictions made before do not wait for
+    from dmaskrcnn.detector.detector import Detector
 
 # What a detector learns does not depend on these, or (the seed) only by chance.
 NO_MATTER = (
@@ -163,6 +165,9 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """The classes that the detector knows; of predictions, none. Raises UserError for a
         ``model.json`` that is missing or damaged."""
+        import_torchvision()
+        from dmaskrcnn.detector.weights import read_description
+
         return read_description(self.path)[0]
 
     @property
@@ -220,6 +225,9 @@ class Run:
         Raises:
             UserError: see `Detector.load`, and a device that this machine lacks.
         """
+        import_torchvision()
+        from dmaskrcnn.detector.detector import Detector
+
         return Detector.load(self.path, device, image_size=self.image_size)
 
     @property

@@ -20,10 +20,11 @@ def inspect_verb(verb: Inspect) -> None:
 def _inspect(path: str, verb: Inspect) -> str:
     """What there is to say of one path: a data set, a video, or a folder with both."""
     from dmaskrcnn.data.inspection import inspect
-    from dmaskrcnn.images.inspect_video import inspect_video, inspect_videos
     from dmaskrcnn.images.video_inputs import holds_pictures, video_source, videos_at
 
     if (source := video_source(path)) is not None:
+        from dmaskrcnn.images.inspect_video import inspect_video
+
         return inspect_video(source)
     videos = videos_at(path)
     said = []
@@ -33,6 +34,8 @@ def _inspect(path: str, verb: Inspect) -> str:
         if not videos or holds_pictures(path):
             raise
     if videos:
+        from dmaskrcnn.images.inspect_video import inspect_videos
+
         said.append(inspect_videos(path, videos))
     return "\n\n".join(said)
 

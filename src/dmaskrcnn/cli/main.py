@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def _dispatch(arguments: list[str]) -> None:
         run: object = parse_training(verb, arguments[1:])
     else:
         run = parse(Verbs, arguments or ["--help"], "dmaskrcnn", _DESCRIPTION)
-    with harmless_output():
+    with harmless_output(), _arrays_of(run):
         if isinstance(run, ReadsPictures):
             from dmaskrcnn.data.image import set_max_pixels
 
@@ -80,6 +81,21 @@ def _dispatch(arguments: list[str]) -> None:
 
             set_image_folders(run.images)
         say_next(run, _VERBS[type(run)](run))
+
+
+def _arrays_of(verb: object) -> AbstractContextManager[None]:
+    """Without PyTorch where no network runs: a second instead of several, for labels and pictures
+    alone, and for detections that are there already."""
+    alone = isinstance(verb, (Inspect, Convert))
+    if isinstance(verb, (Compare, Evaluate, Report)) and verb.runs:
+        from dmaskrcnn.run import open_run
+
+        alone = all(open_run(run).is_results for run in verb.runs)
+    if not alone:
+        return nullcontext()
+    from dmaskrcnn.arrays import arrays_alone
+
+    return arrays_alone()
 
 
 _DESCRIPTION = (

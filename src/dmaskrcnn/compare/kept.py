@@ -6,8 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.evaluation.evaluate import MIN_SCORE, has_masks, predictions
@@ -16,6 +15,9 @@ from dmaskrcnn.files import file_digest
 from dmaskrcnn.images.dehazed_set import Dehazed
 from dmaskrcnn.output_folder import OutputFolder
 from dmaskrcnn.run import Run
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = 4  # images per forward pass
 

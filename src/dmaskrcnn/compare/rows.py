@@ -16,9 +16,10 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmaskrcnn.compare.comparison import (
     INDEX,
@@ -33,7 +34,6 @@ from dmaskrcnn.compare.kept import detect
 from dmaskrcnn.compare.tables import csv_table, markdown
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.orientation import Orientation
-from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import evaluate
@@ -44,6 +44,9 @@ from dmaskrcnn.files import check_writable
 from dmaskrcnn.images.dehazed_set import Dehazed, dehaze_dataset, pictures_digest
 from dmaskrcnn.output_folder import OutputFolder, check_marked
 from dmaskrcnn.run import open_run, run_names
+
+if TYPE_CHECKING:
+    from dmaskrcnn.dehazing import Dehazer
 
 
 @dataclass(frozen=True)
@@ -163,13 +166,12 @@ def compare_rows(
             )
     runs = [run for plan in plans for run in plan.group.runs]
     test = open_shared_test_set(runs, data, classes, groups, orientation)
-    chosen = resolve_device(device)
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "aod-net": aod_net_weights}
     # wrong files show now
-    dehazers = {
-        method: Dehazer(method, weights.get(DEHAZERS[method].network), chosen) for method in methods
-    }
+    dehazers = _dehazers(methods, weights, device) if methods else {}
+    if not all(run.is_results for run in runs):
+        resolve_device(device)
     _check_runs(plans, test)
     check_out(out)
 
@@ -187,6 +189,15 @@ def compare_rows(
     tables = {"comparison.csv": csv_table(comparison), "comparison.md": markdown(comparison)}
     save_comparison(comparison, tables)
     return comparison
+
+
+def _dehazers(
+    methods: Iterable[str], weights: Mapping[str | None, Path | None], device: str
+) -> dict[str, Dehazer]:
+    from dmaskrcnn.dehazing import Dehazer
+
+    chosen = resolve_device(device)
+    return {name: Dehazer(name, weights.get(DEHAZERS[name].network), chosen) for name in methods}
 
 
 def score_runs(

@@ -25,6 +25,18 @@ ALIASES = {
     "stopsign": "stop sign",
 }
 
+# COCO's 80 classes by their ids, from 1; ids that it never used are empty
+_COCO = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,,"
+    "stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,,"
+    "backpack,umbrella,,,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,"
+    "baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,,wine glass,cup,"
+    "fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,"
+    "cake,chair,couch,potted plant,bed,,dining table,,,toilet,,tv,laptop,mouse,remote,keyboard,"
+    "cell phone,microwave,oven,toaster,sink,refrigerator,,book,clock,vase,scissors,teddy bear,"
+    "hair drier,toothbrush"
+)
+
 
 def canonical(name: str) -> str:
     """The one spelling of a class name: lower case, single spaces (``_`` counts as a space),
@@ -35,6 +47,11 @@ def canonical(name: str) -> str:
     """
     plain = " ".join(name.replace("_", " ").lower().split())
     return ALIASES.get(plain, plain)
+
+
+def coco_names() -> dict[int | str, str]:
+    """COCO's ids of classes, 1 to 90 with gaps, and their names."""
+    return {number: name for number, name in enumerate(_COCO.split(","), 1) if name}
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,12 +156,15 @@ def _find_in(name: str, roots: list[Path]) -> Path | None:
     for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
         for root in roots:
             try:
-                found = (root / spelt).is_file()
+                found = stat.S_ISREG(os.stat(file := os.path.join(root, spelt)).st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
             except (OSError, ValueError):  # too long, or no name that a file system takes
                 return None
             if found:
-                roots.sort(key=lambda other, root=root: other != root)
-                return root / spelt
+                if root is not roots[0]:
+                    roots.sort(key=lambda other, root=root: other != root)
+                return Path(file)
     return None
 
 

@@ -12,7 +12,8 @@ from dmaskrcnn.data.values import flag, numbers, shown
 # Exporters derive the box from the mask: IoU 0.9 and more. Below a half one of the two is wrong,
 # or the box is amodal (of the whole object, behind what hides it): trained on, but said.
 AGREE = 0.5
-_SLIP = (0.75, 0.9)  # a box that fits its mask worse than this, but better than that as corners
+SAME = 0.75  # a box that fits its mask worse than this,
+_CORNERS_FIT = 0.9  # but better than that as corners, is corners
 
 _CORNERS = "; is bbox x1, y1, x2, y2 instead of x, y, width, height?"
 
@@ -112,7 +113,7 @@ def _disagreement(xywh: list[Any], box: Box, mask: Mask) -> str:
         InvalidEntryError: the numbers fit the mask as corners.
     """
     same = overlap(box, mask.bounds)
-    if same >= _SLIP[0]:
+    if same >= SAME:
         return ""
     x0, y0, x1, y1 = map(float, xywh)
     left, top, right, bottom = mask.bounds
@@ -120,6 +121,6 @@ def _disagreement(xywh: list[Any], box: Box, mask: Mask) -> str:
         f"[{x0:g}, {y0:g}, {x1:g}, {y1:g}] (x, y, width, height) and the mask, which covers x "
         f"{left:g} to {right:g} and y {top:g} to {bottom:g}, disagree"
     )
-    if x1 > x0 and y1 > y0 and overlap((x0, y0, x1, y1), mask.bounds) > _SLIP[1]:
+    if x1 > x0 and y1 > y0 and overlap((x0, y0, x1, y1), mask.bounds) > _CORNERS_FIT:
         raise InvalidEntryError("box", ".bbox", text + _CORNERS)
     return text if same < AGREE else ""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from contourpy import contour_generator
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Points = NDArray[np.float64]
 
@@ -19,7 +14,7 @@ TOLERANCE = 0.6
 LEAST_AREA = 3.0  # square pixels; less is a speck that hides under its own line
 
 
-def mask_polygons(mask: Tensor, height: int, width: int) -> list[Points]:
+def mask_polygons(mask: NDArray[np.bool_], height: int, width: int) -> list[Points]:
     """The outlines of a mask, holes included, in a picture of another size.
 
     Args:
@@ -32,12 +27,8 @@ def mask_polygons(mask: Tensor, height: int, width: int) -> list[Points]:
     """
     if not mask.any():
         return []
-    cover = np.asarray(mask, dtype=np.float32)
-    if cover.shape != (height, width):
-        import torch.nn.functional as F
-
-        # Shares of cover rather than nearest pixels: the line runs smoothly between them.
-        cover = F.interpolate(mask[None, None].float(), (height, width), mode="area")[0, 0].numpy()
+    # Shares of cover rather than nearest pixels: the line runs smoothly between them.
+    cover = _means(_means(np.asarray(mask, dtype=np.float32), height).T, width).T
     polygons = []
     for line in contour_generator(z=np.pad(cover, 1)).lines(0.5):
         # Pixel k of the padded array has its centre at k - 1/2 of the picture.
@@ -45,6 +36,16 @@ def mask_polygons(mask: Tensor, height: int, width: int) -> list[Points]:
         if len(points) > 2 and area(points) >= LEAST_AREA:
             polygons.append(np.clip(points, 0, (width, height)))
     return polygons
+
+
+def _means(values: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
+    """``(H, W)`` in another number of rows, each the mean of those that it shows a part of."""
+    if rows == len(values):
+        return values
+    edges = np.arange(rows + 1) * len(values)
+    first, last = edges[:-1] // rows, -(-edges[1:] // rows)
+    sums = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
+    return (sums[last] - sums[first]) / (last - first)[:, None].astype(np.float32)
 
 
 def simplify(polygon: Points, tolerance: float = TOLERANCE) -> Points:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-_LOOKED_AT = 20  # files of a folder, and entries of a list: enough to tell, quick on 100,000
+LOOKED_AT = 20  # files of a folder, and entries of a list: enough to tell, quick on 100,000
 _HEAD = 1 << 16  # bytes
 _CONVERT = "convert it to COCO JSON with {}"
 _YOLO = "YOLO labels; name the folder of their pictures, or the data.yaml"
@@ -62,8 +62,8 @@ def json_kind(data: Any) -> str | None:
                 "such as 000000000139.jpg"
             )
     elif isinstance(data, dict) and len(data) and all(isinstance(v, dict) for v in data.values()):
-        entries = [data, *islice(data.values(), _LOOKED_AT)]  # VIA: by file
-    for entry in entries[:_LOOKED_AT]:
+        entries = [data, *islice(data.values(), LOOKED_AT)]  # VIA: by file
+    for entry in entries[:LOOKED_AT]:
         if isinstance(entry, dict):
             for sign, name in _SIGNS:
                 if sign <= entry.keys() and "images" not in entry:
@@ -73,7 +73,7 @@ def json_kind(data: Any) -> str | None:
 
 def _has(entries: Any, key: str) -> bool:
     return isinstance(entries, list) and any(
-        isinstance(entry, dict) and key in entry for entry in entries[:_LOOKED_AT]
+        isinstance(entry, dict) and key in entry for entry in entries[:LOOKED_AT]
     )
 
 
@@ -102,7 +102,7 @@ def folder_kind(path: Path) -> str | None:
         places += [parent / "labels", parent / "label_2"]
     for place in places:
         try:
-            files = list(islice((f for f in place.iterdir() if _may_label(f)), _LOOKED_AT))
+            files = list(islice((f for f in place.iterdir() if _may_label(f)), LOOKED_AT))
         except OSError:
             continue
         for file in files:
@@ -128,7 +128,7 @@ def _labels_in(file: Path) -> str | None:
 
 def _is_kitti(text: str) -> bool:
     """A line per object: a name and 14 numbers, or 15 with a score."""
-    lines = [line.split() for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
+    lines = [line.split() for line in text.splitlines()[:LOOKED_AT] if line.strip()]
     return bool(lines) and all(
         len(line) in (15, 16) and not _is_float(line[0]) and all(map(_is_float, line[1:]))
         for line in lines
@@ -141,7 +141,7 @@ def is_yolo_text(path: Path) -> bool:
         len(words) >= 5
         and words[0].isdecimal()
         and all(_is_float(share) and 0 <= float(share) <= 1 for share in words[1:])
-        for words in map(str.split, _head(path).splitlines()[:_LOOKED_AT])
+        for words in map(str.split, _head(path).splitlines()[:LOOKED_AT])
     )
 
 

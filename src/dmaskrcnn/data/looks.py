@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmaskrcnn.data.image import Header, decode_image, list_images, read_header
+from dmaskrcnn.data.image import Header, decode_pixels, list_images, read_header
 from dmaskrcnn.data.objects import ObjectTable
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part
@@ -53,8 +53,8 @@ def look_at(part: Part, index: int, orientation: Orientation) -> Look:
         look.digest = hashlib.blake2b(read_bytes(path, MOST_DATA), digest_size=16).digest()
         look.header = header = read_header(path)
         stored = part.objects is not None and orientation == "stored"
-        pixels = decode_image(path, stated, stored)
-        look.size = size = (pixels.shape[1], pixels.shape[2])
+        pixels = decode_pixels(path, stated, stored)
+        look.size = size = (pixels.shape[0], pixels.shape[1])
         look.as_stored = stored or size == header.stored != header.displayed
         look.levels = int(pixels.max()) - int(pixels.min())
     except UserError as error:

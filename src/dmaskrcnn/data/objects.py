@@ -5,24 +5,27 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_tensor, torch_or_none
 from dmaskrcnn.data.rle import compressed, decode
 from dmaskrcnn.data.sample import Annotations
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
 class ObjectTable:
     """All M objects of n images, grouped by image.
 
-    A segmentation stays the JSON text it was: as compact as any binary form, and lossless:
-    rasterised it is COCO's mask.
+    A segmentation stays the JSON text it was, or is polygons packed by `packed_polygons`: as
+    compact, lossless, and read in a tenth of the time. Rasterised it is COCO's mask.
 
     Attributes:
         boxes: float32 ``(M, 4)``, xyxy in pixels.
@@ -30,7 +33,8 @@ class ObjectTable:
         crowd: bool ``(M,)``.
         difficult: bool ``(M,)``.
         first: int64 ``(n + 1,)``: the objects of image i are rows ``first[i]:first[i + 1]``.
-        text: uint8, the segmentations one after another.
+        text: uint8, the segmentations one after another; text begins with ``[`` or ``{``, packed
+            polygons with a zero.
         text_first: int64 ``(M + 1,)``: object j's segmentation is ``text[text_first[j]:text_first[j
             + 1]]``; empty: no mask.
     """
@@ -53,8 +57,13 @@ class ObjectTable:
 
     def segmentation(self, row: int) -> Any:
         """The segmentation of an object as COCO writes it; None if it has none."""
-        text = self.text[self.text_first[row] : self.text_first[row + 1]].tobytes()
-        return json.loads(text) if text else None
+        text = self.text[self.text_first[row] : self.text_first[row + 1]]
+        if not len(text) or text[0]:
+            return json.loads(text.tobytes()) if len(text) else None
+        numbers = np.frombuffer(text.tobytes(), dtype=np.float64)
+        count = int(numbers[0])
+        at = np.cumsum(numbers[1 : 1 + count].astype(np.int64))[:-1]
+        return [as_written(polygon) for polygon in np.split(numbers[1 + count :], at)]
 
     def annotations(self, image: int, height: int, width: int) -> Annotations:
         """The objects of one image, its masks rasterised.
@@ -63,24 +72,23 @@ class ObjectTable:
             ValueError: a mask cannot be decoded.
         """
         rows = slice(int(self.first[image]), int(self.first[image + 1]))
-        has_mask = torch.from_numpy(self.has_mask_of(rows))
+        has_mask = self.has_mask_of(rows)
         masks = no_masks(len(has_mask), height, width)
         if has_mask.any():
             segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
             rles = [compressed(s, height, width) for s in segmentations if s is not None]
-            decoded = torch.from_numpy(decode(rles)).permute(2, 0, 1)
-            if has_mask.all():
-                masks = decoded
-            else:
-                masks = torch.zeros(len(has_mask), height, width, dtype=torch.bool)
-                masks[has_mask] = decoded
+            decoded = decode(rles).transpose(2, 0, 1)
+            if not has_mask.all():
+                some, decoded = decoded, np.zeros((len(has_mask), height, width), dtype=bool)
+                decoded[has_mask] = some
+            masks = as_tensor(decoded)
         return Annotations(
-            torch.from_numpy(self.boxes[rows].copy()),
-            torch.from_numpy(self.labels[rows].copy()),
+            as_tensor(self.boxes[rows].copy()),
+            as_tensor(self.labels[rows].copy()),
             masks,
-            has_mask,
-            torch.from_numpy(self.crowd[rows].copy()),
-            torch.from_numpy(self.difficult[rows].copy()),
+            as_tensor(has_mask),
+            as_tensor(self.crowd[rows].copy()),
+            as_tensor(self.difficult[rows].copy()),
         )
 
     def has_mask_of(self, rows: slice) -> np.ndarray:
@@ -92,6 +100,8 @@ class ObjectTable:
         are left out."""
         labels = new_label[self.labels] if len(self.labels) else self.labels
         keep = labels >= 0
+        if keep.all():
+            return replace(self, labels=labels)
         lengths = np.diff(self.text_first)
         return ObjectTable(
             self.boxes[keep],
@@ -140,6 +150,7 @@ class ObjectTableBuilder:
         self._images, self._boxes, self._labels = array("q"), array("f"), array("q")
         self._crowd, self._difficult = array("b"), array("b")
         self._texts: list[bytes] = []
+        self._places = array("q")
 
     def add(
         self,
@@ -149,8 +160,11 @@ class ObjectTableBuilder:
         segmentation: Any = None,
         crowd: bool = False,
         difficult: bool = False,
+        place: int | None = None,
     ) -> None:
-        """Add one object of image number ``image``."""
+        """Add one object of image number ``image``; ``place``: where it comes among the objects,
+        by default last."""
+        self._places.append(len(self._places) if place is None else place)
         self._images.append(image)
         self._boxes.extend(box)
         self._labels.append(label)
@@ -162,11 +176,31 @@ class ObjectTableBuilder:
             else json.dumps(segmentation, separators=(",", ":")).encode()
         )
 
+    def add_polygons(
+        self,
+        images: np.ndarray,
+        boxes: np.ndarray,
+        labels: np.ndarray,
+        places: np.ndarray,
+        texts: Iterable[bytes],
+    ) -> None:
+        """Add many objects, none a crowd: as `add` would, one by one. ``texts`` are of
+        `packed_polygons`; empty: no mask."""
+        for own, new in (
+            (self._images, images.astype(np.int64)),
+            (self._boxes, boxes.astype(np.float32)),
+            (self._labels, labels.astype(np.int64)),
+            (self._places, places.astype(np.int64)),
+            (self._crowd, np.zeros(len(images), dtype=np.int8)),
+            (self._difficult, np.zeros(len(images), dtype=np.int8)),
+        ):
+            own.frombytes(new.tobytes())
+        self._texts.extend(texts)
+
     def build(self, images: int) -> ObjectTable:
-        """The table for ``images`` images; the objects of an image keep the order in which they
-        came."""
+        """The table for ``images`` images; the objects of an image keep their order."""
         owner = np.array(self._images, dtype=np.int64)
-        order = np.argsort(owner, kind="stable")
+        order = np.lexsort((np.array(self._places), owner))
         texts = [self._texts[i] for i in order]
         return ObjectTable(
             np.array(self._boxes, dtype=np.float32).reshape(-1, 4)[order],
@@ -179,10 +213,46 @@ class ObjectTableBuilder:
         )
 
 
+def packed_polygons(numbers: np.ndarray, lengths: np.ndarray, polygons: np.ndarray) -> list[bytes]:
+    """Polygons of N objects as `ObjectTable` keeps them; empty for an object without any.
+
+    Args:
+        numbers: float64, the polygons one after another: x, y, x, y, ….
+        lengths: int64 ``(P,)``, the numbers of each polygon.
+        polygons: int64 ``(N,)``, how many each object has.
+
+    Returns:
+        Per object its number of polygons, their lengths, and their numbers: all float64, so that
+        the first byte is a zero.
+    """
+    has = polygons > 0
+    owner = np.repeat(np.arange(len(polygons)), polygons)
+    size = has + polygons + np.bincount(owner, lengths, len(polygons)).astype(np.int64)
+    first = _offsets(size)
+    packed = np.empty(first[-1])
+    packed[first[:-1][has]] = polygons[has]
+    head = np.zeros(len(packed), dtype=bool)
+    head[first[:-1][has]] = True
+    of_lengths = np.arange(len(lengths)) - _offsets(polygons)[owner] + first[owner] + 1
+    packed[of_lengths] = lengths
+    head[of_lengths] = True
+    packed[~head] = numbers
+    data, ends = packed.tobytes(), (8 * first).tolist()
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+def as_written(numbers: np.ndarray) -> list[int | float]:
+    """Numbers for JSON; whole ones without a point."""
+    return [int(n) if n.is_integer() else n for n in numbers.tolist()]
+
+
 def no_masks(count: int, height: int, width: int) -> Tensor:
     """bool ``(count, height, width)``, all False, in one byte of memory: for objects annotated with
     boxes only. Read-only."""
-    return torch.zeros(1, 1, 1, dtype=torch.bool).expand(count, height, width)
+    size, torch = (count, height, width), torch_or_none()
+    if torch is None:
+        return np.broadcast_to(np.zeros((1, 1, 1), dtype=bool), size)  # pyright: ignore[reportReturnType]
+    return torch.zeros(1, 1, 1, dtype=torch.bool).expand(size)
 
 
 def _offsets(lengths: Any) -> np.ndarray:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from dmaskrcnn.arrays import as_tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass
 class Annotations:
     """The N objects of one image (N may be 0: the image is a negative).
+
+    Where PyTorch is not at hand (`dmaskrcnn.arrays`), the tensors are NumPy arrays.
 
     Attributes:
         boxes: float32 ``(N, 4)``, xyxy in pixels of the image.
@@ -50,15 +58,13 @@ class Annotations:
     @classmethod
     def empty(cls, height: int, width: int) -> Annotations:
         """No objects in an image of this size."""
-        flag = torch.zeros(0, dtype=torch.bool)
-        return cls(
-            torch.zeros(0, 4),
-            torch.zeros(0, dtype=torch.int64),
-            torch.zeros(0, height, width, dtype=torch.bool),
-            flag,
-            flag.clone(),
-            flag.clone(),
-        )
+        shapes = [
+            ("float32", (0, 4)),
+            ("int64", 0),
+            ("bool", (0, height, width)),
+            *[("bool", 0)] * 3,
+        ]
+        return cls(*(as_tensor(np.zeros(shape, kind)) for kind, shape in shapes))
 
 
 @dataclass

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dmaskrcnn.data.dataset import Dataset
-from dmaskrcnn.data.image import decode_image, open_picture
+from dmaskrcnn.data.image import decode_pixels, open_picture
 
 # Pictures are compared by the differences between neighbouring pixels of a grey thumbnail: these
 # know nothing of exposure, and fog's smooth shading, which makes two streets look alike to an
@@ -126,8 +126,8 @@ def _look(path: Path) -> NDArray[np.float32]:
                 picture.draft("L", (4 * SIDE, 4 * SIDE))  # JPEG: a fraction of the decoding
                 grey = picture.convert("L")
             else:
-                pixels = decode_image(path).float().mean(0)
-                grey = Image.fromarray(pixels.round().byte().numpy())
+                pixels = decode_pixels(path).mean(2, dtype=np.float32)
+                grey = Image.fromarray(pixels.round().astype(np.uint8))
             small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
     except Exception:  # Pillow raises many kinds; whoever needs the picture says what is wrong
         small = np.zeros((SIDE, SIDE), dtype=np.float32)

@@ -14,7 +14,7 @@ from typing import Any
 _DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 # above, neither a double nor JavaScript tells neighbours apart
-_LARGEST_ID = 2**53
+LARGEST_ID = 2**53
 
 
 def number(value: Any) -> float | None:
@@ -55,7 +55,7 @@ def identifier(value: Any) -> int | str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int):
-        return value if abs(value) < _LARGEST_ID else None
+        return value if abs(value) < LARGEST_ID else None
     return value if isinstance(value, str) and value.strip() else None
 
 

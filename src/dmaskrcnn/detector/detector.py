@@ -19,7 +19,6 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.transforms.v2 import functional as transforms
 
 from dmaskrcnn.data.picture_input import Channels, is_one
 from dmaskrcnn.data.sample import Annotations
@@ -34,7 +33,7 @@ from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
 from dmaskrcnn.detector.roi_heads import RoIHeads
 from dmaskrcnn.detector.rpn import RegionProposalNetwork
-from dmaskrcnn.detector.transform import normalised_batch, padded_size
+from dmaskrcnn.detector.transform import normalised_batch, padded_size, resized
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.device import has_fast_bfloat16, resolve_device
 from dmaskrcnn.distributed import largest
@@ -130,8 +129,7 @@ class Detector(nn.Module):
         unless the long one exceeds ``max_size``."""
         limits = self.config.image_size, self.config.max_size
         size = target_size(image.shape[-2], image.shape[-1], *limits)
-        same = tuple(image.shape[-2:]) == size
-        return image if same else transforms.resize(image, list(size), antialias=True)
+        return resized(image, size)
 
     def normalise(self, images: Sequence[Tensor], size: Sequence[int] | None = None) -> ImageList:
         """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the

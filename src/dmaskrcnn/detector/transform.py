@@ -5,12 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 # of ImageNet, as all of torchvision's weights expect
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """An image ``(3, H, W)``, uint8 or float, in another (height, width): bilinear with
+    antialiasing, to the bit as ``torchvision.transforms.v2``, which imports torch's compiler."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    # a batch of one whose layout torch sees: it keeps the channels last, which is fastest
+    batch = image.as_strided((1, *image.shape), (image.numel(), *image.stride()))
+    if image.dtype == torch.uint8 and image.device.type != "cpu":  # there is no kernel for it
+        return _bilinear(batch.float(), size).round_().to(torch.uint8)[0]
+    return _bilinear(batch, size)[0]
+
+
+def _bilinear(batch: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(batch, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def padded_size(images: Sequence[Tensor]) -> list[int]:

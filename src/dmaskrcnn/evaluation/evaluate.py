@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.limits import Limits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
@@ -25,6 +25,9 @@ from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.run import Run, open_run, run_names
 from dmaskrcnn.runtime.exported import ExportedDetector
+
+if TYPE_CHECKING:
+    from dmaskrcnn.detector.detector import Detector
 
 # Lowest score of a box that enters average precision: what a detector finds at low scores adds
 # recall, and COCO's figures of other detectors count it (YOLO's validation: 0.001). Below that

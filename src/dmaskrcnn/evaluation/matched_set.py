@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from faster_coco_eval.core import mask as rle
 from numpy.typing import NDArray
 
+from dmaskrcnn.arrays import as_array
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
@@ -129,19 +129,19 @@ class MatchedSet:
     def _add(self, index: int, objects: Annotations, detections: Detections) -> None:
         """Match the detections of one image by every rule."""
         image, detections = self.place[index], detections.to("cpu")
-        order = np.argsort(-detections.scores.numpy(), kind="stable")
+        order = np.argsort(-as_array(detections.scores), kind="stable")
         labels = self._translate(detections)[order]
-        scores = detections.scores.numpy()[order].astype(np.float64)
-        boxes = detections.boxes.numpy()[order].astype(np.float64)
-        real_labels = objects.labels.numpy()
-        real_boxes = objects.boxes.numpy().astype(np.float64)
-        crowd, difficult = objects.crowd.numpy(), objects.difficult.numpy()
+        scores = as_array(detections.scores)[order].astype(np.float64)
+        boxes = as_array(detections.boxes)[order].astype(np.float64)
+        real_labels = as_array(objects.labels)
+        real_boxes = as_array(objects.boxes).astype(np.float64)
+        crowd, difficult = as_array(objects.crowd), as_array(objects.difficult)
         for part in (
             real_labels,
-            objects.boxes.numpy(),
+            as_array(objects.boxes),
             crowd,
             difficult,
-            objects.has_mask.numpy(),
+            as_array(objects.has_mask),
         ):
             self.fingerprint.update(part.tobytes() + b"|")
 
@@ -166,7 +166,7 @@ class MatchedSet:
                 self.pools["mask"][label].add(image, counted, scores[rows], *matched)
 
         if not crowd.all():
-            confident = detections.scores.numpy()[order] >= LEGACY_SCORE
+            confident = as_array(detections.scores)[order] >= LEGACY_SCORE
             rows = np.flatnonzero(confident)[:LEGACY_DETECTIONS]
             same = labels[rows, None] == real_labels[None]
             found, ignored = match_legacy(np.where(same, overlap[rows], 0.0), crowd)
@@ -180,7 +180,7 @@ class MatchedSet:
         if detections.classes not in self._translations:
             names = [self._index.get(canonical(name), -1) for name in detections.classes]
             self._translations[detections.classes] = np.array([*names, -1], dtype=np.int64)
-        return self._translations[detections.classes][detections.labels.numpy()]
+        return self._translations[detections.classes][as_array(detections.labels)]
 
     def _mask_overlap(
         self,
@@ -193,8 +193,8 @@ class MatchedSet:
         """Mask overlap ``(D, G)`` of some detections and objects of one image; detections without a
         mask overlap nothing."""
         result = np.zeros((len(rows), len(columns)))
-        found = detections.masks[torch.from_numpy(rows)]
-        if not result.size or not found.numel():
+        found = as_array(detections.masks)[rows]
+        if not result.size or not found.size:
             return result
         if found.shape[1:] != objects.masks.shape[1:]:
             sizes = ["×".join(map(str, reversed(m.shape[1:]))) for m in (found, objects.masks)]
@@ -203,16 +203,16 @@ class MatchedSet:
                 f"ones {sizes[1]}; "
                 "predict on the images of this data set, at their own size"
             )
-        real = objects.masks[torch.from_numpy(columns)]
+        real = as_array(objects.masks)[columns]
         return np.asarray(
             rle.iou(
-                _encode(found), _encode(real), objects.crowd.numpy()[columns].astype(int).tolist()
+                _encode(found), _encode(real), as_array(objects.crowd)[columns].astype(int).tolist()
             )
         )
 
 
-def _encode(masks: torch.Tensor) -> list[dict]:
+def _encode(masks: NDArray[np.bool_]) -> list[dict]:
     """Run lengths of bool masks ``(N, H, W)``."""
     # annotated as one dict
-    codes: Any = rle.encode(np.asfortranarray(masks.permute(1, 2, 0).numpy().view(np.uint8)))
+    codes: Any = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0).view(np.uint8)))
     return codes

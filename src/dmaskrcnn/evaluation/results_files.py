@@ -7,11 +7,10 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.classes import canonical, coco_names
 from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.data.values import identifier, numbers, shown
 from dmaskrcnn.errors import UserError, first_line
@@ -80,19 +79,6 @@ def read_results(path: str | os.PathLike[str]) -> ResultsContent:
     images = data.get("images")
     files = {} if images is None else _listed(file, images, "images", "file_name")
     return ResultsContent(file, entries, names, files)
-
-
-def coco_names() -> dict[int | str, str]:
-    """COCO's ids of classes, 1 to 90 with gaps, and their names."""
-    return dict(_coco_names())
-
-
-@cache
-def _coco_names() -> dict[int | str, str]:
-    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
-
-    names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    return {i: name for i, name in enumerate(names) if i and name != "N/A"}
 
 
 def _standard_names(file: Path, naming: str) -> dict[int | str, str]:

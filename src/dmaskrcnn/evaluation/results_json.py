@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
+from dmaskrcnn.arrays import as_array, as_tensor
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.data.rle import check_rle, compressed, decode
 from dmaskrcnn.data.values import shown
@@ -55,7 +56,7 @@ def save_results(
         for name in found.classes:
             if name not in ids:
                 ids[name] = known.setdefault(canonical(name), max(known.values(), default=0) + 1)
-        has_mask = found.masks.flatten(1).any(1).tolist() if len(found) else []
+        has_mask = np.any(as_array(found.masks), axis=(1, 2)).tolist()
         for entry, name, masked in zip(
             found.to_coco(image_id, ids), found.names, has_mask, strict=True
         ):
@@ -150,10 +151,12 @@ class Results(Sequence[Detections]):
         if isinstance(index, slice):
             return Results(self._images[index], self.classes)
         found = self._images[index]
-        boxes = torch.tensor([one.box for one in found], dtype=torch.float64).reshape(-1, 4).float()
-        labels = torch.tensor([one.label for one in found], dtype=torch.int64)
-        scores = torch.tensor([one.score for one in found], dtype=torch.float32)
-        return Detections(boxes, labels, scores, _decode(found), self.classes)
+        boxes = np.array([one.box for one in found], dtype=np.float64).reshape(-1, 4)
+        labels = np.array([one.label for one in found], dtype=np.int64)
+        scores = np.array([one.score for one in found], dtype=np.float32)
+        arrays = (boxes.astype(np.float32), labels, scores, _decode(found))
+        boxes, labels, scores, masks = map(as_tensor, arrays)
+        return Detections(boxes, labels, scores, masks, self.classes)
 
 
 class _Entry:
@@ -215,7 +218,7 @@ def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
     return {"size": segmentation["size"], "counts": segmentation["counts"]}
 
 
-def _decode(found: list[_Entry]) -> torch.Tensor:
+def _decode(found: list[_Entry]) -> NDArray[np.bool_]:
     """Bool masks ``(N, H, W)``; all False for a detection without one."""
     size = next((one.mask["size"] for one in found if one.mask), [0, 0])
     masks = np.zeros((len(found), *size), dtype=bool)
@@ -234,4 +237,4 @@ def _decode(found: list[_Entry]) -> torch.Tensor:
                 f"{one.where}: segmentation cannot be decoded ({error}); encode it "
                 "with pycocotools.mask"
             ) from None
-    return torch.from_numpy(masks)
+    return masks

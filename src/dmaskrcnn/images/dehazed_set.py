@@ -22,16 +22,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from torch import Tensor
 
 from dmaskrcnn.data.dataset import Dataset
-from dmaskrcnn.dehazing.dehazer import Dehazer
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import file_digest, save_picture_whole
 from dmaskrcnn.images.jobs import Progress
 from dmaskrcnn.output_folder import OutputFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dmaskrcnn.dehazing.dehazer import Dehazer
 
 NOTE_SECONDS = 10.0  # between two writes of cache.json: what a kill can lose
 

@@ -8,19 +8,19 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.readable import decodable
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.evaluation.domain_distance import DomainDistance, proxy_a_distance
 from dmaskrcnn.report.figures import CLEAR, HAZY, render
 from dmaskrcnn.report.material import Material
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from dmaskrcnn.detector.detector import Detector
 
 IMAGES = 60  # per domain: enough for the distance, a minute on a CPU with a small network
 LEAST_IMAGES = 10  # per domain: two in each fold
@@ -34,22 +34,23 @@ def spread_out(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
-@torch.inference_mode()
 def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -> Array:
     """The mean of each level's map over the part of it that shows the image: float64 ``(N, 4 C)``
     of P2-P5.
 
     Image by image, so that none is padded to the size of another: cameras differ between domains.
     """
+    import torch
+
     rows = []
-    for index in tqdm(indices, "features", unit="image", leave=False, disable=None):
-        batch = detector.normalise([detector.resize(data.load(index).image)])
-        maps = detector.features(batch)
-        size = batch.image_sizes[0]
-        levels = [
-            level.crop(maps[level.name][0], size).float().mean((1, 2)) for level in detector.levels
-        ]
-        rows.append(torch.cat(levels).cpu().double().numpy())
+    with torch.inference_mode():
+        for index in tqdm(indices, "features", unit="image", leave=False, disable=None):
+            batch = detector.normalise([detector.resize(data.load(index).image)])
+            maps = detector.features(batch)
+            size = batch.image_sizes[0]
+            cropped = (level.crop(maps[level.name][0], size) for level in detector.levels)
+            levels = [level.float().mean((1, 2)) for level in cropped]
+            rows.append(torch.cat(levels).cpu().double().numpy())
     return np.stack(rows)
 
 

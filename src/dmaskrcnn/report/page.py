@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
+from dmaskrcnn.arrays import torch_or_none
 from dmaskrcnn.compare.comparison import Comparison, load_comparison
 from dmaskrcnn.data import open_images
 from dmaskrcnn.device import resolve_device
@@ -65,7 +66,8 @@ def write_report(
         UserError: a missing run, a folder that is none of a run, ``out`` that cannot be written or
             is a file of somebody else.
     """
-    resolve_device(device)
+    if torch_or_none():
+        resolve_device(device)
     opened = check_report(runs, scored=comparison is not None)
     if (holds := _comparison_in(opened)) is not None:
         comparison, opened = load_comparison(holds.path), []

@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_array
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
 from dmaskrcnn.data.contours import mask_polygons
@@ -24,6 +24,9 @@ from dmaskrcnn.draw import as_picture, instance_colours
 from dmaskrcnn.images.dehazed_set import dehazed_paths
 from dmaskrcnn.report.feature_figures import spread_out
 from dmaskrcnn.report.material import Material
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PICTURES = 6
 LONG_SIDE = 512  # pixels of an embedded picture
@@ -45,8 +48,8 @@ class Frame(NamedTuple):
 
     @classmethod
     def of(cls, image: Tensor) -> Frame:
-        """For an image ``(3, H, W)``; never enlarged."""
-        height, width = int(image.shape[1]), int(image.shape[2])
+        """For an image; never enlarged."""
+        width, height = as_picture(image).size
         scale = min(1.0, LONG_SIDE / max(height, width))
         rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
         return cls(rows, columns, columns / width, rows / height)
@@ -219,10 +222,12 @@ def _entries(
     this detector knows join ``classes``."""
     known = [canonical(name) for name in names]
     classes += [name for name in dict.fromkeys(known) if name not in classes]
-    colours = instance_colours(torch.tensor(list(map(classes.index, known)), dtype=torch.int64))
+    colours = instance_colours(np.array(list(map(classes.index, known)), dtype=np.int64))
     entries = []
-    for name, colour, box, mask in zip(names, colours, boxes.tolist(), masks, strict=True):
-        polygons = mask_polygons(mask.cpu(), frame.height, frame.width) if mask.numel() else []
+    for name, colour, box, mask in zip(
+        names, colours, boxes.tolist(), as_array(masks), strict=True
+    ):
+        polygons = mask_polygons(mask, frame.height, frame.width) if mask.size else []
         entries.append(
             {
                 "n": name,

@@ -9,12 +9,11 @@ import re
 from contextlib import suppress
 from functools import cache
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-import torchvision
-
+from dmaskrcnn.arrays import torch_or_none
 from dmaskrcnn.data import open_dataset
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.report.material import Material
@@ -36,7 +35,8 @@ def provenance(material: Material) -> str:
 
 def hardware(device: str = "auto") -> str:
     """The processor and how many of its cores may be used, or the GPU where one is used."""
-    if device != "cpu" and torch.cuda.is_available():
+    torch = torch_or_none()
+    if torch and device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()  # on Linux often no more than "x86_64"
     with suppress(OSError):  # not Linux
@@ -50,8 +50,8 @@ def hardware(device: str = "auto") -> str:
 def _circumstances(material: Material) -> dict[str, str]:
     facts = {
         "this page was made on": f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
-        "with": f"dmaskrcnn {__version__}, torch {torch.__version__}, torchvision "
-        f"{torchvision.__version__}, Python {platform.python_version()}",
+        "with": f"dmaskrcnn {__version__}, torch {version('torch')}, torchvision "
+        f"{version('torchvision')}, Python {platform.python_version()}",
         "hardware": hardware(material.device),
     }
     if material.comparison:
