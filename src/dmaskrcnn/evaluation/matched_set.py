@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from faster_coco_eval.core import mask as rle
 from numpy.typing import NDArray
 
 from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.rle import encode
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
@@ -204,15 +205,6 @@ class MatchedSet:
                 "predict on the images of this data set, at their own size"
             )
         real = objects.masks[torch.from_numpy(columns)]
-        return np.asarray(
-            rle.iou(
-                _encode(found), _encode(real), objects.crowd.numpy()[columns].astype(int).tolist()
-            )
-        )
-
-
-def _encode(masks: torch.Tensor) -> list[dict]:
-    """Run lengths of bool masks ``(N, H, W)``."""
-    # annotated as one dict
-    codes: Any = rle.encode(np.asfortranarray(masks.permute(1, 2, 0).numpy().view(np.uint8)))
-    return codes
+        crowd = objects.crowd.numpy()[columns].astype(int).tolist()
+        one, other = ([encode(mask) for mask in masks.numpy()] for masks in (found, real))
+        return np.asarray(rle.iou(one, other, crowd))
