@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from faster_coco_eval.core import mask as rle
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dmaskrcnn.arrays import as_array
 from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.rle import encode
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
@@ -204,15 +205,6 @@ class MatchedSet:
                 "predict on the images of this data set, at their own size"
             )
         real = as_array(objects.masks)[columns]
-        return np.asarray(
-            rle.iou(
-                _encode(found), _encode(real), as_array(objects.crowd)[columns].astype(int).tolist()
-            )
-        )
-
-
-def _encode(masks: NDArray[np.bool_]) -> list[dict]:
-    """Run lengths of bool masks ``(N, H, W)``."""
-    # annotated as one dict
-    codes: Any = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0).view(np.uint8)))
-    return codes
+        crowd = as_array(objects.crowd)[columns].astype(int).tolist()
+        one, other = ([encode(mask) for mask in masks] for masks in (found, real))
+        return np.asarray(rle.iou(one, other, crowd))
