@@ -192,12 +192,14 @@ def compare_rows(
 
 
 def _dehazers(
-    methods: Iterable[str], weights: Mapping[str | None, Path | None], device: str
+    methods: Iterable[str], weights: Mapping[str, Path | None], device: str
 ) -> dict[str, Dehazer]:
     from dmaskrcnn.dehazing import Dehazer
 
     chosen = resolve_device(device)
-    return {name: Dehazer(name, weights.get(DEHAZERS[name].network), chosen) for name in methods}
+    return {
+        name: Dehazer(name, weights.get(DEHAZERS[name].network or ""), chosen) for name in methods
+    }
 
 
 def score_runs(
