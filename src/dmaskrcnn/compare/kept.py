@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.device import resolve_device
 from dmaskrcnn.evaluation.evaluate import MIN_SCORE, has_masks, predictions
 from dmaskrcnn.evaluation.results_json import save_results
 from dmaskrcnn.files import file_digest
@@ -19,7 +21,21 @@ from dmaskrcnn.run import Run
 if TYPE_CHECKING:
     import torch
 
+    from dmaskrcnn.dehazing import Dehazer
+
 BATCH = 4  # images per forward pass
+
+
+def open_dehazers(
+    methods: Iterable[str], weights: Mapping[str, Path | None], device: str
+) -> dict[str, Dehazer]:
+    """A dehazer for each of the methods; errors as of `Dehazer`."""
+    from dmaskrcnn.dehazing import Dehazer
+
+    chosen = resolve_device(device)
+    return {
+        name: Dehazer(name, weights.get(DEHAZERS[name].network or ""), chosen) for name in methods
+    }
 
 
 def detect(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from dmaskrcnn.compare.comparison import (
     save_comparison,
 )
 from dmaskrcnn.compare.groups import RunGroup, group_runs
-from dmaskrcnn.compare.kept import detect
+from dmaskrcnn.compare.kept import detect, open_dehazers
 from dmaskrcnn.compare.tables import csv_table, markdown
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.orientation import Orientation
@@ -169,7 +169,7 @@ def compare_rows(
     methods = dict.fromkeys(plan.dehaze for plan in plans if plan.dehaze != "none")
     weights = {"mscnn": mscnn_weights, "aod-net": aod_net_weights}
     # wrong files show now
-    dehazers = _dehazers(methods, weights, device) if methods else {}
+    dehazers = open_dehazers(methods, weights, device) if methods else {}
     if not all(run.is_results for run in runs):
         resolve_device(device)
     _check_runs(plans, test)
@@ -189,15 +189,6 @@ def compare_rows(
     tables = {"comparison.csv": csv_table(comparison), "comparison.md": markdown(comparison)}
     save_comparison(comparison, tables)
     return comparison
-
-
-def _dehazers(
-    methods: Iterable[str], weights: Mapping[str | None, Path | None], device: str
-) -> dict[str, Dehazer]:
-    from dmaskrcnn.dehazing import Dehazer
-
-    chosen = resolve_device(device)
-    return {name: Dehazer(name, weights.get(DEHAZERS[name].network), chosen) for name in methods}
 
 
 def score_runs(

@@ -190,7 +190,9 @@ class _Objects:
             columns.places[good],
             columns.packed(good),
         )
-        rest = [(int(columns.places[row]), columns.entry(row)) for row in np.flatnonzero(~good)]
+        rest = [
+            (int(columns.places[row]), columns.entry(row)) for row in np.flatnonzero(~good).tolist()
+        ]
         for place, entry in sorted(rest + others, key=itemgetter(0)):
             self._add(place, entry)
 
