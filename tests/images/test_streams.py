@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_a_stream_that_drops_and_comes_back_is_one_video(clip, port, tmp_path, m
     servers.join()
     assert entry["reopened"] == 1
     assert times == sorted(set(times))
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     longest = gaps.index(max(gaps))
     assert gaps[longest] > 0.4  # as long as nothing came
     assert longest >= 1
