@@ -163,7 +163,8 @@ def _take(image: Tensor, axis: int, index: Tensor) -> Tensor:
 
 def _pair(length: Any) -> Tensor:
     """The places along an axis; twice the only one."""
-    return torch.arange(_tensor(length).clamp(min=2)).minimum(_tensor(length - 1))
+    pair: Any = _tensor(length).clamp(min=2)
+    return torch.arange(pair).minimum(_tensor(length - 1))
 
 
 def _tensor(size: Any) -> Tensor:
