@@ -101,7 +101,7 @@ def check_method(method: str) -> None:
     if method not in EXPORTED:
         raise UserError(
             f"--dehaze {method}: cannot be exported; choose from {', '.join(EXPORTED)}, or "
-            f"leave --dehaze out and hand over pictures of: dmaskrcnn dehaze --method {method}"
+            f"leave --dehaze out and hand over pictures that `dmaskrcnn dehaze` wrote"
         )
 
 
