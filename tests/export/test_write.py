@@ -61,7 +61,7 @@ def test_dehazing_goes_in(runtime: str, method: str, untrained: Path, tmp_path: 
 
 def test_dehazing_that_cannot_go_in(untrained: Path, tmp_path: Path):
     needed("onnx", "onnxruntime")
-    said = "cannot be exported; choose from aod-net, mscnn, .* dehaze --method dark-channel$"
+    said = "cannot be exported; choose from aod-net, mscnn, .* that `dmaskrcnn dehaze` wrote$"
     with pytest.raises(UserError, match=said):
         exported(untrained, tmp_path / "out", dehaze="dark-channel")
     assert not (tmp_path / "out").exists()

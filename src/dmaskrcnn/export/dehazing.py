@@ -101,7 +101,7 @@ def check_method(method: str) -> None:
     if method not in EXPORTED:
         raise UserError(
             f"--dehaze {method}: cannot be exported; choose from {', '.join(EXPORTED)}, or "
-            f"leave --dehaze out and hand over pictures of: dmaskrcnn dehaze --method {method}"
+            f"leave --dehaze out and hand over pictures that `dmaskrcnn dehaze` wrote"
         )
 
 
@@ -163,8 +163,8 @@ def _take(image: Tensor, axis: int, index: Tensor) -> Tensor:
 
 def _pair(length: Any) -> Tensor:
     """The places along an axis; twice the only one."""
-    places: Any = _tensor(length).clamp(min=2)  # tracing follows a tensor
-    return torch.arange(places).minimum(_tensor(length - 1))
+    pair: Any = _tensor(length).clamp(min=2)
+    return torch.arange(pair).minimum(_tensor(length - 1))
 
 
 def _tensor(size: Any) -> Tensor:
