@@ -41,9 +41,9 @@ MOST_STARTS = 9  # runs that started from runs are followed so far back
 
 
 def open_run(path: str | Path) -> Run:
-    """The run at this path, which need not exist: a `ResultsFile` where it ends in ``.json``, or
-    ``.json:coco`` (see `dmaskrcnn.evaluation.results_files`), an `ExportedRun` where it is a folder
-    of `dmaskrcnn export`. ``RUN@480`` is that run with pictures read at 480 px."""
+    """The run at this path, which need not exist: a `ResultsFile` for ``.json`` and ``.json:coco``
+    (see `dmaskrcnn.evaluation.results_files`), an `ExportedRun` for a folder of `dmaskrcnn export`.
+    ``RUN@480`` is that run with pictures read at 480 px."""
     path = Path(path)
     if without_split(path)[0].suffix == ".json":
         return ResultsFile(path)
@@ -72,10 +72,7 @@ class Run:
         where OUT cannot be written to."""
         name = config.name or config.method
         if Path(name).name != name:
-            raise UserError(
-                f"--name {name!r} must be a plain name without slashes; choose the folder with "
-                "--out"
-            )
+            raise UserError(f"--name {name!r}: must have no slashes; --out chooses the folder")
         folder = create_numbered_folder(config.out, name)
         values = config.absolute().to_dict()
         write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
@@ -104,11 +101,8 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The fields of ``config.yaml`` as `TrainConfig.to_dict` gives them, those that its version
-        did not know filled in. Empty where there is none.
-
-        Raises:
-            UserError: a file that cannot be read.
-        """
+        did not know filled in. Empty where there is none. Raises UserError for a file that cannot
+        be read."""
         file = self.path / "config.yaml"
         if not os.path.isfile(file):
             return {}
@@ -173,11 +167,7 @@ class Run:
     @property
     def weights_said(self) -> str:
         """Which of a training's weights are saved, in words: averaged or the last, the teacher's or
-        not, from when.
-
-        Empty where there is no ``model.json`` that says so, as of predictions that were made
-        elsewhere.
-        """
+        not, from when. Empty where there is no ``model.json`` that says so."""
         model = self._description
         try:
             kind = {"ema": "averaged weights (EMA)", "last": "weights of the last iteration"}[
@@ -222,9 +212,7 @@ class Run:
     def detector(self, device: str = "auto") -> Detector | ExportedDetector:
         """The detector, ready to predict in the precision that is fastest on ``device``.
 
-        Raises:
-            UserError: see `Detector.load`, and a device that this machine lacks.
-        """
+        Raises UserError as `Detector.load`, and for a device that this machine lacks."""
         import_torchvision()
         from dmaskrcnn.detector.detector import Detector
 

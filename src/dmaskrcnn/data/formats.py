@@ -38,6 +38,12 @@ class Format:
     read: Callable[[], Part]
 
 
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"}
+    | {".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
+)
+
+
 def find_format(
     path: Path,
     labels: bool = True,
@@ -74,6 +80,11 @@ def find_format(
             return Format("YOLO", lambda: read_yolo(named, found, orientation))
         ids = stem_ids(found.images, found.folder)
         return Format("YOLO", lambda: Part(named, "image folder", found.images, ids))
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        raise UserError(
+            f"{path}: is a video, and pictures are wanted here; `adapt` and `train` take videos as "
+            "target and leave their frames in OUT/frames, a folder to give here"
+        )
     if split:
         raise UserError(f"{named}: only folders and a data.yaml have splits; name {path}")
     if path.suffix.lower() == ".json":

@@ -282,10 +282,7 @@ class Detector(nn.Module):
         """
         folder = Path(folder)
         if not os.path.isdir(folder):
-            raise UserError(
-                f"{folder}: no such run folder; give one that holds model.json and "
-                "model.safetensors"
-            )
+            raise UserError(f"{folder}: no such run folder; give one of a training")
         classes, config = read_description(folder)
         detector = cls(classes, config.at_size(image_size))
         file, remedy = folder / "model.safetensors", "model.json beside it is of another detector"

@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from dmaskrcnn.data.formats import VIDEO_SUFFIXES
 from dmaskrcnn.data.globs import is_pattern, match, matches
 from dmaskrcnn.data.image import list_images
 from dmaskrcnn.errors import UserError
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"}
-    | {".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
-)
 STREAM = re.compile(r"(rtsps?|https?|rtmps?|udp|rtp|srt|tcp)://", re.IGNORECASE)
 
 
