@@ -12,7 +12,7 @@ from dmaskrcnn.data.coco_images import split_of
 from dmaskrcnn.data.cvat import cvat_file, looks_like_cvat, read_cvat
 from dmaskrcnn.data.foreign import file_kind, folder_kind
 from dmaskrcnn.data.globs import is_pattern, match
-from dmaskrcnn.data.image import is_image, list_images
+from dmaskrcnn.data.image import VIDEO_SUFFIXES, is_image, list_images
 from dmaskrcnn.data.labelme import looks_like_labelme, read_labelme
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
@@ -36,12 +36,6 @@ class Format:
 
     name: str
     read: Callable[[], Part]
-
-
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"}
-    | {".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
-)
 
 
 def find_format(

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from dmaskrcnn.data.formats import VIDEO_SUFFIXES
 from dmaskrcnn.data.globs import is_pattern, match, matches
-from dmaskrcnn.data.image import list_images
+from dmaskrcnn.data.image import VIDEO_SUFFIXES, list_images
 from dmaskrcnn.errors import UserError
 
 STREAM = re.compile(r"(rtsps?|https?|rtmps?|udp|rtp|srt|tcp)://", re.IGNORECASE)
