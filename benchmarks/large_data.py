@@ -83,9 +83,7 @@ def write_data(folder: Path, images: int, objects: int) -> Path:
 def _image(folder: Path, index: int) -> dict:
     height, width = SIZES[index % len(SIZES)]
     name = f"{index + 1:012d}.jpg"
-    first = (
-        folder / f"{index // (LINKS * len(SIZES)) * len(SIZES) + index % len(SIZES) + 1:012d}.jpg"
-    )
+    first = folder / f"{index - index // len(SIZES) % LINKS * len(SIZES) + 1:012d}.jpg"
     if not first.exists():
         Image.new("RGB", (width, height)).save(first)
     if not (folder / name).exists():

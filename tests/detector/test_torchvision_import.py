@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+TESTS = Path(__file__).parents[1]  # helpers of the tests
 CODE = """
 import sys
 from dmaskrcnn import Detector
@@ -27,7 +30,9 @@ print(double(torch.ones(1)).item())
 
 def test_detector_without_the_compiler():
     command = [sys.executable, "-c", CODE]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["False False False", "False True", "True True", "2.0"]
 
