@@ -15,10 +15,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from export_cases import pixels
 from PIL import Image
 from serve_cases import encoded
 
+from dmaskrcnn.cli.runtime import main
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.export import load
 
@@ -139,3 +141,23 @@ def _post(address: str, body: bytes) -> dict[str, Any]:
         assert reply.status_code == 200, reply.text
         return reply.json()
     raise AssertionError("no answer in 20 s")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("road.mp4",), "road.mp4: dmaskrcnn-runtime takes pictures alone; `dmaskrcnn predict`"),
+        (("a.png", "--tiles", "64"), "--tiles: needs `dmaskrcnn predict`"),
+        (("a.png", "--track"), "--track: needs `dmaskrcnn predict`"),
+        (("a.png", "--clear", "other"), "--clear: needs `dmaskrcnn predict`"),
+    ],
+)
+def test_what_it_does_not_do_is_refused(
+    words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for name in ("road.mp4", "a.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "export", str(tmp_path / words[0]), *words[1:], "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
