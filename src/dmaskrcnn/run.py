@@ -72,7 +72,7 @@ class Run:
         where OUT cannot be written to."""
         name = config.name or config.method
         if Path(name).name != name:
-            raise UserError(f"--name {name!r}: must have no slashes; --out chooses the folder")
+            raise UserError(f"--name {name!r} must be a plain name; --out chooses the folder")
         folder = create_numbered_folder(config.out, name)
         values = config.absolute().to_dict()
         write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
