@@ -105,5 +105,10 @@ def test_bad_sizes(run: Path, tmp_path: Path, fails: Callable[..., str]):
     said = fails("predict", f"{run}@99999", tmp_path, *words)
     assert said.startswith("--image-size 99999: ")
     assert "no such run folder" in fails("predict", tmp_path / "none@64", tmp_path, *words)
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    (tmp_path / "run@64").mkdir()
+    said = fails("predict", own, tmp_path, *words, "--image-size", 64)
+    assert said.endswith(f"run@64: is in the way of {own} at --image-size 64; rename it")
     with pytest.raises(UserError, match=r"--image-size -1"):
         Detector.load(run, image_size=-1)

@@ -115,8 +115,12 @@ class RunsDetectors(ReadsPictures):
 
 def _sized(path: Path, size: int) -> Path:
     """The run at that size; one that names its own, and predictions that were made, stay."""
-    own = without_size(path)[1] or without_split(path)[0].suffix == ".json"
-    return path if own else Path(f"{path}@{size}")
+    if without_size(path)[1] or without_split(path)[0].suffix == ".json":
+        return path
+    sized = Path(f"{path}@{size}")
+    if sized.exists():  # which would be taken for the run
+        raise UserError(f"{sized}: is in the way of {path} at --image-size {size}; rename it")
+    return sized
 
 
 @dataclass(kw_only=True)

@@ -111,6 +111,23 @@ def each_picture(images: Any) -> Iterator[Picture]:
             yield from each_picture(image)
 
 
+def each_pixels(
+    images: Any, channels: Channels = "rgb"
+) -> Iterator[tuple[NDArray[np.uint8], Path | None]]:
+    """The pixels of each of the pictures, uint8 ``(H, W, 3)``, as they come, and the path of one
+    that came from a file. Forms and errors as of `each_picture` and `image_pixels`: what is no form
+    of pictures is told at once, a picture that cannot be read in its turn, by its place."""
+    pictures, alone = each_picture(images), is_one(images)
+
+    def each() -> Iterator[tuple[NDArray[np.uint8], Path | None]]:
+        for place, picture in enumerate(pictures):
+            name = "image" if alone else f"image {place}"
+            pixels = as_eight_bits(image_pixels(picture, channels, name))
+            yield pixels, Path(picture) if isinstance(picture, (str, os.PathLike)) else None
+
+    return each()
+
+
 def _in_folder(folder: Path) -> list[Path]:
     if found := list_images(folder):
         return found

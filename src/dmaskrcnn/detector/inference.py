@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dmaskrcnn.data.picture_input import (
-    Channels,
-    Picture,
-    as_eight_bits,
-    each_picture,
-    image_pixels,
-    image_tensor,
-    is_one,
-)
+from dmaskrcnn.data.picture_input import Channels, each_pixels, image_tensor, is_one
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.roi_heads import Limits, paste_masks
+from dmaskrcnn.detector.limits import Limits, check_threshold
+from dmaskrcnn.detector.roi_heads import paste_masks
 from dmaskrcnn.detector.tiles import Tiled
 from dmaskrcnn.errors import UserError
 
@@ -41,33 +35,25 @@ def stream(
 ) -> Iterator[Detections]:
     """``Detector.stream``, which has the words. The arguments are checked at once, the pictures as
     they come."""
-    if not 0 <= threshold <= 1:
-        raise UserError(f"threshold: {threshold:g} is no score; give a value from 0 to 1")
+    check_threshold(threshold)
     if batch_size < 1:
         raise UserError(f"batch_size: {batch_size} images make no batch; give at least 1")
     tiled = Tiled(detector, tiles, batch_size) if tiles else None
-    pictures, alone = each_picture(images), is_one(images)
+    pictures, alone = each_pixels(images, channels), is_one(images)
 
-    def found_in(batch: list[Picture], start: int) -> list[Detections]:
-        names = [f"image {start + i}" if not alone else "image" for i in range(len(batch))]
-        tensors = [
-            image_tensor(as_eight_bits(image_pixels(picture, channels, name)))
-            for picture, name in zip(batch, names, strict=True)
-        ]
+    def found_in(batch: list[tuple[NDArray[np.uint8], Path | None]]) -> list[Detections]:
+        tensors = [image_tensor(pixels) for pixels, _ in batch]
         if tiled:
             found = tiled.predict(tensors, threshold, best=best)
         else:
             found = detect(detector, tensors, threshold, limits, best)
-        for one, picture, tensor in zip(found, batch, tensors, strict=True):
-            by_path = isinstance(picture, (str, os.PathLike))
-            one.image = Path(picture) if by_path else tensor if alone else None
+        for one, (_, path), tensor in zip(found, batch, tensors, strict=True):
+            one.image = path or (tensor if alone else None)
         return found
 
     def batches() -> Iterator[Detections]:
-        start = 0
         while batch := list(islice(pictures, batch_size)):
-            found = found_in(batch, start)
-            start += len(batch)
+            found = found_in(batch)
             batch.clear()  # before the next one is read
             yield from found
 

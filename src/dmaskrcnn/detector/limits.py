@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dmaskrcnn.errors import UserError
+
 
 class Limits(NamedTuple):
     """Lowest scores.
@@ -18,3 +20,9 @@ class Limits(NamedTuple):
 
 
 USUAL = Limits()
+
+
+def check_threshold(threshold: float) -> None:
+    """Raises UserError for what is no score."""
+    if not 0 <= threshold <= 1:
+        raise UserError(f"threshold: {threshold:g} is no score; give a value from 0 to 1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from dmaskrcnn.arrays import as_image, as_tensor
 from dmaskrcnn.data.picture_input import (
     Channels,
     as_eight_bits,
-    each_picture,
+    each_pixels,
     image_pixels,
     is_one,
 )
 from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.limits import USUAL, Limits
-from dmaskrcnn.errors import UserError
+from dmaskrcnn.detector.limits import USUAL, Limits, check_threshold
 from dmaskrcnn.runtime.description import Description, read_export
 from dmaskrcnn.runtime.masks import paste_masks
 from dmaskrcnn.runtime.sessions import open_model
@@ -113,17 +111,13 @@ class ExportedDetector:
         Raises:
             UserError: a file that cannot be read, another type, shape or range, named by its place.
         """
-        if not 0 <= threshold <= 1:
-            raise UserError(f"threshold: {threshold:g} is no score; give a value from 0 to 1")
-        alone = is_one(images)
+        check_threshold(threshold)
+        pictures, alone = each_pixels(images, channels), is_one(images)
 
         def each() -> Iterator[Detections]:
-            for place, picture in enumerate(each_picture(images)):
-                name = "image" if alone else f"image {place}"
-                pixels = as_eight_bits(image_pixels(picture, channels, name))
+            for pixels, path in pictures:
                 found = self._one(self.dehazed(pixels), threshold, limits, best)
-                by_path = isinstance(picture, (str, os.PathLike))
-                found.image = Path(picture) if by_path else as_image(pixels) if alone else None
+                found.image = path or (as_image(pixels) if alone else None)
                 yield found
 
         return each()
