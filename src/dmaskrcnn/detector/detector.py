@@ -28,6 +28,7 @@ from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
+from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.precision import Precision
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
@@ -139,7 +140,7 @@ class Detector(nn.Module):
             # In training all processes pad alike, so that the result does not depend on who shares
             # a batch with whom.
             if self.training:
-                size = largest(torch.tensor(size, device=self.device)).tolist()
+                size = largest(torch.tensor(size)).tolist()
         return normalised_batch(images, size, self.device)
 
     def features(self, images: ImageList) -> Features:
@@ -165,9 +166,10 @@ class Detector(nn.Module):
             objects: what is in each image, in its pixels, on the device of the model.
             seeds: of the sampling of anchors and RoIs, one per image.
         """
-        proposals, losses = self.rpn(images, features, objects, seeds)
+        truth = Truth.of(objects)
+        proposals, losses = self.rpn(images, features, truth, seeds)
         sizes = images.image_sizes
-        return losses | self.roi_heads.losses(features, proposals, sizes, objects, seeds)
+        return losses | self.roi_heads.losses(features, proposals, sizes, truth, seeds)
 
     @overload
     def predict(

@@ -138,7 +138,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # One exchange per iteration settles what all processes must agree on: a process
             # that ended one iteration before the others would leave them waiting for ever.
             own = [time.monotonic() - clock, stop.signal, len(state.found_broken)]
-            state.seconds, asked, broken = largest(torch.tensor(own, device=state.device)).tolist()
+            state.seconds, asked, broken = largest(torch.tensor(own)).tolist()
             if broken:
                 state.settle_broken()
             progress = state.schedule.progress(state.iteration, state.seconds)
@@ -152,7 +152,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # A signal may have cost one process alone its batches: then all of them stop.
             stopped = 0 if batches else stop.signal
             if world_size() > 1:
-                stopped = int(largest(torch.tensor(stopped, device=state.device)))
+                stopped = int(largest(torch.tensor(stopped)))
             if stopped:
                 return stopped
             state.look_at(batches)
