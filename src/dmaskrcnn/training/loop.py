@@ -232,9 +232,10 @@ def _told(state: TrainingState, values: dict[str, Tensor], images: list[str]) ->
     """The numbers, averaged over processes. Raises UserError, in all processes alike, where one
     is not finite."""
     # stacked, so that a GPU is waited for once per step
-    stacked = torch.stack([v.to(state.device).float() for v in values.values()])
-    finite = bool(stacked.isfinite().all())
-    told = dict(zip(values, average(stacked).tolist(), strict=True))
+    stacked = torch.stack([v.to(state.device, non_blocking=True).float() for v in values.values()])
+    own = stacked.isfinite().all().float()[None]
+    *numbers, finite = torch.cat((average(stacked.clone()), own)).tolist()
+    told = dict(zip(values, numbers, strict=True))
     if broken := ", ".join(name for name, v in told.items() if not math.isfinite(v)):
         here = f"; images of this batch: {', '.join(images)}"
         raise UserError(
