@@ -18,7 +18,7 @@ from dmaskrcnn.data import Annotations, Batch, Sample, open_dataset, open_images
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.methods.parts.distillation import View
-from dmaskrcnn.training.loop import _step, train
+from dmaskrcnn.training.loop import step, train
 from dmaskrcnn.training.state import TrainingState
 
 # Process 1 of 2 gets every second picture of a batch, of which these kinds say what it has.
@@ -96,7 +96,7 @@ def _learn(name: str, config: TrainConfig, clear: Path, hazy: Path) -> dict[str,
         batch = Batch(*(p[rank() :: world_size()] for p in (whole.source, whole.target)))
         state.enter(phases[phase])
         with patch("dmaskrcnn.methods.parts.distillation.pseudo_labels", _seen_in_bright_pictures):
-            values = _step(state, [batch], phases[phase], progress=0.5)
+            values = step(state, [batch], phases[phase], progress=0.5)
         learnt |= {f"{step}: {key}": torch.tensor(value) for key, value in values.items()}
     for key, parameter in state.learner.named_parameters():
         if parameter.grad is not None:

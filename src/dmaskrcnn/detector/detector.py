@@ -37,7 +37,7 @@ from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import normalised_batch, padded_size, resized
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.device import has_fast_bfloat16, resolve_device
-from dmaskrcnn.distributed import largest
+from dmaskrcnn.distributed import largest, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 
@@ -139,7 +139,7 @@ class Detector(nn.Module):
             size = padded_size(images)
             # In training all processes pad alike, so that the result does not depend on who shares
             # a batch with whom.
-            if self.training:
+            if self.training and world_size() > 1:
                 size = largest(torch.tensor(size)).tolist()
         return normalised_batch(images, size, self.device)
 

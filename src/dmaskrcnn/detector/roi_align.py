@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -175,7 +176,7 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
             # a NaN box has no level; any will do
             level = self.map_levels(boxes).clamp_(0, len(features) - 1)
             # all that is known beforehand goes to the device without anybody waiting for it
-            image = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
+            image = torch.from_numpy(np.repeat(np.arange(len(boxes)), [len(b) for b in boxes]))
             image = image.to(device, non_blocking=True)
             shapes = torch.tensor([f.shape[2:] for f in features])
             areas = shapes.prod(1)

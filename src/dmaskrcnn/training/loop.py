@@ -156,7 +156,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             if stopped:
                 return stopped
             state.look_at(batches)
-            values = _step(state, batches, phase, progress)
+            values = step(state, batches, phase, progress)
             state.iteration += 1
             if not metrics:
                 continue
@@ -175,7 +175,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
                 saved = time.monotonic()
 
 
-def _step(
+def step(
     state: TrainingState, batches: list[Batch], phase: Phase, progress: float
 ) -> dict[str, float]:
     """A single training step: forward, backward, clip, look, step, average.
