@@ -289,12 +289,12 @@ class Detector(nn.Module):
         check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)
 
-    def save(self, folder: str | Path, **notes: Any) -> None:
+    def save(self, folder: str | Path, image_size: int = 0, **notes: Any) -> None:
         """Write ``model.safetensors`` and ``model.json`` (classes, architecture and ``notes``),
-        each atomically."""
+        each atomically. ``image_size``: as of `load`, what it will read at."""
         from safetensors.torch import save_file
 
         state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
         atomic_write(Path(folder) / "model.safetensors", lambda path: save_file(state, path))
-        description = {"classes": self.classes, "detector": asdict(self.config), **notes}
-        write_text(Path(folder) / "model.json", json.dumps(description, indent=2) + "\n")
+        description = {"classes": self.classes, "detector": asdict(self.config.at_size(image_size))}
+        write_text(Path(folder) / "model.json", json.dumps(description | notes, indent=2) + "\n")

@@ -18,8 +18,8 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
     """The target images with the detections of a file, as of `load_results`, as their objects.
 
     Detections of at least ``threshold`` are objects; those from `CANDIDATE` up to it become crowd
-    regions, neither object nor background; the rest, and those of classes that the source lacks,
-    are left out.
+    regions, neither object nor background unless `agreed` says otherwise; the rest, and those of
+    classes that the source lacks, are left out.
 
     Args:
         target: unlabelled images; the file's ``image_id`` is their id, which for a folder is the
@@ -54,7 +54,7 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
                 continue
             sure = score >= threshold
             objects += sure
-            mask = results.segmentation(image, row) if sure else None
+            mask = results.segmentation(image, row)
             table.add(image, (box[0], box[1], box[2], box[3]), label, mask, crowd=not sure)
     if not objects:
         raise UserError(
