@@ -64,6 +64,7 @@ METHODS: dict[str, list[str]] = {
     "source-mosaic": ["--method", "source", *MOSAIC],
     "haze-mosaic": ["--method", "source", *HAZE, *MOSAIC],
     "adapt": ADAPT,
+    "adapt-plain": ["--method", "teacher", *HAZE, *MOSAIC],
     "adapt-quarter": [*ADAPT, "--haze-augment", "0.25"],
     "adapt-slow": [*ADAPT, "--teacher-ema", "0.995"],
     "adapt-sizes": [*ADAPT, "--multi-scale", "0.8", "1.5"],

@@ -1,12 +1,12 @@
 """Bed C: a target that differs from the source in scene *and* in haze, as real fog does. Hazed
-copies of the source's scenes rank methods wrongly: there haze is all that an adaptation has to learn.
+copies of the source rank methods wrongly: there haze is all that an adaptation has to learn.
 
     D=../shared/data
     python benchmarks/bed_c.py $D/coco_mini/instances_*.json --out bedC
-    python benchmarks/adaptation.py train --source $D/highway/instances_train.json $W --out runs/c \\
-        --target bedC/target/*/visibility-*/images --oracle bedC/target/*/visibility-*
-    python benchmarks/adaptation.py score --out runs/c \\
-        --test bedC/test/*/visibility-* --clear bedC/clear-test
+    python benchmarks/adaptation.py train --source $D/highway/instances_train.json $W \\
+        --target bedC/target/*/visibility-*/images --oracle bedC/target/*/visibility-* --out runs/c
+    python benchmarks/adaptation.py score --out runs/c --test bedC/test/*/visibility-* \\
+        --clear bedC/clear-test
 
 The source is `highway` alone, close-ups beside roads; target and test are everyday photographs
 behind haze of three strengths, no photograph in both; ``bedC/clear-test`` is the test in clear air.

@@ -16,7 +16,7 @@ from dmaskrcnn.detector.config import DetectorConfig
 
 # where tyro's own words about a default would say less
 Paths = Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")]
-Preset = Literal["cpu", "default", "paper", "demo"]
+Preset = Literal["cpu", "mobile", "default", "v2", "paper", "demo"]
 
 
 @dataclass(frozen=True)

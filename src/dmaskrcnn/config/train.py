@@ -60,7 +60,7 @@ class TrainConfig(TrainOptions):
         """A training with the values of a preset but for those given.
 
         Args:
-            preset: ``cpu``, ``default``, ``paper`` or ``demo`` (docs/training.md).
+            preset: the name of one of `PRESETS` (docs/training.md).
             values: fields of `TrainOptions`, of `DetectorConfig` and of the method's settings.
 
         Raises:
