@@ -68,9 +68,10 @@ class LabelSettings(AlignmentSettings):
         """The labels of the file, or those that a labeller left in the run folder."""
         from dmaskrcnn.methods.parts.pseudo_labels import with_pseudo_labels
 
-        path = Path(self.pseudo_labels)
-        if not self.pseudo_labels:
-            if not self.labeller or folder is None:
-                return target
-            path = folder / LABELS
-        return with_pseudo_labels(target, path, source, self.pseudo_threshold)
+        threshold, path = self.pseudo_threshold, Path(self.pseudo_labels)
+        if self.pseudo_labels:
+            return with_pseudo_labels(target, path, source, threshold)
+        if not self.labeller or folder is None:
+            return target
+        # a labeller's work is not lost where it is sure of nothing: the teacher may confirm it
+        return with_pseudo_labels(target, folder / LABELS, source, threshold, sure=False)
