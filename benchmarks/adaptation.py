@@ -253,7 +253,7 @@ def finished_runs(out: Path, image_size: int) -> dict[str, dict[int, Run]]:
 
 
 def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -> Rows:
-    """From the predictions of an earlier time, where the weights have not changed since."""
+    """From the predictions of an earlier time, where the weights did not change since, or are gone."""
     every = [trained for by_seed in runs.values() for trained in by_seed.values()]
     opened = open_shared_test_set(every, test, groups=groups)
     scores: Rows = {}
@@ -262,7 +262,9 @@ def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -
             (kept,) = output_folders([trained], test, None)
             assert kept is not None
             found, weights = kept / "predictions.json", trained.path / "model.safetensors"
-            if found.exists() and found.stat().st_mtime > weights.stat().st_mtime:
+            made = found.stat().st_mtime if found.exists() else 0.0
+            since = weights.stat().st_mtime if weights.exists() else 0.0
+            if made > since:
                 scored = evaluate(found, opened)
             else:
                 scored = evaluate(trained, opened, results=found)
