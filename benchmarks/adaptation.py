@@ -253,7 +253,7 @@ def finished_runs(out: Path, image_size: int) -> dict[str, dict[int, Run]]:
 
 
 def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -> Rows:
-    """From the predictions of an earlier time, where the weights did not change since, or are gone."""
+    """From the predictions of an earlier time, where no other weights came since."""
     every = [trained for by_seed in runs.values() for trained in by_seed.values()]
     opened = open_shared_test_set(every, test, groups=groups)
     scores: Rows = {}
