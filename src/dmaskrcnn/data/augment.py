@@ -56,6 +56,7 @@ class Augmentation:
         dehaze: what ``weak`` goes through.
         hide: largest share of the picture that is hidden in blocks (of a student, not of its
             teacher's view).
+        sizes: ``(smallest, largest)`` factor on both sides, log-uniform, see `of_batch`.
     """
 
     short_side: int = 800
@@ -68,6 +69,16 @@ class Augmentation:
     weak: bool = False
     dehaze: Dehaze | None = None
     hide: float = 0.0
+    sizes: tuple[float, float] = (1.0, 1.0)
+
+    def of_batch(self, seed: int) -> Augmentation:
+        """The same at a size of its own for one batch: padded to the largest of them, pictures of
+        many sizes would cost as much as the largest."""
+        if self.sizes == (1.0, 1.0):
+            return self
+        factor = _log_uniform(self.sizes, torch.Generator().manual_seed(seed))
+        short, long = round(self.short_side * factor), round(self.long_side * factor)
+        return replace(self, short_side=short, long_side=long)
 
     def companions(self, seed: int) -> int:
         """How many other samples the one of this seed is to be given: 3 for a mosaic, or 0."""

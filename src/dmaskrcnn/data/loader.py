@@ -114,7 +114,9 @@ class Batches(TorchDataset[Batch]):
         """The batch of iteration ``index`` (from 0, without end)."""
         batch = Batch([], [])
         samples = {"source": batch.source, "target": batch.target}
-        for domain, images, per_batch, augment in self._domains:
+        size = derive_seed(self._seed, "size", index)
+        for domain, images, per_batch, usual in self._domains:
+            augment = usual.of_batch(size)
             for j in range(self._rank, per_batch, self._world):
                 position = index * per_batch + j
                 seed = derive_seed(self._seed, domain, position)

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,6 +37,7 @@ from dmaskrcnn.training.curves import draw_examples, plot_curves
 from dmaskrcnn.training.feed import Feed
 from dmaskrcnn.training.final_scores import write_final_scores
 from dmaskrcnn.training.inputs import open_data
+from dmaskrcnn.training.labeller import check_labeller, labelled, restored, waits_for_labels
 from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
@@ -63,6 +63,7 @@ def train(config: TrainConfig) -> Path:
             # a run knows its data wherever it is resumed
             config = with_frames(config).absolute()
             source, target = open_data(config)
+            check_labeller(config)
             state = TrainingState(config, source, target, device)
             main = rank() == 0
             # Last, so that bad input leaves no empty folder.
@@ -70,6 +71,8 @@ def train(config: TrainConfig) -> Path:
             if main:
                 stack.enter_context(Run(folder).training())
                 warn(doubts_before(config))
+            if config.settings.asks:
+                state = labelled(config, folder, device, _run)
             doubts = _run(state, folder)
         if main:
             write_final_scores(folder, config, doubts)
@@ -82,23 +85,24 @@ def resume(folder: Path) -> Path:
     # of the processes of torchrun, the first holds the folder, before it reads what is there
     main = os.environ.get("RANK", "0") == "0"
     with Run(folder).training() if main and folder.is_dir() else nullcontext():
-        checkpoint = Checkpoint.load(folder)
-        config = TrainConfig.from_dict(checkpoint.config)
+        waiting = waits_for_labels(folder)
+        checkpoint = None if waiting else Checkpoint.load(folder)
+        config = TrainConfig.from_dict(checkpoint.config) if checkpoint else waiting
+        assert config is not None
         with processes(config.device) as device:
-            # What the run found broken may be gone; whatever else is left out shows as a change.
-            source, target = open_data(replace(config, drop_invalid=True))
-            # the checkpoint has the weights; those that the run began from may be gone
-            state = TrainingState(config, source, target, device, weights="scratch")
-            state.restore(checkpoint, folder)
+            if checkpoint is None:
+                state = labelled(config, folder, device, _run)
+            else:
+                state = restored(config, folder, checkpoint, device)
             doubts = _run(state, folder)
         if main:
             write_final_scores(folder, config, doubts)
     return folder
 
 
-def _run(state: TrainingState, folder: Path) -> list[str]:
+def _run(state: TrainingState, folder: Path, part_of: Path | None = None) -> list[str]:
     """Train to the end of the schedule and save in the run folder; why the result may be worth
-    little."""
+    little. ``part_of``: the run that is resumed to go on with this one."""
     metrics, doubts = None, []  # process 0 alone writes
     if rank() == 0:
         metrics = Metrics(folder / "metrics.csv", state.iteration, state.config.tensorboard)
@@ -116,7 +120,7 @@ def _run(state: TrainingState, folder: Path) -> list[str]:
         if metrics:
             print(
                 f"stopped at iteration {state.iteration}; saved. Continue with: dmaskrcnn "
-                f"train --resume {folder}",
+                f"train --resume {part_of or folder}",
                 file=sys.stderr,
             )
         raise SystemExit(128 + asked)

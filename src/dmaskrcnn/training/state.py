@@ -160,6 +160,7 @@ class TrainingState:
         ``resume``."""
         self.saved.save(
             folder,
+            self.config.read_size,
             weights="ema" if self.ema is not None else "last",
             method=self.config.method,
             iteration=self.iteration,
