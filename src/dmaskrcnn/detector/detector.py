@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
@@ -25,6 +26,7 @@ from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.frozen_batchnorm import FoldedTogether
 from dmaskrcnn.detector.heads import box_head, mask_head, rpn_head
 from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
@@ -147,7 +149,10 @@ class Detector(nn.Module):
         """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
         mixed, device = self.dtype is not None, self.device.type
-        with torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed):
+        with (
+            FoldedTogether(self.backbone, self.dtype) if self.training else nullcontext(),
+            torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed),
+        ):
             return self.backbone(images.tensors)
 
     def losses(

@@ -9,10 +9,13 @@ the weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torchvision.ops import FrozenBatchNorm2d
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -41,6 +44,8 @@ class _FoldedConv2d(nn.Conv2d):
     following_norm: tuple[_FoldedNorm2d]
 
     def forward(self, input: Tensor) -> Tensor:
+        if (folded := self.__dict__.get("folded")) is not None:
+            return self._conv_forward(input, *folded)
         (norm,) = self.following_norm
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         shift = norm.bias - norm.running_mean * scale
@@ -75,3 +80,72 @@ def fold_frozen_batchnorm(module: ModuleT) -> ModuleT:
                 conv.__dict__["following_norm"] = (norm,)
                 norm.__class__ = _FoldedNorm2d
     return module
+
+
+class FoldedTogether:
+    """While it is entered, all convolutions of a network are folded at once, in ten launches on a
+    GPU instead of nine for each of them, and twice that again in the backward.
+
+    Args:
+        network: after `fold_frozen_batchnorm`.
+        dtype: of the arithmetic; None: the weights' own.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None) -> None:
+        self.convs = [m for m in network.modules() if isinstance(m, _FoldedConv2d)]
+        self.dtype = dtype
+
+    def __enter__(self) -> None:
+        if not self.convs:
+            return
+        norms = [conv.following_norm[0] for conv in self.convs]
+        with torch.no_grad():
+            eps = [norm.eps for norm in norms]
+            scales = torch._foreach_add([n.running_var for n in norms], eps)
+            torch._foreach_sqrt_(scales)
+            scales = torch._foreach_div([n.weight for n in norms], scales)
+            shifts = torch._foreach_mul([n.running_mean for n in norms], scales)
+            shifts = torch._foreach_sub([n.bias for n in norms], shifts)
+            wide = [scale[:, None, None, None] for scale in scales]
+        shifts = [
+            shift if conv.bias is None else shift + conv.bias * scale
+            for conv, shift, scale in zip(self.convs, shifts, scales, strict=True)
+        ]
+        weights = _Scaled.apply(self.dtype, wide, *(conv.weight for conv in self.convs))
+        if self.dtype is not None:
+            shifts = [shift.to(self.dtype) for shift in shifts]
+        for conv, weight, shift in zip(self.convs, weights, shifts, strict=True):
+            conv.__dict__["folded"] = weight, shift
+
+    def __exit__(self, *exception: object) -> None:
+        for conv in self.convs:
+            conv.__dict__.pop("folded", None)
+
+
+class _Scaled(torch.autograd.Function):
+    """Every weight times its scale, in another dtype: one node for all of a network."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, dtype: torch.dtype | None, scales: list[Tensor], *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.scales = scales
+        scaled = torch._foreach_mul(list(weights), scales)
+        return tuple(scaled if dtype is None else _cast(scaled, dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        needed = ctx.needs_input_grad[2:]
+        pairs = [(g, s) for g, s, n in zip(grads, ctx.scales, needed, strict=True) if n]
+        if not pairs:
+            return None, None, *(None for _ in grads)
+        mine, scales = zip(*pairs, strict=True)
+        scaled = iter(torch._foreach_mul(_cast(mine, scales[0].dtype), list(scales)))
+        return None, None, *(next(scaled) if n else None for n in needed)
+
+
+def _cast(values: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    cast = [torch.empty_like(value, dtype=dtype) for value in values]
+    torch._foreach_copy_(cast, list(values))
+    return cast

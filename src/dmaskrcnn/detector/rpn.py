@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection import rpn
 from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import batched_nms
 
 from dmaskrcnn.detector.matching import Truth, match
-from dmaskrcnn.detector.nms import grouped_nms
+from dmaskrcnn.detector.nms import ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.sampling import Sampled, normaliser, sample_balanced
@@ -125,20 +126,43 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         limits = torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype, device=device)
         boxes = boxes.view(len(sizes), -1, 4).clamp(min=0).minimum(limits[:, None])
         large = (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(2)
-        # behind all others, where they hide none
-        scores = scores.sigmoid().masked_fill(~large, -1)
         counts = [min(self.pre_nms_top_n(), count) for count in outputs.per_level]
-        levels = torch.repeat_interleave(
-            torch.arange(len(counts), device=device),
-            torch.tensor(counts, device=device),
-            output_size=sum(counts),
-        )
+        if boxes.device.type == "cpu":
+            return self._best_one_by_one(boxes, scores.sigmoid(), large, counts)
+        stay = self._staying(boxes, large, counts)
+        # of those that do not stay none comes before any that does
+        scores = scores.sigmoid().masked_fill(~stay, -1)
+        most = min(self.post_nms_top_n(), scores.shape[1])
+        scores, best = scores.topk(most)
+        valid = scores >= 0
+        boxes = boxes.gather(1, best[:, :, None].expand(-1, -1, 4))
+        return Proposals(boxes * valid[:, :, None], valid)
+
+    def _best_one_by_one(
+        self, boxes: Tensor, scores: Tensor, large: Tensor, counts: list[int]
+    ) -> Proposals:
+        """As torchvision: a CPU would spend long on `ranked_nms`' overlaps."""
+        levels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+        # behind all others, where they hide none
+        scores = scores.masked_fill(~large, -1)
         found = []
         for own, score, valid in zip(boxes, scores, large, strict=True):
-            keep = grouped_nms(own, score, levels, self.nms_thresh)[: self.post_nms_top_n()]
+            keep = batched_nms(own, score, levels, self.nms_thresh)[: self.post_nms_top_n()]
             found.append(own[keep] * valid[keep, None])
         padded = torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
         return Proposals(padded, padded[..., 2] > padded[..., 0])
+
+    def _staying(self, boxes: Tensor, large: Tensor, counts: list[int]) -> Tensor:
+        """Bool ``(N, K)``: what no better box of its level hides; each level's boxes by falling
+        score, as ``topk`` gives them."""
+        most = max(counts)
+        padded = [F.pad(v, (0, 0, 0, most - v.shape[1])) for v in boxes.split(counts, 1)]
+        valid = [F.pad(v, (0, most - v.shape[1])) for v in large.split(counts, 1)]
+        # (levels, N, K, 4) as one list of lists
+        stay = ranked_nms(
+            torch.stack(padded).flatten(0, 1), torch.stack(valid).flatten(0, 1), self.nms_thresh
+        ).view(len(counts), len(boxes), most)
+        return torch.cat([s[:, :count] for s, count in zip(stay, counts, strict=True)], 1)
 
     def _losses(
         self, outputs: AnchorOutputs, truth: Truth, seeds: Sequence[int]

@@ -177,6 +177,8 @@ class Teacher(Method):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         import torch
 
+        from dmaskrcnn.detector.matching import Truth
+        from dmaskrcnn.detector.roi_heads import split_chosen
         from dmaskrcnn.methods.parts.agreement import agreed
         from dmaskrcnn.methods.parts.distillation import distil_masks
 
@@ -187,16 +189,11 @@ class Teacher(Method):
             found = [agreed(*pair) for pair in zip(found, seen, strict=True)]
         seeds = [s.seed for s in batch.target]
         losses = detector.losses(own.images, own.features, found, seeds)
-        real = [o[~o.crowd] for o in found]
-        losses["mask"] = losses["mask"] + distil_masks(
-            detector,
-            self.teacher,
-            own,
-            view,
-            [o.boxes[~o.has_mask] for o in real],
-            torch.cat([o.labels[~o.has_mask] + 1 for o in real]),
-        )
-        return losses, {"pseudo_labels": _per_image(real)}
+        truth = Truth.of(found)
+        rois, classes = split_chosen(truth.real & ~truth.has_mask, truth.boxes, truth.labels + 1)
+        masks = distil_masks(detector, self.teacher, own, view, rois, torch.cat(classes))
+        losses["mask"] = losses["mask"] + masks
+        return losses, {"pseudo_labels": _sure_per_image(found)}
 
     def _learn_from_the_teacher(
         self, batch: Batch, own: View, view: View
@@ -213,8 +210,8 @@ class Teacher(Method):
         losses = {name: loss for name, loss in losses.items() if name not in dropped}
         score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
         logs = {
-            "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
-            "pseudo_score": score[sure].sum() / normaliser(sure.sum(), score.device),
+            "pseudo_labels": _sure_per_image(labels),
+            "pseudo_score": (score * sure).sum() / normaliser(sure.sum(), score.device),
         }
         return losses, logs
 
@@ -264,7 +261,7 @@ class Teacher(Method):
             self.alignment.load_state(state["alignment"])
 
 
-def _per_image(objects: list[Annotations]) -> Tensor:
+def _sure_per_image(objects: list[Annotations]) -> Tensor:
     import torch
 
-    return torch.tensor(sum(map(len, objects)) / max(1, len(objects)))
+    return (~torch.cat([o.crowd for o in objects])).sum() / max(1, len(objects))
