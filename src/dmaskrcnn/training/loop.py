@@ -187,18 +187,7 @@ def step(
     Returns:
         The losses and logs, averaged over batches and processes, for a row of the log.
     """
-    # Forward and backward, batch after batch: gradients add up to those of one large batch, while
-    # memory holds the activations of a small one.
-    state.optimizer.zero_grad(set_to_none=True)
-    sums: dict[str, Tensor] = {}
-    for part, batch in enumerate(batches, 1):
-        with _exchange(state.model, part == len(batches)):
-            losses: Losses = state.model(batch, progress)
-            total = losses.total()
-            (total / len(batches)).backward()
-        for key, value in {**losses.columns(), "loss": total}.items():
-            value = value.detach().to(state.device, torch.float32) / len(batches)
-            sums[key] = sums[key] + value if key in sums else value
+    sums = state.parts.fitting(batches, lambda parts: _forward_and_backward(state, parts, progress))
 
     # Clip. Losses of rare, crowded images are many times the usual, and an adversarial
     # classifier's gradient grows without end when it wins: neither may move weights far.
@@ -222,6 +211,24 @@ def step(
         if state.ema is not None:
             follow(state.ema, state.detector, state.decay(phase))
     return values | {"lr": rate * state.config.lr}
+
+
+def _forward_and_backward(
+    state: TrainingState, batches: list[Batch], progress: float
+) -> dict[str, Tensor]:
+    """Batch after batch: gradients add up to those of one large batch, while memory holds the
+    activations of a small one. Returns the means of losses and logs."""
+    state.optimizer.zero_grad(set_to_none=True)
+    sums: dict[str, Tensor] = {}
+    for part, batch in enumerate(batches, 1):
+        with _exchange(state.model, part == len(batches)):
+            losses: Losses = state.model(batch, progress)
+            total = losses.total()
+            (total / len(batches)).backward()
+        for key, value in {**losses.columns(), "loss": total}.items():
+            value = value.detach().to(state.device, torch.float32) / len(batches)
+            sums[key] = sums[key] + value if key in sums else value
+    return sums
 
 
 def _exchange(model: nn.Module, now: bool) -> AbstractContextManager[None]:
