@@ -30,10 +30,10 @@ def test_matches_as_torchvision_does(high, low, quality, together, monkeypatch):
     monkeypatch.setattr(matching, "OVERLAPS", together)
     objects = [some_boxes(n, n) for n in (5, 1, 0, 12)]
     candidates = torch.stack([some_boxes(300, 90 + i) for i in range(4)])
-    labels, index = match(Truth.of([annotations(o) for o in objects]), candidates, high, low, quality)
-    shared = match(
-        Truth.of([annotations(o) for o in objects]), candidates[0], high, low, quality
+    labels, index = match(
+        Truth.of([annotations(o) for o in objects]), candidates, high, low, quality
     )
+    shared = match(Truth.of([annotations(o) for o in objects]), candidates[0], high, low, quality)
     assert torch.equal(labels[0], shared[0][0])
     for image, boxes in enumerate(objects):
         if not len(boxes):

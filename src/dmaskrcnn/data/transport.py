@@ -67,11 +67,11 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
     ]
     block = torch.empty(end, dtype=torch.uint8)
     for view, tensor in stored:
-        place = block[view.offset : view.offset + view.bytes]
+        room = block[view.offset : view.offset + view.bytes]
         if view.dtype == torch.bool:
-            place.numpy()[:] = np.packbits(tensor.numpy())
+            room.numpy()[:] = np.packbits(tensor.numpy())
         else:
-            place.view(view.dtype).view(view.shape).copy_(tensor)
+            room.view(view.dtype).view(view.shape).copy_(tensor)
     return block, (layout, batch.broken)
 
 

@@ -68,7 +68,9 @@ class RoIHeads(roi_heads.RoIHeads):
         boxes = torch.where(positive[:, :, None], boxes, rois)
         wanted = self.box_coder.encode_single(boxes.reshape(-1, 4), rois.reshape(-1, 4))
         # beta as in torchvision, with which the tests compare every loss
-        box_loss = F.smooth_l1_loss(of_class, wanted.view_as(of_class), reduction="none", beta=1 / 9)
+        box_loss = F.smooth_l1_loss(
+            of_class, wanted.view_as(of_class), reduction="none", beta=1 / 9
+        )
         count = normaliser((labels >= 0).sum(), logits.device)
         classified = F.cross_entropy(logits, labels.flatten(), reduction="sum", ignore_index=-1)
         return {
@@ -137,9 +139,7 @@ class RoIHeads(roi_heads.RoIHeads):
         boxes, scores = boxes[image, proposal, label], scores[image, proposal, label]
         keep = grouped_nms(boxes, scores, image * classes + label, self.nms_thresh)
         of_image = image[keep].cpu()
-        rows = [
-            (of_image == i).nonzero()[: self.detections_per_img, 0] for i in range(images)
-        ]
+        rows = [(of_image == i).nonzero()[: self.detections_per_img, 0] for i in range(images)]
         kept = keep[torch.cat(rows).to(keep.device, non_blocking=True)]
         values = (boxes[kept], label[kept] + 1, scores[kept])
         return list(zip(*(v.split([len(r) for r in rows]) for v in values), strict=True))

@@ -186,9 +186,7 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         }
 
     @torch.no_grad()
-    def select(
-        self, anchors: Tensor, truth: Truth, seeds: Sequence[int]
-    ) -> tuple[Sampled, Tensor]:
+    def select(self, anchors: Tensor, truth: Truth, seeds: Sequence[int]) -> tuple[Sampled, Tensor]:
         """Sample the anchors that enter the losses.
 
         Returns:

@@ -39,5 +39,7 @@ def agreed(brought: Annotations, seen: Annotations) -> Annotations:
         boxes=torch.where(both[:, None], mean, brought.boxes),
         crowd=brought.crowd & ~both,
     )
-    alone = (overlap.amax(0) < SAME).nonzero()[:, 0]  # once, not for each field: a GPU is waited for
+    alone = (overlap.amax(0) < SAME).nonzero()[
+        :, 0
+    ]  # once, not for each field: a GPU is waited for
     return joined([confirmed, seen[alone]])
