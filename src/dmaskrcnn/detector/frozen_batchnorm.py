@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -99,23 +100,25 @@ class FoldedTogether:
         if not self.convs:
             return
         norms = [conv.following_norm[0] for conv in self.convs]
-        with torch.no_grad():
-            eps = [norm.eps for norm in norms]
-            scales = torch._foreach_add([n.running_var for n in norms], eps)
-            torch._foreach_sqrt_(scales)
-            scales = torch._foreach_div([n.weight for n in norms], scales)
-            shifts = torch._foreach_mul([n.running_mean for n in norms], scales)
-            shifts = torch._foreach_sub([n.bias for n in norms], shifts)
-            wide = [scale[:, None, None, None] for scale in scales]
-        shifts = [
-            shift if conv.bias is None else shift + conv.bias * scale
-            for conv, shift, scale in zip(self.convs, shifts, scales, strict=True)
-        ]
-        weights = _Scaled.apply(self.dtype, wide, *(conv.weight for conv in self.convs))
-        if self.dtype is not None:
-            shifts = [shift.to(self.dtype) for shift in shifts]
-        for conv, weight, shift in zip(self.convs, weights, shifts, strict=True):
-            conv.__dict__["folded"] = weight, shift
+        channels = [conv.out_channels for conv in self.convs]
+        with torch.no_grad():  # of all channels one after the other
+            weight, bias, mean, variance = (
+                torch.cat([norm.get_buffer(name) for norm in norms])
+                for name in ("weight", "bias", "running_mean", "running_var")
+            )
+            eps = torch.from_numpy(np.repeat(np.float32([norm.eps for norm in norms]), channels))
+            scale = weight * (variance + eps.to(variance.device, non_blocking=True)).rsqrt()
+            shift = bias - mean * scale
+            if self.dtype is not None:
+                shift = shift.to(self.dtype)
+        scales = scale.split(channels)
+        weights = _Scaled.apply(self.dtype, scales, *(conv.weight for conv in self.convs))
+        for conv, weight, own, shifted in zip(
+            self.convs, weights, scales, shift.split(channels), strict=True
+        ):
+            if conv.bias is not None:
+                shifted = shifted + conv.bias * own
+            conv.__dict__["folded"] = weight, shifted.to(weight.dtype)
 
     def __exit__(self, *exception: object) -> None:
         for conv in self.convs:
@@ -123,29 +126,23 @@ class FoldedTogether:
 
 
 class _Scaled(torch.autograd.Function):
-    """Every weight times its scale, in another dtype: one node for all of a network."""
+    """Every weight times the scales of its output channels, in another dtype: one node of the graph
+    for all of a network, one launch for each weight."""
 
     @staticmethod
     def forward(
-        ctx: Any, dtype: torch.dtype | None, scales: list[Tensor], *weights: Tensor
+        ctx: Any, dtype: torch.dtype | None, scales: Sequence[Tensor], *weights: Tensor
     ) -> tuple[Tensor, ...]:
-        ctx.scales = scales
-        scaled = torch._foreach_mul(list(weights), scales)
-        return tuple(scaled if dtype is None else _cast(scaled, dtype))
+        ctx.scales = [scale[:, None, None, None] for scale in scales]
+        scaled = [torch.empty_like(w, dtype=dtype or w.dtype) for w in weights]
+        for weight, scale, out in zip(weights, ctx.scales, scaled, strict=True):
+            torch.mul(weight, scale, out=out)
+        return tuple(scaled)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         needed = ctx.needs_input_grad[2:]
-        pairs = [(g, s) for g, s, n in zip(grads, ctx.scales, needed, strict=True) if n]
-        if not pairs:
-            return None, None, *(None for _ in grads)
-        mine, scales = zip(*pairs, strict=True)
-        scaled = iter(torch._foreach_mul(_cast(mine, scales[0].dtype), list(scales)))
-        return None, None, *(next(scaled) if n else None for n in needed)
-
-
-def _cast(values: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    cast = [torch.empty_like(value, dtype=dtype) for value in values]
-    torch._foreach_copy_(cast, list(values))
-    return cast
+        of_each = zip(grads, ctx.scales, needed, strict=True)
+        # bfloat16 times float32 is float32
+        return None, None, *(grad * scale if wanted else None for grad, scale, wanted in of_each)

@@ -81,14 +81,12 @@ def match(
     """
     images, objects = truth.real.shape
     together = max(1, OVERLAPS // (objects * candidates.shape[-2]))
-    parts = [
-        _match(
-            *(v[i : i + together] for v in (truth.boxes, truth.real, truth.crowd)),
-            candidates if candidates.dim() == 2 else candidates[i : i + together],
-            (foreground, background, low_quality),
-        )
-        for i in range(0, images, together)
-    ]
+    rules = foreground, background, low_quality
+    parts = []
+    for i in range(0, images, together):
+        some = slice(i, i + together)
+        boxes = candidates if candidates.dim() == 2 else candidates[some]
+        parts.append(_match(truth.boxes[some], truth.real[some], truth.crowd[some], boxes, rules))
     labels, index = zip(*parts, strict=True)
     return torch.cat(labels), torch.cat(index)
 

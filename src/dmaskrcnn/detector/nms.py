@@ -73,7 +73,7 @@ def _stay(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
     union = (area[:, :, None] + area[:, None]).sub_(shared)
     # float16 for the matrix product: what is asked is whether a sum of ones and zeros is zero
     hides = (shared.div_(union) > threshold).triu_(1).to(torch.float16)
-    stay = valid.to(hides.dtype)[:, None]
+    before = stay = valid.to(hides.dtype)[:, None]
     while True:
         for _ in range(ROUNDS):
             before = stay

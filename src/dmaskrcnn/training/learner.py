@@ -3,10 +3,9 @@ moving average of the detector."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Batch
@@ -65,16 +64,17 @@ class Learner(nn.Module):
 @torch.no_grad()
 def follow(average: Detector, detector: Detector, decay: float) -> None:
     """Move the exponential moving average towards the detector's weights."""
-    torch._foreach_lerp_(list(average.parameters()), list(detector.parameters()), 1 - decay)
-    # BatchNorm's statistics are averages already
-    _copy(detector.buffers(), average.buffers())
+    move = get_ema_multi_avg_fn(decay)  # all at once
+    move(list(average.parameters()), list(detector.parameters()), torch.tensor(1))
+    # BatchNorm's statistics are averages already; a frozen one's stay
+    for mean, other in zip(average.modules(), detector.modules(), strict=True):
+        if isinstance(other, nn.BatchNorm2d):
+            for own, buffer in zip(mean.buffers(), other.buffers(), strict=True):
+                own.copy_(buffer)
 
 
 @torch.no_grad()
 def copy_weights(source: Detector, target: Detector) -> None:
     """Let ``target`` go on from the weights of ``source``; its buffers are the same anyway."""
-    _copy(source.parameters(), target.parameters())
-
-
-def _copy(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> None:
-    torch._foreach_copy_(list(targets), list(sources))
+    for weight, other in zip(target.parameters(), source.parameters(), strict=True):
+        weight.copy_(other)
