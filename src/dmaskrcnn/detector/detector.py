@@ -28,6 +28,7 @@ from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.heads import box_head, mask_head, rpn_head
 from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
+from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.precision import Precision
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
@@ -36,7 +37,7 @@ from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import normalised_batch, padded_size, resized
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.device import has_fast_bfloat16, resolve_device
-from dmaskrcnn.distributed import largest
+from dmaskrcnn.distributed import largest, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 
@@ -138,8 +139,8 @@ class Detector(nn.Module):
             size = padded_size(images)
             # In training all processes pad alike, so that the result does not depend on who shares
             # a batch with whom.
-            if self.training:
-                size = largest(torch.tensor(size, device=self.device)).tolist()
+            if self.training and world_size() > 1:
+                size = largest(torch.tensor(size)).tolist()
         return normalised_batch(images, size, self.device)
 
     def features(self, images: ImageList) -> Features:
@@ -165,9 +166,10 @@ class Detector(nn.Module):
             objects: what is in each image, in its pixels, on the device of the model.
             seeds: of the sampling of anchors and RoIs, one per image.
         """
-        proposals, losses = self.rpn(images, features, objects, seeds)
+        truth = Truth.of(objects)
+        proposals, losses = self.rpn(images, features, truth, seeds)
         sizes = images.image_sizes
-        return losses | self.roi_heads.losses(features, proposals, sizes, objects, seeds)
+        return losses | self.roi_heads.losses(features, proposals, sizes, truth, seeds)
 
     @overload
     def predict(

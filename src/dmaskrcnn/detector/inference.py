@@ -71,7 +71,7 @@ def detect(
     features = detector.features(batch)
     proposals, _ = detector.rpn(batch, features)
     sizes = batch.image_sizes
-    results = detector.roi_heads.detect(features, proposals, sizes, limits, threshold, best)
+    results = detector.roi_heads.detect(features, proposals.per_image(), sizes, limits, threshold, best)
     detector.train(was_training)
     return [
         _detections(result, size, image.shape[-2:], detector.classes)

@@ -3,6 +3,8 @@ moving average of the detector."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -63,15 +65,16 @@ class Learner(nn.Module):
 @torch.no_grad()
 def follow(average: Detector, detector: Detector, decay: float) -> None:
     """Move the exponential moving average towards the detector's weights."""
-    for mean, weight in zip(average.parameters(), detector.parameters(), strict=True):
-        mean.lerp_(weight, 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(detector.parameters()), 1 - decay)
     # BatchNorm's statistics are averages already
-    for mean, buffer in zip(average.buffers(), detector.buffers(), strict=True):
-        mean.copy_(buffer)
+    _copy(detector.buffers(), average.buffers())
 
 
 @torch.no_grad()
 def copy_weights(source: Detector, target: Detector) -> None:
     """Let ``target`` go on from the weights of ``source``; its buffers are the same anyway."""
-    for weight, other in zip(target.parameters(), source.parameters(), strict=True):
-        weight.copy_(other)
+    _copy(source.parameters(), target.parameters())
+
+
+def _copy(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> None:
+    torch._foreach_copy_(list(targets), list(sources))

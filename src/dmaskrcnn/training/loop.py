@@ -142,7 +142,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # One exchange per iteration settles what all processes must agree on: a process
             # that ended one iteration before the others would leave them waiting for ever.
             own = [time.monotonic() - clock, stop.signal, len(state.found_broken)]
-            state.seconds, asked, broken = largest(torch.tensor(own, device=state.device)).tolist()
+            state.seconds, asked, broken = largest(torch.tensor(own)).tolist()
             if broken:
                 state.settle_broken()
             progress = state.schedule.progress(state.iteration, state.seconds)
@@ -156,11 +156,11 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # A signal may have cost one process alone its batches: then all of them stop.
             stopped = 0 if batches else stop.signal
             if world_size() > 1:
-                stopped = int(largest(torch.tensor(stopped, device=state.device)))
+                stopped = int(largest(torch.tensor(stopped)))
             if stopped:
                 return stopped
             state.look_at(batches)
-            values = _step(state, batches, phase, progress)
+            values = step(state, batches, phase, progress)
             state.iteration += 1
             if not metrics:
                 continue
@@ -179,7 +179,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
                 saved = time.monotonic()
 
 
-def _step(
+def step(
     state: TrainingState, batches: list[Batch], phase: Phase, progress: float
 ) -> dict[str, float]:
     """A single training step: forward, backward, clip, look, step, average.
@@ -236,9 +236,10 @@ def _told(state: TrainingState, values: dict[str, Tensor], images: list[str]) ->
     """The numbers, averaged over processes. Raises UserError, in all processes alike, where one
     is not finite."""
     # stacked, so that a GPU is waited for once per step
-    stacked = torch.stack([v.to(state.device).float() for v in values.values()])
-    finite = bool(stacked.isfinite().all())
-    told = dict(zip(values, average(stacked).tolist(), strict=True))
+    stacked = torch.stack([v.to(state.device, non_blocking=True).float() for v in values.values()])
+    own = stacked.isfinite().all().float()[None]
+    *numbers, finite = torch.cat((average(stacked.clone()), own)).tolist()
+    told = dict(zip(values, numbers, strict=True))
     if broken := ", ".join(name for name, v in told.items() if not math.isfinite(v)):
         here = f"; images of this batch: {', '.join(images)}"
         raise UserError(
