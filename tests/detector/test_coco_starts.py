@@ -1,5 +1,7 @@
 """Starts that know COCO, against torchvision's own models with the same (random) weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,6 @@ from dmaskrcnn.errors import UserError
 
 NAMES = detection.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"]
 KNOWN = tuple(name for name in NAMES[1:] if name != "N/A")
-SIZE = {"image_size": 128, "max_size": 192, "pre_nms": (200, 200), "post_nms": (100, 100)}
 OF_TORCHVISION = {
     "min_size": 128,
     "max_size": 192,
@@ -28,8 +29,15 @@ MODELS = {"v2": "maskrcnn_resnet50_fpn_v2", "mobile": "fasterrcnn_mobilenet_v3_l
 
 
 def small(preset: str) -> DetectorConfig:
-    values = vars(PRESETS[preset].detector)
-    return DetectorConfig(**values | SIZE | {"min_score": 0.0, "max_detections": 20})
+    return replace(
+        PRESETS[preset].detector,
+        image_size=128,
+        max_size=192,
+        pre_nms=(200, 200),
+        post_nms=(100, 100),
+        min_score=0.0,
+        max_detections=20,
+    )
 
 
 def reference(preset: str) -> nn.Module:
@@ -40,8 +48,8 @@ def reference(preset: str) -> nn.Module:
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.05)
-                module.running_var.uniform_(0.8, 1.2)
+                module.get_buffer("running_mean").normal_(0, 0.05)
+                module.get_buffer("running_var").uniform_(0.8, 1.2)
         predictor = model.roi_heads.box_predictor
         predictor.cls_score.weight.mul_(20)
         # rows that were never trained: ours has none of them
@@ -94,8 +102,8 @@ def test_the_new_mask_head_learns(downloaded):
     truth = Annotations(boxes, labels, masks, ~no, no, no)
     images = ours.normalise([torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8)])
     losses = ours.losses(images, ours.features(images), [truth], [0])
-    sum(losses.values()).backward()
-    gradient = ours.roi_heads.mask_predictor.mask_fcn_logits.weight.grad
+    torch.stack(list(losses.values())).sum().backward()
+    gradient = ours.get_parameter("roi_heads.mask_predictor.mask_fcn_logits.weight").grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
 
@@ -104,9 +112,7 @@ def test_each_architecture_has_its_weights():
     chosen = {name: str(weights.coco_weights(PRESETS[name].detector)) for name in ("v2", "mobile")}
     assert chosen["v2"].startswith("MaskRCNN_ResNet50_FPN_V2")
     assert "320" in chosen["mobile"]
-    larger = DetectorConfig(
-        **vars(PRESETS["mobile"].detector) | {"image_size": 800, "max_size": 1333}
-    )
+    larger = replace(PRESETS["mobile"].detector, image_size=800, max_size=1333)
     assert "320" not in str(weights.coco_weights(larger))
     with pytest.raises(UserError, match="take one of these"):
         weights.coco_weights(PRESETS["cpu"].detector)

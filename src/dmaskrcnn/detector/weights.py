@@ -138,9 +138,9 @@ def coco_weights(config: DetectorConfig) -> WeightsEnum:
             return FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
         return FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1
     raise UserError(
-        f"--weights coco: torchvision has none for the backbone {config.backbone} with --heads "
-        f"{config.heads} and --pyramid {config.pyramid}; it has for --preset default, v2 and "
-        "mobile: take one of these, or --weights imagenet"
+        f"--weights coco: torchvision has none for {config.backbone} with {config.heads} heads and "
+        f"a {config.pyramid} pyramid; it has for --preset default, v2 and mobile: take one of "
+        "these, or --weights imagenet"
     )
 
 

@@ -102,7 +102,8 @@ class TeacherSettings(LabelSettings):
         """The student's view is harder than the teacher's, also where the preset is mild."""
         from dmaskrcnn.dehazing import Dehazer
 
-        dehaze = None if self.teacher_dehaze == "none" else Dehazer(self.teacher_dehaze)
+        name = self.teacher_dehaze
+        dehaze = None if name == "none" else Dehazer(name, quick=True)
         return replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
 
     def build(self, detector: Detector) -> Teacher:
