@@ -232,7 +232,8 @@ def score(args: argparse.Namespace) -> None:
         }
         if len(names) > 1:
             titles[f"{metric} mean"] = f"mean {title} of these classes"
-    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in runs}
+    timed = [m for m in runs if timings(args.out, m) and timings(args.out, FIRST)]
+    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in timed}
     text = "\n\n".join(
         table(hazy, metric, title, args.against, clear, costs).markdown()
         for metric, title in titles.items()
