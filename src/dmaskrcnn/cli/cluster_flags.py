@@ -31,15 +31,13 @@ class OnCluster:
     cluster: _Address = ""
     """Do pictures of folders, lists (.txt), Parquet and buckets (s3://…) on Ray, to Parquet: on
     that of `auto` or HOST:PORT. Started again, it does what is missing."""
-    actors: Annotated[
-        int, arg(help_behavior_hint="(default: one per GPU, or else per CPU)")
-    ] = 0
+    actors: Annotated[int, arg(help_behavior_hint="(default: one per GPU, or else per CPU)")] = 0
     """With --cluster: how many detectors or dehazers at once."""
     column: Annotated[str, arg(help_behavior_hint="(default: the only one)")] = ""
     """With --cluster: the column of Parquet with paths or pictures."""
 
     def check_cluster(self) -> None:
         """Raises UserError for flags that say nothing without ``--cluster``."""
-        for name in ("actors", "column"):
-            if getattr(self, name) and not self.cluster:
+        for name in ("actors", "column", "pictures"):
+            if getattr(self, name, None) and not self.cluster:
                 raise UserError(f"--{name} is for --cluster; add that, or leave it out")

@@ -55,9 +55,7 @@ def haze_on_cluster(verb: Haze, conditions: HazeConditions) -> None:
     _run(verb, PutBehindHaze(conditions), verb.inputs, verb.out, "cpu")
 
 
-def _run(
-    verb: OnCluster, task: Task, inputs: Sequence[str | Path], out: Path, device: str
-) -> None:
+def _run(verb: OnCluster, task: Task, inputs: Sequence[str | Path], out: Path, device: str) -> None:
     from dmaskrcnn.cluster.job import Cluster, run_job
 
     cluster = Cluster(verb.cluster, verb.actors, device)

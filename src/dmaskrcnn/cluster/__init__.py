@@ -1,4 +1,4 @@
-"""Jobs over more pictures than one process gets through: `predict`, `dehaze` and `haze` on Ray Data.
+"""Jobs over more pictures than one process gets through: `predict`, `dehaze`, `haze` on Ray Data.
 
 The pictures are cut into shards, in an order that never changes. A shard is one task of an actor,
 which holds a detector or dehazer and decodes, works on and writes the pictures of the shard by

@@ -27,7 +27,7 @@ from PIL import Image
 
 from dmaskrcnn.cluster import store as stored
 from dmaskrcnn.cluster.libraries import need, started
-from dmaskrcnn.cluster.sources import Sources, find_sources
+from dmaskrcnn.cluster.sources import find_sources
 from dmaskrcnn.cluster.store import Store
 from dmaskrcnn.cluster.tasks import Task
 from dmaskrcnn.cluster.worker import KEY, Worker, part_name
@@ -189,8 +189,7 @@ def _parts(
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=hands["num_cpus"],
         num_gpus=hands["num_gpus"],
-        max_restarts=-1,
-        max_task_retries=DEATHS,
+        ray_remote_args_fn=lambda: {"max_task_retries": DEATHS},
     )
     try:
         yield from results.iter_rows()

@@ -30,6 +30,19 @@ def need(name: str) -> Any:
 
 
 @contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Away with what C++ says on standard error, past Python."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
 def started(address: str, shipped: int) -> Iterator[Any]:
     """Ray, connected; one that runs in this process already stays as it is.
 
@@ -52,7 +65,8 @@ def started(address: str, shipped: int) -> Iterator[Any]:
         local = {"include_dashboard": False, "object_store_memory": STORE + 2 * shipped}
         options = quiet | (local if address == "local" else {})
         try:
-            ray.init(address, **options)
+            with _no_stderr():
+                ray.init(address, **options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             remedy = "start one with `ray start --head`, or leave the address out"
             raise UserError(

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -123,9 +123,7 @@ def find_sources(inputs: Sequence[str | Path], out: str, column: str = "") -> So
     return Sources(files, [Table(f, *tables[f], name=named[f]) for f in tables])
 
 
-def read_rows(
-    table: str, column: str, first: int, last: int
-) -> Iterator[tuple[int, bytes | None]]:
+def read_rows(table: str, column: str, first: int, last: int) -> Iterator[tuple[int, bytes | None]]:
     """Rows ``first`` to ``last`` of a table, and the bytes of their pictures; None: a null."""
     parquet, (system, path) = need("pyarrow.parquet"), store.opened(table)
     with system.open_input_file(path) as stream:
@@ -221,13 +219,20 @@ def _beside(file: str, path: str) -> str:
     path = store.address(path)
     if store.is_uri(path) or os.path.isabs(path):
         return path
-    return f"{file.rpartition('/')[0]}/{path}" if store.is_uri(file) else str(Path(file).parent / path)
+    return (
+        f"{file.rpartition('/')[0]}/{path}" if store.is_uri(file) else str(Path(file).parent / path)
+    )
 
 
 def _named(files: list[str], root: str = "") -> Iterator[tuple[str, PurePosixPath]]:
     """Each with its path below a root, by default the folder that all share."""
     parts = [_parts(file) for file in files]
-    shared = len(_parts(root)) if root else len(os.path.commonprefix([p[:-1] for p in parts]))
+    if root:
+        shared = len(_parts(root))
+    else:  # what the first and the last in the alphabet share, all do
+        first, last = min(parts)[:-1], max(parts)[:-1]
+        equal = (a == b for a, b in zip(first, last, strict=False))
+        shared = sum(takewhile(bool, equal))
     return ((file, PurePosixPath(*one[shared:])) for file, one in zip(files, parts, strict=True))
 
 

@@ -69,14 +69,15 @@ class Worker:
     ):
         PillowImage.MAX_IMAGE_PIXELS = max_pixels
         self.task, self.store, self.threads = task, Store(out), threads
-        self._scratch = tempfile.TemporaryDirectory()
-        folders = []
-        for number, parcel in enumerate(need("ray").get(list(parcels))):
-            folders.append(Path(self._scratch.name, str(number)))
-            folders[-1].mkdir()
-            for name, data in parcel.items():
-                (folders[-1] / name).write_bytes(data)
-        self.begin = task.begin(folders, device, self.store)
+        # not kept: Ray ends actors by killing them, which would leave the files for ever
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            folders = []
+            for number, parcel in enumerate(need("ray").get(list(parcels))):
+                folders.append(Path(scratch, str(number)))
+                folders[-1].mkdir()
+                for name, data in parcel.items():
+                    (folders[-1] / name).write_bytes(data)
+            self.begin = task.begin(folders, device, self.store)
 
     def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
         """Write a shard; what its part says of itself, and its number."""

@@ -17,9 +17,10 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.limits import Limits
+from dmaskrcnn.distributed import gather, rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
-from dmaskrcnn.evaluation.results_json import save_results
+from dmaskrcnn.evaluation.results_json import ResultLines, save_results, write_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
@@ -112,18 +113,20 @@ def evaluate_to(
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
+    predicted: bool = False,
 ) -> Scores:
     """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json``
-    unless ``run`` is one."""
+    unless ``run`` is one, or that has been ``predicted`` already."""
     if out:
         check_writable(out)
+    results = out / "predictions.json" if out and not run.is_results else None
     scores = evaluate(
-        run,
+        open_run(results) if predicted and results else run,
         test,
         batch_size=batch_size,
         bootstrap=bootstrap,
         seed=seed,
-        results=out / "predictions.json" if out and not run.is_results else None,
+        results=None if predicted else results,
         device=device,
         progress=True,
     )
@@ -142,18 +145,42 @@ def summary(run: Run, scores: Scores, out: Path | None) -> str:
     return text
 
 
+def save_in_shares(
+    results: Path, detector: Detector | ExportedDetector, test: TestSet, batch_size: int = 4
+) -> None:
+    """Write the predictions of a test set, as `evaluate` does with ``results``, by all processes of
+    torchrun: each predicts its share of the batches, the first one writes.
+
+    Raises:
+        UserError: unreadable pictures, or the file cannot be written.
+    """
+    data, lines = test.data, list[tuple[int, list[str]]]()
+    writer = ResultLines(test.category_ids)
+    starts = range(0, len(data), batch_size)[rank() :: world_size()]
+    images = [i for start in starts for i in range(start, min(start + batch_size, len(data)))]
+    found = predictions(detector, data, batch_size, starts=starts)
+    for image, one in zip(images, found, strict=True):
+        lines.append((image, writer.lines(data.image_ids[image], one)))
+    everything = sorted(gather(lines))
+    if rank() == 0:
+        check_writable(results.parent)
+        write_results(results, (line for _, of_image in everything for line in of_image))
+
+
 def predictions(
     detector: Detector | ExportedDetector,
     data: Dataset,
     batch_size: int = 4,
     progress: bool = False,
     min_score: float = MIN_SCORE,
+    starts: Sequence[int] | None = None,
 ) -> Iterator[Detections]:
-    """Detections of every image of a data set, in order; the next images are decoded while the
-    detector runs. Where the data have no masks to compare with, only boxes that the detector would
-    show by itself (``DetectorConfig.min_score``) get one, since masks take longest."""
+    """Detections of every image of a data set, in order, or of the batches that start at these
+    images alone; the next images are decoded while the detector runs. Where the data have no masks
+    to compare with, only boxes that the detector would show by itself (its ``min_score``)
+    get one, since masks take longest."""
     limits = Limits(min_score, 0.0 if has_masks(data) else detector.config.min_score)
-    indices = range(0, len(data), batch_size)
+    starts = range(0, len(data), batch_size) if starts is None else starts
     bar = tqdm(
         total=len(data),
         unit="image",
@@ -166,11 +193,10 @@ def predictions(
         return [data.load(i).image for i in range(start, min(start + batch_size, len(data)))]
 
     with bar, ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(read, 0) if indices else None
-        for start in indices:
-            assert coming is not None
-            images = coming.result()
-            coming = pool.submit(read, start + batch_size)
+        reads = (pool.submit(read, start) for start in starts)
+        coming = next(reads, None)
+        while coming is not None:
+            images, coming = coming.result(), next(reads, None)
             yield from detector.predict(images, 0.0, limits)
             bar.update(len(images))
 
