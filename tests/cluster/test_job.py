@@ -46,7 +46,7 @@ def do_here(ray: Any, task: Task, inputs: list[Path], out: Path, size: int = 3) 
     parcels = [ray.put(parcel) for parcel in task.parcels()]
     worker = Worker(task, str(out), parcels, "cpu", 2, Image.MAX_IMAGE_PIXELS)
     for shard in find_sources(inputs, str(out)).shards(size):
-        worker(shard)
+        assert worker(shard)["error"] == ""
 
 
 @pytest.fixture

@@ -174,8 +174,8 @@ def _parts(
     shards: list[dict[str, Any]],
     hands: dict[str, Any],
 ) -> Any:
-    """What each part says of itself, as they are done. Raises UserError where an actor does, or
-    keeps dying."""
+    """What each part says of itself, as they are done. Raises UserError where an actor met one, or
+    actors keep dying."""
     if not shards:
         return
     data, errors = need("ray.data"), need("ray.exceptions")
@@ -192,11 +192,11 @@ def _parts(
         ray_remote_args_fn=lambda: {"max_task_retries": DEATHS},
     )
     try:
-        yield from results.iter_rows()
-    except errors.RayTaskError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, UserError):
-            raise UserError(str(cause)) from None
+        for part in results.iter_rows():
+            if part["error"]:
+                raise UserError(part["error"])
+            yield part
+    except errors.RayTaskError:  # a mistake of ours
         raise
     except errors.RayError as error:
         raise UserError(

@@ -52,11 +52,14 @@ class Task(Protocol):
 
     Attributes:
         verb: of the command line.
-        batch_size: pictures that are worked on at once.
     """
 
     verb: ClassVar[str]
-    batch_size: int
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures that are worked on at once."""
+        ...
 
     def options(self) -> dict[str, Any]:
         """All that the results depend on besides the pictures, as plain values."""

@@ -17,7 +17,7 @@ from dmaskrcnn.cluster import store as stored
 from dmaskrcnn.cluster.libraries import need
 from dmaskrcnn.cluster.sources import read_rows
 from dmaskrcnn.cluster.store import Store
-from dmaskrcnn.cluster.tasks import Item, Task
+from dmaskrcnn.cluster.tasks import Item, Task, Work
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.images.jobs import read_batches
@@ -69,20 +69,32 @@ class Worker:
     ):
         PillowImage.MAX_IMAGE_PIXELS = max_pixels
         self.task, self.store, self.threads = task, Store(out), threads
+        self.parcels, self.device = parcels, device
+        self.begin: Callable[[], Work] | None = None
+
+    def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
+        """Write a shard; what its part says of itself, its number, and the text of an error that
+        ends the job: of what an actor raises, Ray tells no more than a traceback."""
+        try:
+            return {**self._write(int(shard["number"]), pictures(shard)), "error": ""}
+        except UserError as error:
+            return {"number": int(shard["number"]), "error": str(error)}
+
+    def _load(self) -> Callable[[], Work]:
         # not kept: Ray ends actors by killing them, which would leave the files for ever
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             folders = []
-            for number, parcel in enumerate(need("ray").get(list(parcels))):
+            for number, parcel in enumerate(need("ray").get(list(self.parcels))):
                 folders.append(Path(scratch, str(number)))
                 folders[-1].mkdir()
                 for name, data in parcel.items():
                     (folders[-1] / name).write_bytes(data)
-            self.begin = task.begin(folders, device, self.store)
+            return self.task.begin(folders, self.device, self.store)
 
-    def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
-        """Write a shard; what its part says of itself, and its number."""
-        began, number = time.monotonic(), int(shard["number"])
-        rows = self._rows(pictures(shard))
+    def _write(self, number: int, shard: Iterator[Picture]) -> dict[str, Any]:
+        began = time.monotonic()
+        self.begin = self.begin or self._load()
+        rows = self._rows(shard, self.begin())
         counts = {
             "images": len(rows),
             "errors": sum(row.get("error") is not None for row in rows),
@@ -94,9 +106,9 @@ class Worker:
         self.store.write(part_name(number), lambda path: write(table, path, compression="zstd"))
         return {"number": number, **counts}
 
-    def _rows(self, shard: Iterator[Picture]) -> list[dict[str, Any]]:
+    def _rows(self, shard: Iterator[Picture], work: Work) -> list[dict[str, Any]]:
         """A row per picture, in their order."""
-        work, rows = self.begin(), dict[int, dict[str, Any]]()
+        rows = dict[int, dict[str, Any]]()
         writing: list[tuple[int, Future[dict[str, Any]]]] = []
         size = self.task.batch_size
 
