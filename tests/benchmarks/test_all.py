@@ -45,6 +45,6 @@ def test_a_shared_command_runs_once(
 
 
 def test_a_table_that_has_changed_is_told():
+    one = next(one for one in everything.COMPARISONS if one.name == "labels")
     with pytest.raises(SystemExit, match=r"large_data.py --share 0.05: no round by round"):
-        one = next(one for one in everything.COMPARISONS if one.name == "labels")
         everything.ratio_of(one, "| nothing |")
