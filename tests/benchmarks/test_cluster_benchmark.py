@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cluster import children, pictures, resident, seconds_per_iteration
+from cluster import children, pictures, rate, resident, seconds_per_iteration
 from PIL import Image
 
 
@@ -26,6 +26,14 @@ def test_the_start_of_a_training_does_not_count(tmp_path: Path):
     metrics = tmp_path / "metrics.csv"
     metrics.write_text("iteration,seconds\n20,30.0\n40,50.0\n60,70.0\n")
     assert seconds_per_iteration(metrics) == 1.0
+
+
+def test_the_start_of_a_prediction_does_not_count(tmp_path: Path):
+    files = [tmp_path / str(number) for number in range(8)]
+    for number, file in enumerate(files):
+        file.touch()
+        os.utime(file, (0, (100 if number > 1 else 0) + 2 * number))
+    assert rate(files, 80) == 80 * 6 / 8 / (100 + 14 - 2)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")

@@ -30,6 +30,7 @@ REACHED = {
     "cli/main.py": ("train-dehazer",),
     "cli/training.py": TRAIN,
     "cluster/": ("predict", "dehaze", "haze"),
+    "cluster/job.py": ("predict", "dehaze"),  # haze needs no --device
     "compare/": ("compare",),
     "compare/reproduce.py": ("reproduce",),
     "compare/paper.py": ("reproduce",),
