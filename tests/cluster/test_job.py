@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from dmaskrcnn.images.predict import predict_images
 
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra `cluster`")
 from dmaskrcnn.cluster.job import Cluster, _hands, run_job  # noqa: E402
+from dmaskrcnn.cluster.libraries import started  # noqa: E402
 from dmaskrcnn.cluster.sources import find_sources  # noqa: E402
 from dmaskrcnn.cluster.tasks import Dehaze, Detect, PutBehindHaze, Task  # noqa: E402
 from dmaskrcnn.cluster.worker import Worker  # noqa: E402
@@ -226,6 +228,15 @@ def test_nothing_can_be_read(ray: Any, pictures: Path, tmp_path: Path):
             progress=False,
         )
     assert rows(tmp_path / "out")[0]["error"].startswith("cannot read the picture")
+
+
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pytest.importorskip("ray"), "is_initialized", lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    said = rf"^--cluster 127.0.0.1:{port}: no Ray there .*refused.*ray start --head"
+    with pytest.raises(UserError, match=said), started(f"127.0.0.1:{port}", 0):
+        pass
 
 
 def test_who_gets_what_of_a_cluster():

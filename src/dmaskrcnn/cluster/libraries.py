@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,7 @@ MB = 2**20
 # Of a local Ray: what goes through it are the weights and the names of pictures. By itself it would
 # take 30 % of the memory.
 STORE = 256 * MB
+PATIENCE = 20  # s, for another machine to take a connection
 
 
 def need(name: str) -> Any:
@@ -27,6 +30,12 @@ def need(name: str) -> Any:
             f"--cluster needs the package {package}, which is not installed: "
             "pip install 'dmaskrcnn[cluster]'"
         ) from error
+
+
+def _answers(address: str) -> None:
+    """Raises OSError where nothing does at HOST:PORT: Ray would try for minutes, in silence."""
+    if found := re.fullmatch(r"(?:ray://)?(.+):(\d{1,5})", address):
+        socket.create_connection((found[1].strip("[]"), int(found[2])), PATIENCE).close()
 
 
 @contextmanager
@@ -65,9 +74,10 @@ def started(address: str, shipped: int) -> Iterator[Any]:
         local = {"include_dashboard": False, "object_store_memory": STORE + 2 * shipped}
         options = quiet | (local if address == "local" else {})
         try:
+            _answers(address)
             with _no_stderr():
                 ray.init(address, **options)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             remedy = "start one with `ray start --head`, or leave the address out"
             raise UserError(
                 f"--cluster {address}: no Ray there ({first_line(error)}); {remedy}"
