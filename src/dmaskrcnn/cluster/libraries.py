@@ -6,9 +6,10 @@ import importlib
 import logging
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from dmaskrcnn.errors import UserError, first_line
@@ -75,8 +76,11 @@ def started(address: str, shipped: int) -> Iterator[Any]:
         options = quiet | (local if address == "local" else {})
         try:
             _answers(address)
+            before = signal.getsignal(signal.SIGTERM)
             with _no_stderr():
                 ray.init(address, **options)
+            with suppress(ValueError):  # not in the main thread: then Ray has set none either
+                signal.signal(signal.SIGTERM, before)  # Ray's own ends the program at once
         except (OSError, ValueError, RuntimeError) as error:
             remedy = "start one with `ray start --head`, or leave the address out"
             raise UserError(
