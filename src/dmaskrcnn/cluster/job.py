@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -183,14 +184,17 @@ def _parts(
     limit = Image.MAX_IMAGE_PIXELS
     arguments = (task, store.address, sent, hands["device"], hands["threads"], limit)
     actors = min(hands["actors"], len(shards))
-    results = data.from_items(shards, override_num_blocks=len(shards)).map(
-        Worker,
-        fn_constructor_args=arguments,
-        compute=data.ActorPoolStrategy(size=actors),
-        num_cpus=hands["num_cpus"],
-        num_gpus=hands["num_gpus"],
-        ray_remote_args_fn=lambda: {"max_task_retries": DEATHS},
-    )
+    with warnings.catch_warnings():
+        # the only way to bound the tries, which goes with Ray 2.64
+        warnings.simplefilter("ignore")
+        results = data.from_items(shards, override_num_blocks=len(shards)).map(
+            Worker,
+            fn_constructor_args=arguments,
+            compute=data.ActorPoolStrategy(size=actors),
+            num_cpus=hands["num_cpus"],
+            num_gpus=hands["num_gpus"],
+            ray_remote_args_fn=lambda: {"max_task_retries": DEATHS},
+        )
     try:
         for part in results.iter_rows():
             if part["error"]:
