@@ -21,12 +21,16 @@ TRAIN = ("train", "adapt")  # `reproduce` adds to what its trainings say whose o
 SCORE = ("evaluate", "compare")
 # Which verbs get to say what stands in a file or folder: the longest name that fits.
 REACHED = {
+    "cli/cluster_flags.py": ("predict", "dehaze", "haze"),
+    "cli/clustering.py": ("predict",),
     "cli/comparing.py": ("evaluate",),
     "cli/dehazing.py": ("dehaze",),
     "cli/exporting.py": ("export",),
     "cli/flags.py": ("predict", "evaluate", "compare", "report", "serve", "app", "export"),
     "cli/main.py": ("train-dehazer",),
     "cli/training.py": TRAIN,
+    "cluster/": ("predict", "dehaze", "haze"),
+    "cluster/job.py": ("predict", "dehaze"),  # haze needs no --device
     "compare/": ("compare",),
     "compare/reproduce.py": ("reproduce",),
     "compare/paper.py": ("reproduce",),
@@ -69,7 +73,8 @@ REACHED = {
     "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
 }
-EVERYWHERE = {"--help", "--nproc-per-node", "--force-reinstall"}  # the last: torchrun's, pip's
+# of torchrun, pip and Ray, too
+EVERYWHERE = {"--help", "--nproc-per-node", "--max-restarts", "--force-reinstall", "--head"}
 
 
 def flags_of_verbs() -> dict[str, set[str]]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from dmaskrcnn.cli.cluster_flags import OnCluster
 from dmaskrcnn.cli.flags import BatchSize, Device, RunsDetectors
 from dmaskrcnn.cli.gauge_verb import HazeThresholds
 
@@ -35,7 +36,7 @@ class ReadsVideos:
 
 
 @dataclass
-class Predict(ReadsVideos, RunsDetectors):
+class Predict(OnCluster, ReadsVideos, RunsDetectors):
     """Find objects in images, videos, streams and cameras: pictures and videos with masks, boxes,
     names and scores, plus JSON."""
 
@@ -54,5 +55,7 @@ class Predict(ReadsVideos, RunsDetectors):
     tiles: int = 0
     """Side of overlapping tiles in px, for small objects in large images; 0: none. The whole image
     is looked at, too."""
+    pictures: bool = False
+    """With --cluster: also draw the pictures, as without it."""
     batch_size: BatchSize = 4
     device: Device = "auto"

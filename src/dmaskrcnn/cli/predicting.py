@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from dmaskrcnn.cli.clustering import predict_on_cluster
 from dmaskrcnn.cli.picture_verbs import Predict
 
 
 def predict_verb(verb: Predict) -> None:
     """Find objects in pictures and videos."""
+    verb.check_cluster()
+    if verb.cluster:
+        return predict_on_cluster(verb)
+
     from dmaskrcnn.detector.tiles import Tiled
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.images.by_detector import ClearOrHazy

@@ -77,7 +77,7 @@ def _predict(verb: Predict) -> None:
             f"{videos[0]}: {PROGRAM} takes pictures alone; `dmaskrcnn predict` takes videos and "
             "streams, of this export too"
         )
-    for name in ("clear", "tiles", "track"):
+    for name in ("clear", "tiles", "track", "cluster"):
         if getattr(verb, name):
             raise UserError(f"--{name}: needs `dmaskrcnn predict`; {PROGRAM} has no use for it")
     detector = _load(verb.run)

@@ -49,10 +49,25 @@ def save_results(
         ValueError: if there are more or fewer detections than images.
         UserError: if the file cannot be written.
     """
-    known = {canonical(name): number for name, number in category_ids.items()}
-    ids: dict[str, int] = {}  # per name as the detector spells it
-    lines = []
-    for image_id, found in zip(image_ids, detections, strict=True):
+    writer = ResultLines(category_ids)
+    of_each = zip(image_ids, detections, strict=True)
+    write_results(path, (line for pair in of_each for line in writer.lines(*pair)))
+
+
+class ResultLines:
+    """The lines of a results JSON.
+
+    Args:
+        category_ids: the data set's category id per class name.
+    """
+
+    def __init__(self, category_ids: Mapping[str, int]) -> None:
+        self._known = {canonical(name): number for name, number in category_ids.items()}
+        self._ids: dict[str, int] = {}  # per name as the detector spells it
+
+    def lines(self, image_id: int | str, found: Detections) -> list[str]:
+        """A line per detection of an image."""
+        known, ids, lines = self._known, self._ids, []
         for name in found.classes:
             if name not in ids:
                 ids[name] = known.setdefault(canonical(name), max(known.values(), default=0) + 1)
@@ -64,6 +79,11 @@ def save_results(
                 del entry["segmentation"]
             entry["category_name"] = name
             lines.append(json.dumps(entry))
+        return lines
+
+
+def write_results(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Write the lines of a results JSON. Raises UserError where that cannot be."""
     write_text(Path(path), "[\n" + ",\n".join(lines) + "\n]\n")
 
 
