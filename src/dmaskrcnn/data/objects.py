@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmaskrcnn.arrays import as_tensor, torch_or_none
-from dmaskrcnn.data.rle import compressed, decode
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.sample import Annotations
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ObjectTable:
         return [as_written(polygon) for polygon in np.split(numbers[1 + count :], at)]
 
     def annotations(self, image: int, height: int, width: int) -> Annotations:
-        """The objects of one image, its masks rasterised.
+        """The objects of one image, its masks packed.
 
         Raises:
             ValueError: a mask cannot be decoded.
@@ -76,12 +76,7 @@ class ObjectTable:
         masks = no_masks(len(has_mask), height, width)
         if has_mask.any():
             segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
-            rles = [compressed(s, height, width) for s in segmentations if s is not None]
-            decoded = decode(rles).transpose(2, 0, 1)
-            if not has_mask.all():
-                some, decoded = decoded, np.zeros((len(has_mask), height, width), dtype=bool)
-                decoded[has_mask] = some
-            masks = as_tensor(decoded)
+            masks = PackedMasks.of_segmentations(height, width, segmentations)
         return Annotations(
             as_tensor(self.boxes[rows].copy()),
             as_tensor(self.labels[rows].copy()),

@@ -90,9 +90,12 @@ def score(
     if matched.has_masks:
         families["mask"] = families["box"]
     metrics: dict[str, Metric] = {}
+    objects: dict[str, int] = {}
     for family, parts in families.items():
-        rankings = [pool.ranking() for pool in matched.pools[family]]
+        rankings = matched.rankings(family)
         interpolation = area_under_curve if family == "voc" else recall_points
+        of_each = zip(truth.classes, rankings, strict=True)
+        objects |= {name: int(r.objects.sum()) for name, r in of_each if family == "box"}
         # (classes, 1 + B, T)
         areas = (
             np.stack([average_precision(r, weights, interpolation) for r in rankings])
@@ -104,16 +107,14 @@ def score(
             metrics[f"{family}/{part}"] = _metric(mean_over_classes(values), owner)
             for name, ranking, row in zip(truth.classes, rankings, values, strict=True):
                 metrics[f"{family}/{part}/{name}"] = _metric(row, owner[ranking.objects > 0])
-    with_objects = ~np.isnan(matched.legacy)
+    of_images = matched.legacy
+    with_objects = ~np.isnan(of_images)
     with np.errstate(invalid="ignore"):
-        legacy = np.nan_to_num(matched.legacy) @ weights / (with_objects @ weights)
+        legacy = np.nan_to_num(of_images) @ weights / (with_objects @ weights)
     metrics["legacy/mAP"] = _metric(legacy, owner[with_objects])
     return Scores(
         metrics=metrics,
-        objects={
-            name: int(pool.objects.sum())
-            for name, pool in zip(truth.classes, matched.pools["box"], strict=True)
-        },
+        objects=objects,
         images=images,
         bootstrap=bootstrap,
         seed=seed,

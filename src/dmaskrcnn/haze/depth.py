@@ -60,9 +60,13 @@ class Objects(Protocol):
 
     boxes: Tensor
     labels: Tensor
-    masks: Tensor
     has_mask: Tensor
     crowd: Tensor
+
+    @property
+    def masks(self) -> Tensor:
+        """bool ``(N, H, W)``."""
+        ...
 
 
 @dataclass(frozen=True)
