@@ -198,7 +198,7 @@ def memory(folder: Path, images: int, tiny: bool) -> str:
     """The peak memory of scoring and of a prediction, each in a process of its own."""
     rows = {
         f"scoring {images:,} images, {DETECTIONS} masks each": "scoring",
-        f"the same, faster-coco-eval": "peer",
+        "the same, faster-coco-eval": "peer",
         "four 4K photographs at threshold 0": "four",
         "one 4K photograph at threshold 0": "one",
     }

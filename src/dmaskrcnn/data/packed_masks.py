@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -81,7 +80,8 @@ class PackedMasks:
         Raises:
             ValueError: one cannot be read, or is of a mask of another size.
         """
-        empty = cls.nothing(1, height, width).counts[0]
+        missing = any(s is None for s in segmentations)
+        empty = cls.nothing(1, height, width).counts[0] if missing else ""
         texts = [empty if s is None else _text(s, height, width) for s in segmentations]
         if any(isinstance(s, dict) for s in segmentations):
             return cls.checked(height, width, texts)
@@ -94,12 +94,13 @@ class PackedMasks:
         Raises:
             ValueError: they are no run lengths, or those of a mask of another size.
         """
-        runs, lengths = unpack(counts)
-        sums = np.bincount(np.repeat(np.arange(len(lengths)), lengths), runs, len(lengths))
-        if (runs < 0).any() or (sums != height * width).any():
-            wrong = int(sums[sums != height * width][0]) if (sums != height * width).any() else -1
-            said = f"the runs cover {wrong} pixels" if wrong >= 0 else "a run is below 0"
-            raise ValueError(f"{said}, the picture has {height * width}")
+        for runs in unpack(counts):
+            if runs.min(initial=0) < 0 or runs.sum() != height * width:
+                raise ValueError(
+                    f"the runs cover {runs.sum()} pixels, the picture has {height * width}"
+                    if runs.min(initial=0) >= 0
+                    else f"a run has the length {runs.min()}"
+                )
         return cls(height, width, tuple(counts))
 
     def __len__(self) -> int:
@@ -127,11 +128,11 @@ class PackedMasks:
     @property
     def areas(self) -> NDArray[np.int64]:
         """The pixels that each mask covers, ``(N,)``."""
-        return np.array([int(runs[1::2].sum()) for runs in self._runs()], dtype=np.int64)
+        return np.array([runs[1::2].sum() for runs in unpack(self.counts)], dtype=np.int64)
 
     def crops(self) -> Iterator[Crop]:
         """The smallest window around each mask."""
-        return (_crop(runs, self.height) for runs in self._runs())
+        return (_crop(runs, self.height) for runs in unpack(self.counts))
 
     def each_frame(self) -> Iterator[NDArray[np.bool_]]:
         """Each mask in its picture, ``(H, W)``."""
@@ -146,11 +147,6 @@ class PackedMasks:
         for crop, frame in zip(self.crops(), frames, strict=True):
             _place(crop, frame)
         return as_tensor(frames)
-
-    def _runs(self) -> list[NDArray[np.int64]]:
-        counts, lengths = unpack(self.counts)
-        ends = np.cumsum(lengths).tolist()
-        return [counts[start:end] for start, end in pairwise([0, *ends])]
 
 
 def _text(segmentation: Any, height: int, width: int) -> str:

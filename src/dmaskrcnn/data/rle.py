@@ -26,7 +26,8 @@ def check_rle(value: Any) -> str | None:
     if not (
         isinstance(size, list)
         and len(size) == 2
-        and all(type(n) is int and n > 0 for n in size)  # True is no 1
+        and type(size[0]) is type(size[1]) is int  # True is no 1
+        and min(size) > 0
     ):
         return f"has the size {str(size)[:40]}, not [height, width]"
     pixels = size[0] * size[1]
@@ -142,8 +143,8 @@ def pack(counts: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[str]:
     return [text[start:end] for start, end in pairwise([0, *ends])]
 
 
-def unpack(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What `pack` was given.
+def unpack(texts: Sequence[str]) -> list[NDArray[np.int64]]:
+    """The counts of each mask, as `pack` was given them.
 
     Raises:
         ValueError: these are no packed counts.
@@ -151,40 +152,23 @@ def unpack(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     joined = "".join(texts)
     if not joined.isascii():
         raise ValueError("these are no packed run lengths")
-    packed = np.frombuffer(joined.encode(), dtype=np.uint8)
-    ends_of_text = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    if not len(packed):
-        return np.zeros(0, np.int64), np.zeros(len(texts), np.int64)
-    code = packed.astype(np.int64) - 48
-    (last,) = np.nonzero(code & 32 == 0)
-    cut = ends_of_text[ends_of_text > 0] - 1
+    code = np.frombuffer(joined.encode(), dtype=np.uint8) - np.uint8(48)
+    last = np.flatnonzero(code < 32)
     size = np.diff(last, prepend=-1)
-    if code.min() < 0 or code.max() > 63 or (code[cut] & 32).any() or size.max() > 12:
+    ends_of_text = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    cut = ends_of_text[ends_of_text > 0] - 1
+    if code.max(initial=0) > 63 or (code[cut] >= 32).any() or size.max(initial=0) > 12:
         raise ValueError("these are no packed run lengths")
-    first = last - size + 1
-    group = np.arange(len(code)) - np.repeat(first, size)
-    values = np.add.reduceat((code & 31) << 5 * group, first)
-    values -= np.where(code[last] & 16, 1 << 5 * size, 0)  # the highest bit is the sign
-    lengths = np.diff(np.searchsorted(last, ends_of_text), prepend=0)
-    return _summed(values, lengths), lengths
-
-
-def _summed(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The counts from their differences to the last but one. The first of a mask stands alone, the
-    others are two series of sums, in two columns here."""
-    starts = _firsts(lengths)
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(values)) - starts[owner] - 1
-    rows = lengths // 2
-    row_of = _firsts(rows)
-    later = np.flatnonzero(place >= 0)
-    cells = row_of[owner[later]] + place[later] // 2, place[later] % 2
-    table = np.zeros((int(rows.sum()) + 1, 2), dtype=np.int64)
-    table[cells[0] + 1, cells[1]] = values[later]
-    table = np.cumsum(table, axis=0)
-    counts = values.copy()
-    counts[later] = table[cells[0] + 1, cells[1]] - table[row_of[owner[later]], cells[1]]
-    return counts
+    values = (code[last] & 15).astype(np.int64) - (code[last] & 16)  # the highest bit is the sign
+    for group in range(1, int(size.max(initial=1))):
+        has = np.flatnonzero(size > group)
+        values[has] = values[has] << 5 | code[last[has] - group] & 31
+    counts, ends = values.copy(), np.searchsorted(last, ends_of_text).tolist()
+    parts = list(pairwise([0, *ends]))
+    for start, end in parts:  # from the fourth on they are differences to the last but one
+        for first in (start + 1, start + 2):
+            np.cumsum(values[first:end:2], out=counts[first:end:2])
+    return [counts[start:end] for start, end in parts]
 
 
 def _firsts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,7 +11,6 @@ positive; other tools skip such ids.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 
 from dmaskrcnn.arrays import as_tensor
 from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.json_parts import uncollected
 from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.rle import check_rle
 from dmaskrcnn.data.values import shown
@@ -67,6 +67,7 @@ def save_results(
     write_text(Path(path), "[\n" + ",\n".join(lines) + "\n]\n")
 
 
+@uncollected()
 def load_results(
     path: str | os.PathLike[str],
     image_ids: Sequence[int | str],
@@ -197,12 +198,7 @@ class _Entry:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) < 1e9
-        and math.isfinite(value)
-    )
+    return type(value) in (int, float) and -1e9 < value < 1e9  # True is no 1; nor is NaN
 
 
 def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
