@@ -5,7 +5,7 @@
     python benchmarks/masks.py --images 20 --rounds 1 --tiny # a minute
 
 Scoring: synthetic images of 480 x 640 with 10 objects and 50 detections each, in 5 classes; box and
-mask AP. ``in memory``: from `Detections` as a detector gives them, and from entries of COCO's format
+mask AP. ``in memory``: from `Detections` as a detector gives them, and from entries of COCO's form
 that were read before; ``from files``: the two JSON files opened, too. This package computes Pascal
 VOC's and the authors' metric besides, and ``with intervals`` resamples the images 1,000 times.
 Prediction: a detector with random weights, which finds 10 objects anywhere. Everything is timed in
@@ -87,7 +87,7 @@ def write_data(folder: Path, images: int) -> None:
         entries.append({"id": image, "file_name": f"images/{name}", **size})
         real = [_ellipse(random) for _ in range(OBJECTS)]
         for label, (box, points, _) in real:
-            x, y, w, h = box
+            _, _, w, h = box
             annotations.append(
                 {
                     "id": len(annotations) + 1,
