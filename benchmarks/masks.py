@@ -242,7 +242,8 @@ def prediction(rounds: int, tiny: bool) -> Times:
     """The seconds of a prediction and of its parts, round by round."""
     import torch
 
-    from dmaskrcnn.detector import inference
+    from dmaskrcnn.detector.inference import detect
+    from dmaskrcnn.detector.limits import USUAL
 
     torch.set_num_threads(1)
     detector, picture = random_detector(tiny, 10), photograph(tiny)
@@ -250,7 +251,7 @@ def prediction(rounds: int, tiny: bool) -> Times:
     found = detector.predict(picture, threshold=0.0)
     ways: dict[str, Callable[[], object]] = {
         "4K: the network": lambda: network(detector, tensor),
-        "4K: predict": lambda: inference.detect(detector, [tensor], 0.0, inference.USUAL, False),
+        "4K: predict": lambda: detect(detector, [tensor], 0.0, USUAL, False),
         "4K: to_json": found.to_json,
         "4K: draw": lambda: found.draw(picture),
         "4K: predict, to_json and draw": lambda: whole(detector, picture),

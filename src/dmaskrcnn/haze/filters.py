@@ -62,7 +62,11 @@ def by_strips(function: Callable[..., Tensor], reach: int, *images: Tensor) -> T
         low, high = max(top - reach, 0), min(top + rows + reach, height)
         part = function(*(image[..., low:high, :] for image in images))
         if result is None:
-            result = part.new_empty((*part.shape[:-2], height, width))
+            layout = torch.contiguous_format
+            if not part.is_contiguous():
+                layout = torch.channels_last
+            size = (*part.shape[:-2], height, width)
+            result = torch.empty(size, dtype=part.dtype, device=part.device, memory_format=layout)
         inner = part[..., top - low : top - low + rows, :]
         result[..., top : top + rows, :] = inner[..., : height - top, :]
     assert result is not None
