@@ -14,7 +14,10 @@ from dmaskrcnn.data import open_dataset
 def test_scores_and_predictions_are_timed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    words = ["masks.py", *"--images 6 --rounds 1 --tiny --parts scoring prediction".split()]
+    words = [
+        "masks.py",
+        *["--images", "6", "--rounds", "1", "--tiny", "--parts", "scoring", "prediction"],
+    ]
     monkeypatch.setattr(sys, "argv", words)
     masks.main()  # which compares the AP of all ways
     rows = [row.split("|")[1].strip() for row in capsys.readouterr().out.splitlines() if row]

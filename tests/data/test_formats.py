@@ -214,12 +214,10 @@ def test_classes_meet_by_name_and_are_selected(tmp_path: Path) -> None:
     assert [chosen.annotations(i).labels.tolist() for i in range(3)] == [[1], [], [0, 1]]
     assert open_dataset(coco, classes=["motorbike"]).category_ids == (7,)
     again = both.choose(["Person", "motorbike"])
-    assert (again.classes, again.category_ids) == (chosen.classes, chosen.category_ids)
     assert [again.annotations(i).labels.tolist() for i in range(3)] == [[1], [], [0, 1]]
     assert open_dataset(coco).choose(["motorbike"]).category_ids == (7,)
-    for choose in (open_dataset(coco).choose, lambda names: open_dataset(coco, classes=names)):
-        with pytest.raises(UserError, match=r"no zebra in the data; there is: car, motorcycle"):
-            choose(["zebra"])
+    with pytest.raises(UserError, match=r"no zebra in the data; there is: car, motorcycle"):
+        open_dataset(coco, classes=["zebra"])
 
 
 def test_masks_survive_selection_and_joining(tmp_path: Path) -> None:

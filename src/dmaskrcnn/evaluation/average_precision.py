@@ -108,7 +108,7 @@ def average_precision(
         float64 ``(R, T)`` in [0, 1]; NaN for weightings without an object.
     """
     thresholds, replicates = len(ranking.found), weights.shape[1]
-    kind = np.float32 if weights.dtype == np.float32 else np.float64
+    kind: Any = np.float32 if weights.dtype == np.float32 else np.float64
     result = np.empty((replicates, thresholds))
     curves = ranking.curves
     rows = max(1, len(weights), *(len(at) for at, _ in curves))

@@ -157,12 +157,11 @@ class MatchedSet:
             sizes = ["×".join(map(str, reversed(m.shape[1:]))) for m in (found, real)]
             raise UserError(
                 f"image {self.ids[index]}: predicted masks are {sizes[0]} pixels, the annotated "
-                f"ones {sizes[1]}; "
-                "predict on the images of this data set, at their own size"
+                f"ones {sizes[1]}; predict on the images of this data set, at their own size"
             )
         crowd = as_array(objects.crowd).astype(int).tolist()
         one, other = found[order].rles, real.rles
-        left = wanted.any(0)
+        left = np.asarray(wanted.any(0))
         while left.any():  # a class at a time
             rows = np.flatnonzero(wanted[:, left.argmax()])
             columns = np.flatnonzero(wanted[rows[0]])
@@ -170,8 +169,6 @@ class MatchedSet:
             some = [one[i] for i in rows], [other[i] for i in columns], [crowd[i] for i in columns]
             result[np.ix_(rows, columns)] = rle.iou(*some)
         return result
-
-    # --- all images at once -----------------------------------------------------------------------
 
     @cached_property
     def _detections(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
@@ -206,8 +203,7 @@ class MatchedSet:
             _joined([part.overlap for part in parts], float),
         )
 
-    def _group(self) -> NDArray[np.int64]:
-        """Of each detection: one number per image and class."""
+    def _group(self) -> NDArray[np.int64]:  # of each detection: a number per image and class
         image, _, labels = self._detections
         return image * (self.classes + 1) + labels
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +64,8 @@ class Objects(Protocol):
     crowd: Tensor
 
     @property
-    def masks(self) -> Tensor:
-        """bool ``(N, H, W)``."""
+    def masks(self) -> Any:
+        """bool ``(N, H, W)``, a tensor."""
         ...
 
 

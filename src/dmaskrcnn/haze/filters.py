@@ -30,7 +30,11 @@ def _opencv() -> Any:
 
 def _on_cpu(image: Tensor) -> bool:
     """Whether OpenCV can take it: neither on a GPU, nor traced, nor differentiated."""
-    return not (image.is_cuda or image.requires_grad or torch.jit.is_tracing()) and bool(_opencv())
+    return not (image.is_cuda or image.requires_grad or _traced()) and bool(_opencv())
+
+
+def _traced() -> bool:
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _each_map(image: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
@@ -51,7 +55,7 @@ def by_strips(function: Callable[..., Tensor], reach: int, *images: Tensor) -> T
         reach: how many rows up and down a pixel of the result depends on.
         images: its arguments.
     """
-    if torch.jit.is_tracing():
+    if _traced():
         return function(*images)
     height, width = images[0].shape[-2:]
     rows = max(STRIP // width, 8 * reach, 1)
