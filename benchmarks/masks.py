@@ -133,6 +133,7 @@ def memory(folder: Path, images: int, tiny: bool) -> str:
         f"scoring {images:,} images, {DETECTIONS} masks each": "scoring",
         "the same, faster-coco-eval": "peer",
         "four 4K photographs at threshold 0": "four",
+        "the same, batch_size=1": "alone",
         "one 4K photograph at threshold 0": "one",
     }
     lines = ["| | peak memory, MB |", "|---|---:|"]
@@ -152,11 +153,11 @@ def score_alone(folder: Path, tiny: bool) -> None:
         evaluate(str(folder / "found.json"), str(folder / "truth.json"), groups="none")
 
 
-def predict_alone(count: int, tiny: bool) -> None:
-    """Detections of so many pictures in one batch, all kept."""
+def predict_alone(count: int, tiny: bool, batch_size: int = 8) -> None:
+    """Detections of so many pictures, all kept."""
     detector = random_detector(tiny, 100)
     picture = photograph(tiny)
-    found = detector.predict([picture] * count, threshold=0.0)
+    found = detector.predict([picture] * count, threshold=0.0, batch_size=batch_size)
     assert all(len(one) > 50 or tiny for one in found)
 
 
@@ -164,6 +165,7 @@ ALONE: dict[str, Callable[[Path, bool], object]] = {
     "scoring": score_alone,
     "peer": lambda folder, _: peer_from_files(folder),
     "four": lambda _, tiny: predict_alone(4, tiny),
+    "alone": lambda _, tiny: predict_alone(4, tiny, 1),
     "one": lambda _, tiny: predict_alone(1, tiny),
 }
 
@@ -214,7 +216,7 @@ def whole(detector, picture: np.ndarray) -> object:
 
 
 def random_detector(tiny: bool, objects: int):
-    """A detector that finds so many objects in anything; ResNet-50 at 800 px, in float32."""
+    """A detector that finds so many objects in anything: ResNet-50 at 800 px."""
     import torch
 
     from dmaskrcnn import Detector
@@ -223,7 +225,8 @@ def random_detector(tiny: bool, objects: int):
     torch.manual_seed(0)
     small = {"backbone": "resnet18", "fpn_channels": 16, "box_head_width": 16, "image_size": 64}
     options = {"min_score": 0.0, "max_detections": objects, **(small if tiny else {})}
-    return Detector(["car", "person"], DetectorConfig(**options)).eval()  # pyright: ignore[reportArgumentType]
+    config = DetectorConfig(**options)  # pyright: ignore[reportArgumentType]
+    return Detector(["car", "person"], config).eval().set_precision()
 
 
 def photograph(tiny: bool) -> np.ndarray:
