@@ -23,6 +23,7 @@ import argparse
 import csv
 import itertools
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -41,6 +42,8 @@ HAZE = ["--haze-augment", "0.5"]
 # after a method's name: its finished run, whose norms are adapted; nothing more is trained
 ADABN = "-adabn"
 NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
+MOSAIC = ["--mosaic", "0.5"]
+ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *MOSAIC]
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
     "source-adabn": NORMS,
@@ -57,6 +60,18 @@ METHODS: dict[str, list[str]] = {
     "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],
     "teacher-haze-dehaze-adabn": NORMS,
     "teacher-haze-grl": ["--method", "teacher", "--align", *HAZE],
+    # `dmaskrcnn adapt` since mosaics are part of it, and what else was tried with them
+    "source-mosaic": ["--method", "source", *MOSAIC],
+    "haze-mosaic": ["--method", "source", *HAZE, *MOSAIC],
+    "adapt": ADAPT,
+    "adapt-plain": ["--method", "teacher", *HAZE, *MOSAIC],
+    "adapt-quarter": [*ADAPT, "--haze-augment", "0.25"],
+    "adapt-slow": [*ADAPT, "--teacher-ema", "0.995"],
+    "adapt-sizes": [*ADAPT, "--multi-scale", "0.8", "1.5"],
+    "adapt-labeller": [*ADAPT, "--labeller", "train"],
+    # of another detector: --labels
+    "adapt-labels": ADAPT,
+    "adapt-labels-alone": [*ADAPT, "--trust", "labels"],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }
@@ -69,8 +84,12 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     training = verbs.add_parser("train")
     training.add_argument("--source", nargs="+", required=True, help="labelled clear images")
-    training.add_argument("--target", required=True, help="folder of unlabelled hazy images")
-    training.add_argument("--oracle", help="the same images with labels")
+    training.add_argument("--target", nargs="+", required=True, help="unlabelled hazy images")
+    training.add_argument("--oracle", nargs="+", help="the same images with labels")
+    training.add_argument("--labels", help="results of another detector on the target")
+    training.add_argument("--labeller", help="a run that labels, instead of one trained each time")
+    training.add_argument("--options", default="", help="of all trainings, in quotes")
+    training.add_argument("--minutes-each", type=float, help="of each, instead of --iterations")
     training.add_argument("--weights", default="imagenet", help="start of the start")
     training.add_argument("--preset", default="cpu")
     training.add_argument("--burn-in", type=int, default=2000, help="iterations of the start")
@@ -87,6 +106,7 @@ def main() -> None:
     scoring.add_argument(
         "--against", default=FIRST, choices=METHODS, help="what the differences are to"
     )
+    scoring.add_argument("--image-size", type=int, default=0, help="px; default: as trained")
     for verb in (training, scoring):
         verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -99,12 +119,14 @@ def main() -> None:
 def train(args: argparse.Namespace) -> None:
     began = time.monotonic()
     common = ["--preset", args.preset, "--source", *args.source, "--out", str(args.out)]
+    common += shlex.split(args.options)
     for seed, method in itertools.product(args.seeds, args.methods):
         start = ["--weights", args.weights, "--iterations", str(args.burn_in)]
         name = f"start-seed{seed}"
         run(args.out, name, [*common, *METHODS["source"], *start, "--seed", str(seed)])
         from_start = ["--weights", str(args.out / f"{name}-1")]
-        from_start += ["--iterations", str(args.iterations)]
+        length = ["--minutes", str(args.minutes_each)] if args.minutes_each else []
+        from_start += length or ["--iterations", str(args.iterations)]
         base = method.removesuffix(ADABN)
         trained = args.out / f"{base}-seed{seed}-1"
         left = args.minutes - (time.monotonic() - began) / 60
@@ -118,12 +140,18 @@ def train(args: argparse.Namespace) -> None:
         if base.startswith(LAST):
             if args.oracle is None:
                 sys.exit(f"{method} needs --oracle: the target as a labelled data set")
-            options += ["--target", args.oracle]
+            options += ["--target", *args.oracle]
         elif "source" not in METHODS[base]:
-            options += ["--target", args.target]
+            options += ["--target", *args.target]
+        if "-labels" in base:
+            if args.labels is None:
+                sys.exit(f"{method} needs --labels: COCO results of another detector on the target")
+            options += ["--pseudo-labels", args.labels]
+        if args.labeller and "--labeller" in options:
+            options[options.index("--labeller") + 1] = args.labeller.replace("SEED", str(seed))
         run(args.out, f"{base}-seed{seed}", options)
         if method != base:
-            options = [*METHODS[method], "--weights", str(trained), "--target", args.target]
+            options = [*METHODS[method], "--weights", str(trained), "--target", *args.target]
             run(args.out, f"{method}-seed{seed}", [*common, *options, "--seed", str(seed)])
 
 
@@ -185,7 +213,7 @@ def expected_minutes(out: Path, method: str) -> float:
 
 
 def score(args: argparse.Namespace) -> None:
-    runs = finished_runs(args.out)
+    runs = finished_runs(args.out, args.image_size)
     for method in (FIRST, args.against):
         if method not in runs:
             sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
@@ -208,23 +236,24 @@ def score(args: argparse.Namespace) -> None:
         table(hazy, metric, title, args.against, clear, costs).markdown()
         for metric, title in titles.items()
     )
-    (args.out / "results.md").write_text(text + "\n")
+    name = f"results-{args.image_size}.md" if args.image_size else "results.md"
+    (args.out / name).write_text(text + "\n")
     print(text)
 
 
-def finished_runs(out: Path) -> dict[str, dict[int, Run]]:
+def finished_runs(out: Path, image_size: int) -> dict[str, dict[int, Run]]:
     """By method and seed, in the order of the methods."""
     runs: dict[str, dict[int, Run]] = {}
     for method in METHODS:
         for trained in map(Run, sorted(out.glob(f"{method}-seed*-1"))):
             if trained.finished:
                 seed = int(trained.name.split("-seed")[1].split("-")[0])
-                runs.setdefault(method, {})[seed] = trained
+                runs.setdefault(method, {})[seed] = Run(trained.path, image_size)
     return runs
 
 
 def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -> Rows:
-    """From the predictions of an earlier time, where the weights have not changed since."""
+    """From the predictions of an earlier time, where no other weights came since."""
     every = [trained for by_seed in runs.values() for trained in by_seed.values()]
     opened = open_shared_test_set(every, test, groups=groups)
     scores: Rows = {}
@@ -233,7 +262,9 @@ def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -
             (kept,) = output_folders([trained], test, None)
             assert kept is not None
             found, weights = kept / "predictions.json", trained.path / "model.safetensors"
-            if found.exists() and found.stat().st_mtime > weights.stat().st_mtime:
+            made = found.stat().st_mtime if found.exists() else 0.0
+            since = weights.stat().st_mtime if weights.exists() else 0.0
+            if made > since:
                 scored = evaluate(found, opened)
             else:
                 scored = evaluate(trained, opened, results=found)

@@ -184,6 +184,7 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
 
     from dmaskrcnn.config.train import TrainConfig
     from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.data.transport import pack, unpack
     from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.training.learner import Learner
 
@@ -222,12 +223,17 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     method.teacher = copy.deepcopy(detector).eval()
     optimizer = optimizer_of(learner)
     pairs = Batch(source, [replace(s, objects=None) for s in target] if name != "source" else [])
+    # on a GPU as a training gets it, from pinned memory in one copy; torchvision's is there already
+    block, layout = pack(pairs)
+    packed = (block.pin_memory() if device.type == "cuda" else block, layout)
+    floor = [s.image.to(device) for s in target]
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        learner(pairs, 0.5).total().backward()
+        batch = unpack(packed, device) if device.type == "cuda" else pairs
+        learner(batch, 0.5).total().backward()
         if variant == "floor":
-            features = detector.features(detector.normalise([s.image for s in target]))
+            features = detector.features(detector.normalise(floor))
             maps = [features[level.name] for level in detector.levels]
             torch.autograd.backward(maps, [torch.full_like(m, 1e-6) for m in maps])
         optimizer.step()

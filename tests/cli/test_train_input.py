@@ -176,7 +176,7 @@ class TestWeights:
         assert "does not fit the architecture" in train(
             "--weights", run / "model.safetensors", "--backbone", "mobilenet_v2"
         )
-        assert "torchvision has them for the backbone resnet50" in train("--weights", "coco")
+        assert "it has for --preset default, v2 and mobile" in train("--weights", "coco")
 
     def test_folder_that_is_no_run(self, train: Callable[..., str], tmp_path: Path):
         assert "model.json: not found; give the folder of a training run" in train(

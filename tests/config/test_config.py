@@ -21,7 +21,7 @@ def make(**values: Any) -> TrainConfig:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "preset": (
         {"preset": "fast"},
-        "preset: 'fast' is unknown; choose one of cpu, default, paper, demo",
+        "preset: 'fast' is unknown; choose one of cpu, mobile, default, v2, paper, demo",
     ),
     "no target": ({"target": ()}, "--method teacher needs --target"),
     "no target images": ({"target_batch": -1}, "--target-batch must not be negative"),

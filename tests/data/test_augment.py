@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as tv
 
 from dmaskrcnn.data import Annotations, Augmentation, Sample, resize_to, strong_photometric
 from dmaskrcnn.data.augment import resample
@@ -130,3 +131,31 @@ def test_strong_changes_colours_and_only_those() -> None:
     grey = sum(torch.equal(r[0], r[1]) for r in results)
     assert changed > 20
     assert 1 <= grey <= 14
+
+
+def jittered_by_torchvision(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """The same recipe in float32, with torchvision's functions."""
+
+    def draw() -> float:
+        return torch.rand((), generator=generator).item()
+
+    if draw() < 0.8:
+        image = tv.adjust_brightness(image, 0.6 + 0.8 * draw())
+        image = tv.adjust_contrast(image, 0.6 + 0.8 * draw())
+        image = tv.adjust_saturation(image, 0.6 + 0.8 * draw())
+    if draw() < 0.2:
+        image = tv.rgb_to_grayscale(image, num_output_channels=3)
+    if draw() < 0.5:
+        image = tv.gaussian_blur(image, [13, 13], [0.1 + 1.9 * draw()] * 2)
+    return image
+
+
+def test_strong_equals_torchvision_s_functions() -> None:
+    image = torch.rand(3, 48, 64, generator=torch.Generator().manual_seed(0)).mul(255).byte()
+    for seed in range(20):
+        mine, theirs = (
+            change(image, torch.Generator().manual_seed(seed)).float()
+            for change in (strong_photometric, jittered_by_torchvision)
+        )
+        # of noise, whose blur differs most at the border
+        assert (mine - theirs)[:, 6:-6, 6:-6].abs().mean() < 2.5

@@ -235,3 +235,17 @@ def test_same_images(domains: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     assert same_images(source, open_images(tmp_path / "links")) == [
         (str(source.paths[0]), str(tmp_path / "links" / "a.png"))
     ]
+
+
+def test_a_batch_has_one_size_and_batches_differ(domains):
+    augment = Augmentation(40, 80, sizes=(0.5, 1.5))
+    batches = Batches(*domains, 4, 2, 0, augment, augment)
+    sizes = []
+    for index in range(6):
+        batch = batches[index]
+        sides = {min(s.image.shape[-2:]) for s in (*batch.source, *batch.target)}
+        assert len(sides) == 1
+        sizes += sides
+    assert len(set(sizes)) > 3
+    assert min(sizes) >= 20
+    assert max(sizes) <= 60

@@ -101,6 +101,15 @@ def test_shipped_weights_are_small_described_and_work(network: str, street) -> N
 # --- shapes, dtypes, bad input --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("method", ["dark-channel", "dark-channel-robust"])
+def test_quick_is_nearly_the_same(method: str, street) -> None:
+    hazy = street[0]
+    whole, quick = (Dehazer(method, quick=q)(hazy)[0].float() for q in (False, True))
+    assert 0 < (whole - quick).abs().mean() < 2
+    tiny = hazy[..., :3, :40]
+    assert torch.equal(Dehazer(method, quick=True)(tiny)[0], Dehazer(method)(tiny)[0])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_batches_equal_single_images_and_dtypes_are_kept(method: str, street, weights) -> None:
     batch = torch.stack([street[0], street[1].flip(-1)])

@@ -12,7 +12,6 @@ from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.data import Annotations
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.sampling import inside_crowd, sample_balanced
 from dmaskrcnn.device import has_fast_bfloat16
 
 
@@ -146,30 +145,6 @@ def test_bf16_keeps_box_arithmetic_in_float32(detector, image):
     assert fast.boxes.dtype == torch.float32
     assert not torch.equal(fast.boxes, fast.boxes.bfloat16().float())
     assert float(fast.scores.mean()) == pytest.approx(float(exact.scores.mean()), abs=0.05)
-
-
-@pytest.mark.parametrize("present", [True, False])
-def test_sampling_is_balanced_and_seeded(present):
-    labels = torch.zeros(100, dtype=torch.int64)
-    labels[:40] = 1 if present else -1
-    draw = [sample_balanced(labels, 20, 0.25, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert len(draw[0][0]) == (5 if present else 0)
-    assert len(draw[0][0]) + len(draw[0][1]) == 20
-    assert (labels[draw[0][1]] == 0).all()
-    assert all(torch.equal(a, b) for a, b in zip(draw[0], draw[1], strict=True))
-    assert not torch.equal(draw[0][1], draw[2][1])
-
-
-def test_crowds_are_neither_positive_nor_negative(detector):
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 100, 10], [50, 50, 60, 60]])
-    assert inside_crowd(boxes, torch.tensor([[0.0, 0, 40, 40]])).tolist() == [True, False, False]
-    crowd = objects()
-    crowd.crowd[0] = True
-    rois, labels, index = detector.roi_heads.select(
-        torch.tensor([[9.0, 9, 39, 39], [0, 0, 5, 5]]), crowd, seed=0
-    )
-    assert (index[labels > 0] == 1).all()
-    assert [9.0, 9, 39, 39] not in rois.tolist()
 
 
 def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():

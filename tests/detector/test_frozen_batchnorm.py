@@ -1,6 +1,7 @@
 """Folded frozen batch norms compute what torchvision's separate ones do."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18, resnet50
 from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d
 
-from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
+from dmaskrcnn.detector.frozen_batchnorm import FoldedTogether, fold_frozen_batchnorm
 
 
 def frozen(build, **options):
@@ -160,3 +161,35 @@ def test_predictions_in_mixed_precision_are_those_of_autocast():
             assert model.conv1.kept.values[1].dtype == torch.bfloat16
     with torch.inference_mode():
         assert model(images).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_all_at_once_is_as_one_by_one(dtype):
+    """Output and gradients, also where a convolution is frozen."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), FrozenBatchNorm2d(8), nn.Conv2d(8, 4, 1), FrozenBatchNorm2d(4)
+    )
+    for norm in (network[1], network[3]):
+        for buffer in norm.buffers():
+            buffer.copy_(torch.rand_like(buffer) + 0.5)
+    fold_frozen_batchnorm(network)
+    network[0].requires_grad_(False)
+    image = torch.randn(2, 3, 16, 16)
+    results = []
+    for together in (False, True):
+        network.zero_grad(set_to_none=True)
+        with (
+            FoldedTogether(network, dtype) if together else nullcontext(),
+            torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None),
+        ):
+            output = network(image)
+        output.float().square().mean().backward()
+        assert network[0].weight.grad is None
+        results.append((output.detach(), network[2].weight.grad))
+    (output, gradient), (other, its_gradient) = results
+    assert output.dtype == other.dtype
+    close = {"rtol": 1e-5, "atol": 1e-6} if dtype is None else {"rtol": 2e-2, "atol": 2e-2}
+    torch.testing.assert_close(other, output, **close)
+    torch.testing.assert_close(its_gradient, gradient, **close)
+    assert "folded" not in vars(network[0])

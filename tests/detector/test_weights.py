@@ -57,7 +57,7 @@ class TestWeights:
         row = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"].index("motorcycle")
         key = "roi_heads.box_predictor.cls_score.weight"
         assert torch.equal(detector.state_dict()[key][1], state[key][row])
-        with pytest.raises(UserError, match="resnet50"):
+        with pytest.raises(UserError, match="preset default"):
             Detector.create(("car",), TINY, "coco")
 
     def test_backbone_file(self, tmp_path):

@@ -8,6 +8,7 @@ from torch import Tensor
 from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.data import Annotations
 from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.methods.parts.distillation import (
     CANDIDATE,
     View,
@@ -114,14 +115,16 @@ def test_class_and_objectness_terms_against_an_independent_computation(pair):
     found, own, view = labels(SOME, [0, 1]), look(student, 1), look(teacher, 1)
     losses = distil(student, teacher, own, view, [found], [5])
 
-    positive, negative, _, _ = student.rpn.select(own.anchors.anchors[0], found, 5)
-    index = torch.cat((positive, negative))
+    truth = Truth.of([found])
+    sampled, _ = student.rpn.select(own.anchors.anchors, truth, [5])
+    index = sampled.index[0][sampled.valid[0]]
     p, q = (torch.sigmoid(v.anchors.objectness[0][index]).double() for v in (own, view))
     expected = -(q * p.log() + (1 - q) * (1 - p).log()).mean()
     torch.testing.assert_close(losses["objectness"].double(), expected, rtol=1e-4, atol=1e-6)
 
     proposals = student.rpn.propose(own.anchors, own.images.image_sizes)
-    rois, _, _ = student.roi_heads.select(proposals[0], found, 5)
+    chosen = student.roi_heads.select(proposals, truth, [5])
+    rois = chosen.boxes[0][chosen.labels[0] >= 0]
     p, q = (
         d.roi_heads.box_outputs(v.features, [rois], [SIZE])[0].double().softmax(1)
         for d, v in ((student, own), (teacher, view))

@@ -91,3 +91,22 @@ def test_oracle_reads_the_targets_labels_and_no_other_method_does(tiny, clear, h
     assert not any(seen["teacher"] + seen["grl"])
     with pytest.raises(UserError, match="holds no labels, which --method oracle needs"):
         train(tiny(method="oracle", target=(hazy,)))
+
+
+def test_what_is_saved_reads_at_a_size_of_its_own(tiny):
+    run = train(tiny(method="source", iterations=2, read_size=96))
+    described = json.loads((run / "model.json").read_text())["detector"]
+    assert (described["image_size"], described["max_size"]) == (96, 144)
+    assert yaml.safe_load((run / "config.yaml").read_text())["image_size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"read_size": -1}, "--read-size must not be negative"),
+        ({"multi_scale": (1.5, 0.8)}, "--multi-scale must be two rising factors"),
+    ],
+)
+def test_sizes_are_checked(tiny, options, said):
+    with pytest.raises(UserError, match=said):
+        tiny(method="source", **options)

@@ -18,7 +18,7 @@ from dmaskrcnn.data import Annotations, Batch, Sample, open_dataset, open_images
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.methods.parts.distillation import View
-from dmaskrcnn.training.loop import _step, train
+from dmaskrcnn.training.loop import step, train
 from dmaskrcnn.training.state import TrainingState
 
 # Process 1 of 2 gets every second picture of a batch, of which these kinds say what it has.
@@ -90,14 +90,14 @@ def _learn(name: str, config: TrainConfig, clear: Path, hazy: Path) -> dict[str,
     state = TrainingState(config, open_dataset(clear), open_images(hazy), torch.device("cpu"))
     phases = {phase.name: phase for phase in state.schedule.phases}
     learnt: dict[str, Tensor] = {}
-    for step, (phase, source, target) in enumerate(CASES[name][1]):
+    for number, (phase, source, target) in enumerate(CASES[name][1]):
         # twice as many of the source: a domain counts as much as the other all the same
         whole = Batch(_pictures(4, source), _pictures(2, target, seed=10) if target else [])
         batch = Batch(*(p[rank() :: world_size()] for p in (whole.source, whole.target)))
         state.enter(phases[phase])
         with patch("dmaskrcnn.methods.parts.distillation.pseudo_labels", _seen_in_bright_pictures):
-            values = _step(state, [batch], phases[phase], progress=0.5)
-        learnt |= {f"{step}: {key}": torch.tensor(value) for key, value in values.items()}
+            values = step(state, [batch], phases[phase], progress=0.5)
+        learnt |= {f"{number}: {key}": torch.tensor(value) for key, value in values.items()}
     for key, parameter in state.learner.named_parameters():
         if parameter.grad is not None:
             learnt[f"gradient of {key}"] = parameter.grad

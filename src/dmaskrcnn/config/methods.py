@@ -10,8 +10,10 @@ from __future__ import annotations
 import pkgutil
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dmaskrcnn.config.labeller import Labeller
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
 from dmaskrcnn.errors import UserError, first_line
@@ -65,9 +67,15 @@ class MethodSettings:
         """The same for target images; the usual view is that of the source without haze."""
         return view
 
-    def label_target(self, target: Dataset, source: Dataset) -> Dataset:
-        """The target images with what they are to teach, such as pseudo-labels from a file. Raises
-        UserError for a file that does not fit."""
+    @property
+    def asks(self) -> Labeller | None:
+        """The detector that labels the target images before the training, if there is one."""
+        return None
+
+    def label_target(self, target: Dataset, source: Dataset, folder: Path | None) -> Dataset:
+        """The target images with what they are to teach, such as pseudo-labels from a file, or from
+        the run's folder, which may not be there yet. Raises UserError for a file that does not
+        fit."""
         return target
 
     @property

@@ -16,7 +16,7 @@ from dmaskrcnn.detector.config import DetectorConfig
 
 # where tyro's own words about a default would say less
 Paths = Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")]
-Preset = Literal["cpu", "default", "paper", "demo"]
+Preset = Literal["cpu", "mobile", "default", "v2", "paper", "demo"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,12 @@ class TrainOptions:
 
     scale_jitter: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (0.8, 1.25)
     """Smallest and largest factor on the size of a training image."""
+    multi_scale: Annotated[tuple[float, float], arg(metavar="MIN MAX")] = (1.0, 1.0)
+    """Smallest and largest factor on --image-size, drawn anew for each batch: a detector that can
+    be read at several sizes."""
+    read_size: Annotated[int, arg(help_behavior_hint="(default: --image-size)")] = 0
+    """Short side in pixels at which what is saved reads pictures; small, far objects are found at a
+    larger size than it trained at."""
     mosaic: float = 0.0
     """Probability that a training image shares its place with three others, all of them smaller:
     scenes of many, small objects where the source shows close-ups."""

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from dmaskrcnn.config.labeller import TRAIN
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import BEST, PRESETS
@@ -59,7 +60,7 @@ class TrainConfig(TrainOptions):
         """A training with the values of a preset but for those given.
 
         Args:
-            preset: ``cpu``, ``default``, ``paper`` or ``demo`` (docs/training.md).
+            preset: the name of one of `PRESETS` (docs/training.md).
             values: fields of `TrainOptions`, of `DetectorConfig` and of the method's settings.
 
         Raises:
@@ -86,7 +87,12 @@ class TrainConfig(TrainOptions):
         """The same with data and weights named by paths that hold wherever the program is started:
         what a run remembers. ``out`` stays, which only says where the next run goes."""
         named = {name: getattr(self.settings, name) for name in self.settings.files}
-        files = {name: os.path.abspath(file) for name, file in named.items() if file}
+        words = (*STARTS, TRAIN)
+        files = {
+            name: os.path.abspath(file)
+            for name, file in named.items()
+            if file and file not in words
+        }
         start = self.weights if self.weights in STARTS else os.path.abspath(self.weights)
         data = {
             name: tuple(Path(os.path.abspath(path)) for path in getattr(self, name))
@@ -125,13 +131,16 @@ class TrainConfig(TrainOptions):
         check_above_zero(self, "batch", "accumulate", "lr", "clip", "classifier_lr", "max_pixels")
         check_above_zero(self, "classifier_clip", "checkpoint_minutes", "target_every")
         check_not_negative(self, "iterations", "minutes", "target_batch", "warmup", "weight_decay")
-        check_not_negative(self, "seed")
+        check_not_negative(self, "seed", "read_size")
         check_share(self, "haze_augment", "adabn", "mosaic")
         check_share(self, "ema", whole=False)
         if self.workers < -1:
             raise UserError(f"--workers must not be negative, got {self.workers}")
-        if not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
-            raise UserError(f"--scale-jitter must be two rising factors, got {self.scale_jitter}")
+        for name in ("scale_jitter", "multi_scale"):
+            low, high = factors = getattr(self, name)
+            if not 0 < low <= high:
+                raise UserError(f"{flag(name)} must be two rising factors, got {factors}")
+        self.detector.at_size(self.read_size)
         for name, count in (("batch", self.batch), ("target-batch", self.targets)):
             if count % self.accumulate:
                 raise UserError(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
@@ -56,6 +57,7 @@ class Augmentation:
         dehaze: what ``weak`` goes through.
         hide: largest share of the picture that is hidden in blocks (of a student, not of its
             teacher's view).
+        sizes: ``(smallest, largest)`` factor on both sides, log-uniform, see `of_batch`.
     """
 
     short_side: int = 800
@@ -68,6 +70,16 @@ class Augmentation:
     weak: bool = False
     dehaze: Dehaze | None = None
     hide: float = 0.0
+    sizes: tuple[float, float] = (1.0, 1.0)
+
+    def of_batch(self, seed: int) -> Augmentation:
+        """The same at a size of its own for one batch: padded to the largest of them, pictures of
+        many sizes would cost as much as the largest."""
+        if self.sizes == (1.0, 1.0):
+            return self
+        factor = _log_uniform(self.sizes, torch.Generator().manual_seed(seed))
+        short, long = round(self.short_side * factor), round(self.long_side * factor)
+        return replace(self, short_side=short, long_side=long)
 
     def companions(self, seed: int) -> int:
         """How many other samples the one of this seed is to be given: 3 for a mosaic, or 0."""
@@ -228,24 +240,22 @@ def strong_photometric(image: Tensor, generator: torch.Generator) -> Tensor:
     """Colour jitter 0.6–1.4 (p 0.8), greyscale (p 0.2), Gaussian blur σ 0.1–2 px (p 0.5): changes
     no geometry.
 
+    Pillow does it on 8 bits in a fifth of the time of float32; its blur is three boxes, which is
+    Gaussian to 3 %.
+
     Args:
         image: uint8 ``(3, H, W)``.
         generator: of the random choices.
     """
+    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     if _uniform(generator) < 0.8:
-        brightness, contrast, saturation = (0.6 + 0.8 * _uniform(generator) for _ in range(3))
-        image = tv.adjust_brightness(image, brightness)
-        image = tv.adjust_contrast(image, contrast)
-        image = tv.adjust_saturation(image, saturation)
+        for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            picture = change(picture).enhance(0.6 + 0.8 * _uniform(generator))
     if _uniform(generator) < 0.2:
-        image = tv.rgb_to_grayscale(image, num_output_channels=3)
+        picture = picture.convert("L").convert("RGB")
     if _uniform(generator) < 0.5:
-        sigma = 0.1 + 1.9 * _uniform(generator)
-        taps = 2 * math.ceil(3 * sigma) + 1
-        # one axis after the other: 26 taps instead of 169
-        image = tv.gaussian_blur(image, [taps, 1], [sigma, sigma])
-        image = tv.gaussian_blur(image, [1, taps], [sigma, sigma])
-    return image
+        picture = picture.filter(ImageFilter.GaussianBlur(0.1 + 1.9 * _uniform(generator)))
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 def hide_blocks(image: Tensor, share: float, generator: torch.Generator) -> Tensor:

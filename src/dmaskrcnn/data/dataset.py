@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem, count_kinds
 from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _log = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
@@ -77,10 +81,16 @@ class Dataset:
             UserError: the picture is unreadable or not of the size its annotations state, or a mask
             cannot be decoded.
         """
+        image = self.picture(index)
+        objects = None if self._sizes is None else self.annotations(index)
+        return Sample(image, self.paths[index], self.image_ids[index], objects)
+
+    def picture(self, index: int) -> Tensor:
+        """Decode one picture (once) without its objects: uint8 ``(3, H, W)``. Raises UserError as
+        ``load``."""
         if self._sizes is None:
-            return Sample(decode_image(self.paths[index]), self.paths[index], self.image_ids[index])
-        image = decode_image(self.paths[index], self.size(index), self.stored)
-        return Sample(image, self.paths[index], self.image_ids[index], self.annotations(index))
+            return decode_image(self.paths[index])
+        return decode_image(self.paths[index], self.size(index), self.stored)
 
     def size(self, index: int) -> tuple[int, int]:
         """``(height, width)`` of a labelled image, without opening it."""

@@ -114,7 +114,9 @@ class Batches(TorchDataset[Batch]):
         """The batch of iteration ``index`` (from 0, without end)."""
         batch = Batch([], [])
         samples = {"source": batch.source, "target": batch.target}
-        for domain, images, per_batch, augment in self._domains:
+        size = derive_seed(self._seed, "size", index)
+        for domain, images, per_batch, usual in self._domains:
+            augment = usual.of_batch(size)
             for j in range(self._rank, per_batch, self._world):
                 position = index * per_batch + j
                 seed = derive_seed(self._seed, domain, position)
@@ -169,7 +171,12 @@ class _Packed(TorchDataset):
 
 
 def batch_loader(
-    batches: Batches, start: int, stop: int | None, workers: int, prefetch: int = 4
+    batches: Batches,
+    start: int,
+    stop: int | None,
+    workers: int,
+    prefetch: int = 4,
+    device: torch.device | None = None,
 ) -> Generator[Batch, None, None]:
     """The batches of iterations ``start … stop − 1``, made ahead by worker processes.
 
@@ -181,15 +188,18 @@ def batch_loader(
         stop: end, exclusive; None: endless.
         workers: processes, at most one per core; 0: in this process.
         prefetch: batches that a worker makes ahead.
+        device: where the batches are to be; None: where they are made.
 
     Raises:
         UserError: as raised in the worker, its one line kept.
     """
     iterations = count(start) if stop is None else range(start, stop)
     workers = min(workers, _cores())
+    on_gpu = device is not None and device.type == "cuda"
     if workers == 0:
         for iteration in iterations:
-            yield batches[iteration]
+            batch = batches[iteration]
+            yield unpack(pack(batch), device) if on_gpu else batch
         return
     loader = DataLoader(
         _Packed(batches),
@@ -198,6 +208,7 @@ def batch_loader(
         num_workers=workers,
         prefetch_factor=prefetch,
         collate_fn=_as_is,
+        pin_memory=on_gpu,
         worker_init_fn=partial(_start_worker, Image.MAX_IMAGE_PIXELS),
         # Forked workers share the annotations' memory and start at once; elsewhere fork is unsafe
         # or absent.
@@ -213,7 +224,7 @@ def batch_loader(
     for item in arriving:
         if isinstance(item, UserError):
             raise item
-        yield unpack(item)
+        yield unpack(item, device)
 
 
 def _iterate(loader: DataLoader) -> Iterator[Any]:

@@ -84,7 +84,7 @@ def compose(parts: Sequence[Sample], layout: Layout, colour: Tensor) -> Sample:
         parts[0],
         image=canvas([part.image for part in parts]),
         weak=canvas(weak) if len(weak) == len(parts) else None,
-        objects=_joined(objects) if len(objects) == len(parts) else None,
+        objects=joined(objects) if len(objects) == len(parts) else None,
     )
 
 
@@ -99,6 +99,7 @@ def _moved(objects: Annotations, corner: tuple[int, int], layout: Layout) -> Ann
     return replace(objects, boxes=objects.boxes + offset, masks=masks)
 
 
-def _joined(objects: Sequence[Annotations]) -> Annotations:
+def joined(objects: Sequence[Annotations]) -> Annotations:
+    """All objects as those of one picture, whose size they share."""
     names = [field.name for field in fields(Annotations)]
     return Annotations(*(torch.cat([getattr(one, name) for one in objects]) for name in names))

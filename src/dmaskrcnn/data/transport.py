@@ -2,14 +2,16 @@
 
 PyTorch passes each tensor between processes through a file handle of its own; seven per sample,
 several batches ahead and many workers soon exceed the usual limit of 1024 open files. One block per
-batch needs one handle, and one copy.
+batch needs one handle, and one copy, to a GPU as well. Masks, most of a batch, travel as bits.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,24 +23,31 @@ _ALIGNMENT = 64  # bytes; as PyTorch's own allocator
 
 @dataclass
 class _View:
-    """Where a tensor lies in the block; ``offset`` −1: all False and not stored."""
+    """Where a tensor lies in the block; ``offset`` −1: all False and not stored. ``dtype``
+    torch.bool: as bits."""
 
     offset: int
     shape: tuple[int, ...]
     dtype: torch.dtype
 
+    @property
+    def bytes(self) -> int:
+        """Its length in the block."""
+        count = math.prod(self.shape)
+        return -(-count // 8) if self.dtype == torch.bool else count * self.dtype.itemsize
+
 
 def pack(batch: Batch) -> tuple[Tensor, Any]:
     """The block, uint8, and the batch with each tensor replaced by its place in it."""
-    stored: list[tuple[int, Tensor]] = []
+    stored: list[tuple[_View, Tensor]] = []
     end = 0
 
     def place(tensor: Tensor) -> _View:
         nonlocal end
-        offset = end
-        end = -(-(offset + tensor.numel() * tensor.element_size()) // _ALIGNMENT) * _ALIGNMENT
-        stored.append((offset, tensor))
-        return _View(offset, tuple(tensor.shape), tensor.dtype)
+        view = _View(end, tuple(tensor.shape), tensor.dtype)
+        end = -(-(end + view.bytes) // _ALIGNMENT) * _ALIGNMENT
+        stored.append((view, tensor))
+        return view
 
     def place_sample(sample: Sample) -> tuple[Any, ...]:
         objects = None
@@ -57,14 +66,26 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
         [place_sample(sample) for sample in samples] for samples in (batch.source, batch.target)
     ]
     block = torch.empty(end, dtype=torch.uint8)
-    for offset, tensor in stored:
-        _view(block, _View(offset, tuple(tensor.shape), tensor.dtype)).copy_(tensor)
+    for view, tensor in stored:
+        room = block[view.offset : view.offset + view.bytes]
+        if view.dtype == torch.bool:
+            room.numpy()[:] = np.packbits(tensor.numpy())
+        else:
+            room.view(view.dtype).view(view.shape).copy_(tensor)
     return block, (layout, batch.broken)
 
 
-def unpack(packed: tuple[Tensor, Any]) -> Batch:
-    """The batch; its tensors are views into the block."""
+def unpack(packed: tuple[Tensor, Any], device: torch.device | None = None) -> Batch:
+    """The batch; its tensors are views into the block.
+
+    Args:
+        packed: from `pack`.
+        device: where the batch is to be: a GPU gets it in one copy, of which nobody waits for the
+            end where the block is in pinned memory. None: where it is.
+    """
     block, (layout, broken) = packed
+    if device is not None:
+        block = block.to(device, non_blocking=True)
 
     def restore(sample: tuple[Any, ...]) -> Sample:
         image, objects, weak, (path, image_id, seed) = sample
@@ -86,6 +107,13 @@ def unpack(packed: tuple[Tensor, Any]) -> Batch:
 
 def _view(block: Tensor, view: _View) -> Tensor:
     if view.offset < 0:
-        return no_masks(*view.shape)  # pyright: ignore[reportCallIssue]
-    count = torch.Size(view.shape).numel() * view.dtype.itemsize
-    return block[view.offset : view.offset + count].view(view.dtype).view(view.shape)
+        return no_masks(*view.shape).to(block.device)  # pyright: ignore[reportCallIssue]
+    stored = block[view.offset : view.offset + view.bytes]
+    if view.dtype != torch.bool:
+        return stored.view(view.dtype).view(view.shape)
+    count = math.prod(view.shape)
+    if block.device.type == "cpu":
+        bits = np.unpackbits(stored.numpy(), count=count).view(bool)
+        return torch.from_numpy(bits).view(view.shape)
+    places = torch.arange(7, -1, -1, dtype=torch.uint8, device=block.device)
+    return (stored[:, None] >> places & 1).flatten()[:count].bool().view(view.shape)

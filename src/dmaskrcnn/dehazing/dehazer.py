@@ -53,6 +53,7 @@ class Dehazer:
         ignore_rows: how much at the top and at the bottom no method looks at and none changes: px,
             or below 1, shares of the height. By default the bright bars with the time that cameras
             burn in, where there are some; ``(0, 0)`` looks at everything.
+        quick: see `DehazingMethod`.
 
     Raises:
         UserError: for an unknown method, weights that are missing or of another network, and rows
@@ -65,6 +66,7 @@ class Dehazer:
         weights: Path | str | None = None,
         device: torch.device | str | None = None,
         ignore_rows: tuple[float, float] | None = None,
+        quick: bool = False,
     ):
         if method not in METHODS:
             raise UserError(f"method: {method!r} is none; choose from {', '.join(METHODS)}")
@@ -76,6 +78,7 @@ class Dehazer:
             )
         self.ignore_rows = ignore_rows
         self.network = METHODS[method]()
+        self.network.quick = quick
         if name := DEHAZERS[method].network:
             self.weights = self.weights or shipped_weights(name)
             load_weights(self.network, name, self.weights)

@@ -28,9 +28,12 @@ class DehazingMethod(nn.Module):
 
     Attributes:
         layout: how the images it computes fastest lie in memory.
+        quick: whether it may smooth its maps in a reduced picture, for training: several times
+            faster, and a grey level off on average.
     """
 
     layout: ClassVar[torch.memory_format] = torch.contiguous_format
+    quick = False
 
     def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:
         """Dehaze images.

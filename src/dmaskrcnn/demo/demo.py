@@ -135,7 +135,8 @@ def _work(folder: Path, seed: int, size: Size, report: Report | None) -> None:
     runs = [
         _train(method="source", name="baseline", **common),
         _train(method="grl", name="dmask", target=(hazy,), **common),
-        _train(target=(hazy,), **ADAPT, **common),
+        # its scenes are many small objects already, for all three
+        _train(target=(hazy,), **ADAPT | {"mosaic": 0.0}, **common),
     ]
 
     _say("4/5 scoring all on the same streets, clear and hazy")

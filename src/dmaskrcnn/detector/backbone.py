@@ -8,12 +8,11 @@ import torch
 from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from dmaskrcnn.detector.batchnorm import SharedBatchNorm2d
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
+from dmaskrcnn.detector.heads import norm_layer
 
 LEVELS = ("0", "1", "2", "3")  # torchvision's names of P2-P5, of which its state dicts know nothing
 # Which children of torchvision's networks give the maps of stride 4, 8, 16, 32, and from which
@@ -23,12 +22,13 @@ MOBILENET_STAGES = {
     "mobilenet_v2": ("2", "4", "7", "18"),
     "mobilenet_v3_large": ("2", "4", "7", "16"),
 }
+COARSE = ("13", "16")  # of mobilenet_v3_large, both of stride 32
 
 
 def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
     """The untrained network below the heads, with the stages frozen that the configuration does not
     train."""
-    norm = FrozenBatchNorm2d if config.norm == "frozen" else SharedBatchNorm2d
+    norm = norm_layer(config)
     network: Any = models.get_model(config.backbone, weights=None, norm_layer=norm)
     stages = RESNET_STAGES
     if config.backbone in MOBILENET_STAGES:
@@ -42,10 +42,13 @@ def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
     for name, child in network.named_children():
         if name in frozen:
             child.requires_grad_(False)
-    levels: dict[str, str] = dict(zip(stages, LEVELS, strict=True))
+    maps = COARSE if config.pyramid == "coarse" else stages
+    levels: dict[str, str] = dict(zip(maps, LEVELS, strict=False))
     body = IntermediateLayerGetter(network, levels)
     with torch.no_grad():  # one tiny pass tells the channels of any network
         channels = [f.shape[1] for f in body.eval()(torch.zeros(1, 3, 32, 32)).values()]
     network.train()
     width, pool = config.fpn_channels, LastLevelMaxPool()
-    return fold_frozen_batchnorm(BackboneWithFPN(network, levels, channels, width, pool))
+    of_pyramid = norm if config.heads == "deep" else None
+    pyramid = BackboneWithFPN(network, levels, channels, width, pool, of_pyramid)
+    return fold_frozen_batchnorm(pyramid)

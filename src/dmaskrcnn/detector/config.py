@@ -34,9 +34,14 @@ class DetectorConfig:
     """Short side of the network's input in pixels."""
     max_size: int = 1333
     """Longest side of the network's input in pixels."""
+    heads: Literal["plain", "deep"] = "plain"
+    """Heads of the papers, or the deeper, normalised ones of torchvision's Mask R-CNN v2."""
+    pyramid: Literal["fine", "coarse"] = "fine"
+    """`fine`: P2-P6; `coarse`: only the two maps of stride 32 and one of 64 of torchvision's Faster
+    R-CNN on MobileNet V3, which is fast and sees no small objects."""
     anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
-    """One anchor size per level P2-P6, in pixels of the network's input; each in three aspect
-    ratios."""
+    """One anchor size per level P2-P6 (in a coarse pyramid all of them on each), in pixels of the
+    network's input; each in three aspect ratios."""
     anchors_sampled: int = 256
     """Anchors per image that enter the RPN's loss, at most half of them positive."""
     rois_sampled: int = 512
@@ -75,6 +80,11 @@ class DetectorConfig:
             if min(value if isinstance(value, tuple) else (value,)) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
         check_share(self, "rois_positive", "box_nms", "min_score")
+        if self.pyramid == "coarse" and self.backbone != "mobilenet_v3_large":
+            raise UserError(
+                f"--pyramid coarse is of mobilenet_v3_large, not {self.backbone}: change "
+                "--backbone, or leave it out"
+            )
         if self.image_size > self.max_size:
             raise UserError(
                 f"detector.image_size {self.image_size} is larger than max_size {self.max_size}: "
@@ -86,6 +96,12 @@ class DetectorConfig:
                 f"{MOST_PIXELS:,} pixels; lower one of them"
             )
         self.check_weights(1)
+
+    def anchors_of(self, maps: int) -> tuple[tuple[int, ...], ...]:
+        """The sizes of anchors on each of so many maps, finest first."""
+        if self.pyramid == "coarse":
+            return (self.anchor_sizes,) * maps
+        return tuple((size,) for size in self.anchor_sizes[:maps])
 
     def at_size(self, image_size: int) -> DetectorConfig:
         """The same at another ``image_size`` in pixels, ``max_size`` in proportion; 0: as it is.

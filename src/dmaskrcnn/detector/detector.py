@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
@@ -15,10 +16,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from dmaskrcnn.data.picture_input import Channels, is_one
 from dmaskrcnn.data.sample import Annotations
@@ -26,8 +26,11 @@ from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
+from dmaskrcnn.detector.frozen_batchnorm import FoldedTogether
+from dmaskrcnn.detector.heads import box_head, mask_head, rpn_head
 from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
+from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.precision import Precision
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
@@ -36,7 +39,7 @@ from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import normalised_batch, padded_size, resized
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.device import has_fast_bfloat16, resolve_device
-from dmaskrcnn.distributed import largest
+from dmaskrcnn.distributed import largest, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 
@@ -73,13 +76,13 @@ class Detector(nn.Module):
         self.backbone = build_backbone(config)
         maps = measure_levels(self.backbone)
         self.levels = tuple(level for level in maps if level.name != POOLED)
-        sizes = tuple((s,) for s in config.anchor_sizes[: len(maps)])
+        sizes = config.anchors_of(len(maps))
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(maps))
         # Thresholds of assignment and NMS, bins of boxes and masks: as in the papers (Faster R-CNN,
         # section 3; Mask R-CNN, section 3.1), the same in every preset.
         self.rpn = RegionProposalNetwork(
             anchors,
-            RPNHead(width, anchors.num_anchors_per_location()[0]),
+            rpn_head(config, anchors.num_anchors_per_location()[0]),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
             batch_size_per_image=config.anchors_sampled,
@@ -90,7 +93,7 @@ class Detector(nn.Module):
         )
         self.roi_heads = RoIHeads(
             self._pooling(7),
-            TwoMLPHead(width * 7 * 7, config.box_head_width),
+            box_head(config),
             FastRCNNPredictor(config.box_head_width, count),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
@@ -101,7 +104,7 @@ class Detector(nn.Module):
             nms_thresh=config.box_nms,
             detections_per_img=config.max_detections,
             mask_roi_pool=self._pooling(14),
-            mask_head=MaskRCNNHeads(width, (width,) * config.mask_head_layers, dilation=1),
+            mask_head=mask_head(config),
             mask_predictor=MaskRCNNPredictor(width, width, count),
         )
         self.to(memory_format=torch.channels_last)
@@ -138,15 +141,18 @@ class Detector(nn.Module):
             size = padded_size(images)
             # In training all processes pad alike, so that the result does not depend on who shares
             # a batch with whom.
-            if self.training:
-                size = largest(torch.tensor(size, device=self.device)).tolist()
+            if self.training and world_size() > 1:
+                size = largest(torch.tensor(size)).tolist()
         return normalised_batch(images, size, self.device)
 
     def features(self, images: ImageList) -> Features:
         """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
         mixed, device = self.dtype is not None, self.device.type
-        with torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed):
+        with (
+            FoldedTogether(self.backbone, self.dtype) if self.training else nullcontext(),
+            torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed),
+        ):
             return self.backbone(images.tensors)
 
     def losses(
@@ -165,9 +171,10 @@ class Detector(nn.Module):
             objects: what is in each image, in its pixels, on the device of the model.
             seeds: of the sampling of anchors and RoIs, one per image.
         """
-        proposals, losses = self.rpn(images, features, objects, seeds)
+        truth = Truth.of(objects)
+        proposals, losses = self.rpn(images, features, truth, seeds)
         sizes = images.image_sizes
-        return losses | self.roi_heads.losses(features, proposals, sizes, objects, seeds)
+        return losses | self.roi_heads.losses(features, proposals, sizes, truth, seeds)
 
     @overload
     def predict(
@@ -247,16 +254,16 @@ class Detector(nn.Module):
             classes: the class names to learn. With the weights of a whole detector, the rows of the
                 classes both know are used.
             config: the architecture.
-            weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco``
-                (ResNet-50-FPN, through torchvision); a run folder; or a ``.safetensors``/``.pth``
-                file with torchvision's keys of a backbone or a whole Mask R-CNN.
+            weights: ``scratch``; ``imagenet`` (the backbone, through torchvision); ``coco`` (as of
+                `coco_weights`); a run folder; or a ``.safetensors``/``.pth`` file with
+                torchvision's keys of a backbone or a whole detector.
 
         Raises:
             UserError: weights that do not fit the architecture, cannot be read or would have to be
                 unpickled.
         """
         detector = cls(classes, config)
-        detector.trained = load_start(detector, classes, config.backbone, weights)
+        detector.trained = load_start(detector, classes, config, weights)
         return detector
 
     @classmethod
@@ -289,12 +296,12 @@ class Detector(nn.Module):
         check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)
 
-    def save(self, folder: str | Path, **notes: Any) -> None:
+    def save(self, folder: str | Path, image_size: int = 0, **notes: Any) -> None:
         """Write ``model.safetensors`` and ``model.json`` (classes, architecture and ``notes``),
-        each atomically."""
+        each atomically. ``image_size``: as of `load`, what it will read at."""
         from safetensors.torch import save_file
 
         state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
         atomic_write(Path(folder) / "model.safetensors", lambda path: save_file(state, path))
-        description = {"classes": self.classes, "detector": asdict(self.config), **notes}
-        write_text(Path(folder) / "model.json", json.dumps(description, indent=2) + "\n")
+        description = {"classes": self.classes, "detector": asdict(self.config.at_size(image_size))}
+        write_text(Path(folder) / "model.json", json.dumps(description | notes, indent=2) + "\n")

@@ -11,11 +11,14 @@ the arithmetic: nothing of it shows in state dicts, copies or exports.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torchvision.ops import FrozenBatchNorm2d
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -54,6 +57,9 @@ class _FoldedConv2d(nn.Conv2d):
     kept: _Kept
 
     def forward(self, input: Tensor) -> Tensor:
+        if (folded := self.__dict__.get("folded")) is not None:
+            self.kept.values = None
+            return self._conv_forward(input, *folded)
         (norm,) = self.following_norm
         parts = [p for p in (self.weight, self.bias, *norm.buffers()) if p is not None]
         if torch.is_inference_mode_enabled() and not any(p.is_inference() for p in parts):
@@ -111,3 +117,68 @@ def fold_frozen_batchnorm(module: ModuleT) -> ModuleT:
                 conv.__dict__["kept"] = _Kept()
                 norm.__class__ = _FoldedNorm2d
     return module
+
+
+class FoldedTogether:
+    """While it is entered, all convolutions of a network are folded at once, in ten launches on a
+    GPU instead of nine for each of them, and twice that again in the backward.
+
+    Args:
+        network: after `fold_frozen_batchnorm`.
+        dtype: of the arithmetic; None: the weights' own.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None) -> None:
+        self.convs = [m for m in network.modules() if isinstance(m, _FoldedConv2d)]
+        self.dtype = dtype
+
+    def __enter__(self) -> None:
+        if not self.convs:
+            return
+        norms = [conv.following_norm[0] for conv in self.convs]
+        channels = [conv.out_channels for conv in self.convs]
+        with torch.no_grad():  # of all channels one after the other
+            weight, bias, mean, variance = (
+                torch.cat([norm.get_buffer(name) for norm in norms])
+                for name in ("weight", "bias", "running_mean", "running_var")
+            )
+            eps = torch.from_numpy(np.repeat(np.float32([norm.eps for norm in norms]), channels))
+            scale = weight * (variance + eps.to(variance.device, non_blocking=True)).rsqrt()
+            shift = bias - mean * scale
+            if self.dtype is not None:
+                shift = shift.to(self.dtype)
+        scales = scale.split(channels)
+        weights = _Scaled.apply(self.dtype, scales, *(conv.weight for conv in self.convs))
+        for conv, weight, own, shifted in zip(
+            self.convs, weights, scales, shift.split(channels), strict=True
+        ):
+            if conv.bias is not None:
+                shifted = shifted + conv.bias * own
+            conv.__dict__["folded"] = weight, shifted.to(weight.dtype)
+
+    def __exit__(self, *exception: object) -> None:
+        for conv in self.convs:
+            conv.__dict__.pop("folded", None)
+
+
+class _Scaled(torch.autograd.Function):
+    """Every weight times the scales of its output channels, in another dtype: one node of the graph
+    for all of a network, one launch for each weight."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, dtype: torch.dtype | None, scales: Sequence[Tensor], *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.scales = [scale[:, None, None, None] for scale in scales]
+        scaled = [torch.empty_like(w, dtype=dtype or w.dtype) for w in weights]
+        for weight, scale, out in zip(weights, ctx.scales, scaled, strict=True):
+            torch.mul(weight, scale, out=out)
+        return tuple(scaled)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        needed = ctx.needs_input_grad[2:]
+        of_each = zip(grads, ctx.scales, needed, strict=True)
+        # bfloat16 times float32 is float32
+        return None, None, *(grad * scale if wanted else None for grad, scale, wanted in of_each)

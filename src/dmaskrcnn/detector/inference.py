@@ -67,11 +67,14 @@ def detect(
     """The objects in uint8 images ``(3, H, W)``, in one forward pass."""
     was_training = detector.training
     detector.eval()
-    batch = detector.normalise([detector.resize(image) for image in images])
+    moved = [image.to(detector.device, non_blocking=True) for image in images]
+    batch = detector.normalise([detector.resize(image) for image in moved])
     features = detector.features(batch)
     proposals, _ = detector.rpn(batch, features)
     sizes = batch.image_sizes
-    results = detector.roi_heads.detect(features, proposals, sizes, limits, threshold, best)
+    results = detector.roi_heads.detect(
+        features, proposals.per_image(), sizes, limits, threshold, best
+    )
     detector.train(was_training)
     return [
         _detections(result, size, image.shape[-2:], detector.classes)
@@ -83,8 +86,8 @@ def _detections(
     result: dict[str, Tensor], size: tuple[int, int], original: torch.Size, classes: tuple[str, ...]
 ) -> Detections:
     height, width = original
-    boxes = result["boxes"]
-    boxes = boxes * torch.tensor((width / size[1], height / size[0]) * 2, device=boxes.device)
+    # first: pasting asks for numbers object by object, for each of which a GPU would be waited for
+    result = {name: value.cpu() for name, value in result.items()}
+    boxes = result["boxes"] * torch.tensor((width / size[1], height / size[0]) * 2)
     masks = paste_masks(result["masks"], boxes, height, width)
-    labels, scores = result["labels"].cpu() - 1, result["scores"].cpu()
-    return Detections(boxes.cpu(), labels, scores, masks, classes)
+    return Detections(boxes, result["labels"] - 1, result["scores"], masks, classes)

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -99,12 +100,14 @@ class _SparseProduct(torch.autograd.Function):
         lengths = [n * h * w for n, _, h, w in ctx.shapes]
         # Transpose: order the entries by column, and gather rows of the gradient. Stable, so that
         # sums run in one order.
-        order = columns.flatten().sort(stable=True).indices
-        ends = torch.bincount(columns.flatten(), minlength=sum(lengths)).cumsum(0)
+        ordered, order = columns.flatten().sort(stable=True)
+        # where each column's entries begin, and the last ones end; bincount would wait for a GPU
+        first = torch.arange(sum(lengths) + 1, device=columns.device)
+        starts = torch.searchsorted(ordered, first)
         rows = F.embedding_bag(
             order // columns.shape[1],
             grad.contiguous(),
-            torch.cat([ends.new_zeros(1), ends]),
+            starts,
             mode="sum",
             per_sample_weights=weights.flatten()[order],
             include_last_offset=True,
@@ -158,25 +161,32 @@ class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
         features = [feature for name, feature in x.items() if name in self.featmap_names]
         dtype = features[0].dtype
         tracing = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
-        if features[0].device.type != "cpu" or tracing or self.sampling_ratio <= 0:
+        if tracing or self.sampling_ratio <= 0:
             single = {name: feature.to(boxes[0].dtype) for name, feature in x.items()}
             return super().forward(single, boxes, image_shapes).to(dtype)
 
         if self.scales is None or self.map_levels is None:
             self._settle(_scales(features, image_shapes))
+        return self._pool(features, boxes)
+
+    def _pool(self, features: Sequence[Tensor], boxes: list[Tensor]) -> Tensor:
+        device = features[0].device
         with torch.no_grad():
             rois = torch.cat(boxes)
             # a NaN box has no level; any will do
             level = self.map_levels(boxes).clamp_(0, len(features) - 1)
-            image = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
-            heights = torch.tensor([f.shape[2] for f in features])
-            widths = torch.tensor([f.shape[3] for f in features])
-            areas = heights * widths
-            level_start = (areas * len(boxes)).cumsum(0) - areas * len(boxes)
-            first_row = level_start[level] + image * areas[level]
-            scaled = rois * rois.new_tensor(self.scales)[level][:, None]
-            of_rois = scaled, heights[level], widths[level], first_row
-            columns, weights = _sampling_matrix(*of_rois, self.output_size, self.sampling_ratio)
+            # all that is known beforehand goes to the device without anybody waiting for it
+            image = torch.from_numpy(np.repeat(np.arange(len(boxes)), [len(b) for b in boxes]))
+            image = image.to(device, non_blocking=True)
+            shapes = torch.tensor([f.shape[2:] for f in features])
+            areas = shapes.prod(1)
+            starts = (areas * len(boxes)).cumsum(0) - areas * len(boxes)
+            of_level = torch.cat((shapes, areas[:, None], starts[:, None]), 1)
+            of_rois = of_level.to(device, non_blocking=True)[level]
+            heights, widths, areas, starts = of_rois.unbind(1)
+            scales = torch.tensor(self.scales, dtype=rois.dtype).to(device, non_blocking=True)
+            placed = rois * scales[level][:, None], heights, widths, starts + image * areas
+            columns, weights = _sampling_matrix(*placed, self.output_size, self.sampling_ratio)
         pooled = _SparseProduct.apply(columns, weights, *features)
         return pooled.view(len(rois), *self.output_size, features[0].shape[1]).permute(0, 3, 1, 2)
 

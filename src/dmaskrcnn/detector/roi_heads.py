@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import roi_heads
-from torchvision.ops import box_iou
 
 from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
-from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detector.limits import USUAL, Limits
+from dmaskrcnn.detector.matching import Truth, match
+from dmaskrcnn.detector.nms import grouped_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
-from dmaskrcnn.detector.sampling import inside_crowd, normaliser, sample_balanced
+from dmaskrcnn.detector.rpn import Proposals
+from dmaskrcnn.detector.sampling import normaliser, sample_balanced
+
+# of a box, in px: torchvision's
+LEAST_SIDE = 0.01
+
+
+@dataclass
+class ChosenRoIs:
+    """The RoIs of N images that enter the losses, K in each.
+
+    Attributes:
+        boxes: float32 ``(N, K, 4)``, xyxy in pixels of the padded batch.
+        labels: int64 ``(N, K)``: 1-based class, 0 background, −1 where fewer than K were found; the
+            positive ones come first.
+        index: int64 ``(N, K)``, the object that each one matches.
+        positives: the most that an image may have.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    index: Tensor
+    positives: int
 
 
 class RoIHeads(roi_heads.RoIHeads):
@@ -30,30 +53,32 @@ class RoIHeads(roi_heads.RoIHeads):
     def losses(
         self,
         features: Features,
-        proposals: list[Tensor],
+        proposals: Proposals,
         sizes: list[tuple[int, int]],
-        objects: Sequence[Annotations],
+        truth: Truth,
         seeds: Sequence[int],
     ) -> dict[str, Tensor]:
         """Classification, box and mask loss of Mask R-CNN (He et al., ICCV 2017, section 3)."""
-        chosen = [self.select(p, o, s) for p, o, s in zip(proposals, objects, seeds, strict=True)]
-        rois = [boxes for boxes, _, _ in chosen]
-        labels = torch.cat([label for _, label, _ in chosen])
-        logits, deltas = self.box_outputs(features, rois, sizes)
+        chosen = self.select(proposals, truth, seeds)
+        logits, deltas = self.box_outputs(features, list(chosen.boxes), sizes)
+        labels, first = chosen.labels, chosen.positives
+        positive = labels[:, :first] > 0
 
-        positive = torch.where(labels > 0)[0]
-        truth = [
-            o.boxes[index[label > 0]] for o, (_, label, index) in zip(objects, chosen, strict=True)
-        ]
-        regression = self.box_coder.encode(truth, [boxes[label > 0] for boxes, label, _ in chosen])
-        predicted = deltas.view(len(labels), logits.shape[1], 4)[positive, labels[positive]]
+        of_class = take_class(deltas, labels, first)
+        rois, objects = chosen.boxes[:, :first], chosen.index[:, :first]
+        boxes = truth.boxes.gather(1, objects[:, :, None].expand(-1, -1, 4))
+        boxes = torch.where(positive[:, :, None], boxes, rois)
+        wanted = self.box_coder.encode_single(boxes.reshape(-1, 4), rois.reshape(-1, 4))
         # beta as in torchvision, with which the tests compare every loss
-        box_loss = F.smooth_l1_loss(predicted, torch.cat(regression), reduction="sum", beta=1 / 9)
-        count = normaliser(len(labels), logits.device)
+        box_loss = F.smooth_l1_loss(
+            of_class, wanted.view_as(of_class), reduction="none", beta=1 / 9
+        )
+        count = normaliser((labels >= 0).sum(), logits.device)
+        classified = F.cross_entropy(logits, labels.flatten(), reduction="sum", ignore_index=-1)
         return {
-            "classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
-            "box_reg": box_loss / count,
-            "mask": self._mask_loss(features, chosen, objects, sizes),
+            "classifier": classified / count,
+            "box_reg": (box_loss * positive[:, :, None]).sum() / count,
+            "mask": self._mask_loss(features, chosen, truth, sizes),
         }
 
     def detect(
@@ -92,31 +117,61 @@ class RoIHeads(roi_heads.RoIHeads):
         ]
 
     @torch.no_grad()
-    def select(
-        self, proposals: Tensor, objects: Annotations, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The sampled RoIs ``(n, 4)``, their labels (0 = background) and the index of the object
-        that each one matches."""
-        real = torch.where(~objects.crowd)[0]
-        boxes = torch.cat((proposals, objects.boxes[real]))
-        if len(real):
-            matches = self.proposal_matcher(box_iou(objects.boxes[real], boxes))
-            index = real[matches.clamp(min=0)]
-            labels = objects.labels[index] + 1
-            labels[matches == self.proposal_matcher.BELOW_LOW_THRESHOLD] = 0
-            labels[matches == self.proposal_matcher.BETWEEN_THRESHOLDS] = -1
-        else:
-            index = labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
-        if objects.crowd.any():
-            unknown = (labels == 0) & inside_crowd(boxes, objects.boxes[objects.crowd])
-            labels = labels.masked_fill(unknown, -1)
-        sampler = self.fg_bg_sampler
+    def confident(
+        self,
+        features: Features,
+        proposals: Proposals,
+        sizes: list[tuple[int, int]],
+        least: float,
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Boxes, labels (1-based) and scores per image by falling score, of those that reach
+        ``least`` > ``score_thresh``: what `detect` finds, for a GPU that is waited for three times
+        whatever the number of images."""
+        logits, deltas = self.box_outputs(features, list(proposals.boxes), sizes)
+        images, count, _ = proposals.boxes.shape
+        classes = logits.shape[1] - 1
+        boxes = self.box_coder.decode_single(deltas, proposals.boxes.view(-1, 4))
+        boxes = boxes.view(images, count, classes + 1, 4)[:, :, 1:]
+        limits = boxes.new_tensor([(w, h, w, h) for h, w in sizes])
+        boxes = boxes.clamp(min=0).minimum(limits[:, None, None])
+        scores = logits.softmax(1).view(images, count, classes + 1)[:, :, 1:]
+        large = (boxes[..., 2:] - boxes[..., :2] >= LEAST_SIDE).all(3)
+        found = ((scores >= least) & large & proposals.valid[:, :, None]).nonzero()
+        image, proposal, label = found.unbind(1)
+        boxes, scores = boxes[image, proposal, label], scores[image, proposal, label]
+        keep = grouped_nms(boxes, scores, image * classes + label, self.nms_thresh)
+        of_image = image[keep].cpu()
+        rows = [(of_image == i).nonzero()[: self.detections_per_img, 0] for i in range(images)]
+        kept = keep[torch.cat(rows).to(keep.device, non_blocking=True)]
+        values = (boxes[kept], label[kept] + 1, scores[kept])
+        return list(zip(*(v.split([len(r) for r in rows]) for v in values), strict=True))
+
+    @torch.no_grad()
+    def select(self, proposals: Proposals, truth: Truth, seeds: Sequence[int]) -> ChosenRoIs:
+        """Sample the RoIs that enter the losses, from proposals and objects."""
+        boxes = torch.cat((proposals.boxes, truth.boxes), 1)
+        there = torch.cat((proposals.valid, truth.real), 1)
+        matcher, sampler = self.proposal_matcher, self.fg_bg_sampler
+        kinds, index = match(truth, boxes, matcher.high_threshold, matcher.low_threshold)
+        labels = torch.where(kinds > 0, truth.labels.gather(1, index) + 1, kinds)
         # The RPN's sampler used the seed itself: another stream for the RoIs. Any constant would
         # do; this one is the multiplier of drand48.
-        generator = torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
-        limits = sampler.batch_size_per_image, sampler.positive_fraction
-        keep = torch.cat(sample_balanced(labels, *limits, generator))
-        return boxes[keep], labels[keep], index[keep]
+        sampled = sample_balanced(
+            labels.masked_fill(~there, -1),
+            sampler.batch_size_per_image,
+            sampler.positive_fraction,
+            [seed ^ 0x5DEECE66D for seed in seeds],
+        )
+        # empty columns behind all others, and cut off
+        count = min(sampler.batch_size_per_image, boxes.shape[1])
+        order = (~sampled.valid).byte().argsort(stable=True)[:, :count]
+        keep, valid = sampled.index.gather(1, order), sampled.valid.gather(1, order)
+        return ChosenRoIs(
+            boxes.gather(1, keep[:, :, None].expand(-1, -1, 4)),
+            labels.gather(1, keep).masked_fill(~valid, -1),
+            index.gather(1, keep),
+            min(sampled.positives, count),
+        )
 
     def box_outputs(
         self, features: Features, rois: list[Tensor], sizes: list[tuple[int, int]]
@@ -136,28 +191,52 @@ class RoIHeads(roi_heads.RoIHeads):
     def _mask_loss(
         self,
         features: Features,
-        chosen: list[tuple[Tensor, Tensor, Tensor]],
-        objects: Sequence[Annotations],
+        chosen: ChosenRoIs,
+        truth: Truth,
         sizes: list[tuple[int, int]],
     ) -> Tensor:
-        rois, labels, targets = [], [], []
-        for (boxes, label, index), found in zip(chosen, objects, strict=True):
-            keep = torch.where(label > 0)[0]
-            keep = keep[found.has_mask[index[keep]]]
-            rois.append(boxes[keep])
-            labels.append(label[keep])
-            if len(keep):
-                true = found.masks.float(), boxes[keep], index[keep]
-                targets.append(roi_heads.project_masks_on_boxes(*true, 28))
-        count = normaliser(sum(map(len, rois)), rois[0].device)
+        first = chosen.positives
+        objects = chosen.index[:, :first]
+        has_mask = (chosen.labels[:, :first] > 0) & truth.has_mask.gather(1, objects)
+        rois, labels, objects = split_chosen(
+            has_mask, chosen.boxes[:, :first], chosen.labels[:, :first], objects
+        )
         logits = self.mask_outputs(features, rois, sizes)
-        if not targets:
+        count = normaliser(len(logits), logits.device)
+        if not len(logits):
             # every parameter still takes part, as distributed training requires
             return logits.sum() * 0
+        targets = [
+            roi_heads.project_masks_on_boxes(masks, boxes, index, 28)
+            for masks, boxes, index in zip(truth.masks, rois, objects, strict=True)
+            if len(boxes)
+        ]
         label = torch.cat(labels)
         logits = logits[torch.arange(len(label), device=label.device), label]
         loss = F.binary_cross_entropy_with_logits(logits, torch.cat(targets), reduction="sum")
         return loss / (count * logits[0].numel())
+
+
+def split_chosen(chosen: Tensor, *values: Tensor) -> tuple[list[Tensor], ...]:
+    """Per image the chosen ones of each of the values ``(N, K, …)``. The one place of a training
+    step where the CPU must know what a GPU has found: how many masks there are.
+
+    Args:
+        chosen: bool ``(N, K)``.
+    """
+    known = chosen.cpu()
+    rows = known.flatten().nonzero()[:, 0].to(chosen.device, non_blocking=True)
+    counts = known.sum(1).tolist()
+    return tuple(list(value.flatten(0, 1)[rows].split(counts)) for value in values)
+
+
+def take_class(deltas: Tensor, labels: Tensor, first: int) -> Tensor:
+    """Of the deltas ``(N K, 4 (C + 1))`` those of the class of each of the ``first`` RoIs of every
+    image: ``(N, first, 4)``; labels int64 ``(N, K)``."""
+    images, count = labels.shape
+    by_class = deltas.view(images, count, -1, 4)[:, :first]
+    index = labels[:, :first].clamp(min=0)[:, :, None, None].expand(-1, -1, 1, 4)
+    return by_class.gather(2, index)[:, :, 0]
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> PackedMasks:

@@ -22,12 +22,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection import rpn
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import batched_nms
 
-from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.detector.matching import Truth, match
+from dmaskrcnn.detector.nms import ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
-from dmaskrcnn.detector.sampling import inside_crowd, normaliser, sample_balanced
+from dmaskrcnn.detector.sampling import Sampled, normaliser, sample_balanced
+
+# paddings of a batch whose anchors are remembered
+REMEMBERED = 16
 
 
 @dataclass
@@ -37,14 +41,36 @@ class AnchorOutputs:
     Attributes:
         objectness: float32 logits ``(N, A)``.
         deltas: float32 ``(N, A, 4)``, the regression relative to each anchor.
-        anchors: per image float32 ``(A, 4)``, xyxy in pixels of the padded batch.
+        anchors: float32 ``(A, 4)``, xyxy in pixels of the padded batch, of every image alike.
         per_level: the anchors of each level; they add up to A.
     """
 
     objectness: Tensor
     deltas: Tensor
-    anchors: list[Tensor]
+    anchors: Tensor
     per_level: list[int]
+
+    def at(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Objectness ``(N, K)``, deltas and anchors ``(N, K, 4)`` of the anchors ``(N, K)``."""
+        deltas = self.deltas.gather(1, index[:, :, None].expand(-1, -1, 4))
+        return self.objectness.gather(1, index), deltas, self.anchors[index]
+
+
+@dataclass
+class Proposals:
+    """The boxes of N images that may hold an object, by falling objectness.
+
+    Attributes:
+        boxes: float32 ``(N, P, 4)``, xyxy in pixels of the padded batch, clipped to the image.
+        valid: bool ``(N, P)``: the first of each row; the rest has no area.
+    """
+
+    boxes: Tensor
+    valid: Tensor
+
+    def per_image(self) -> list[Tensor]:
+        """Those of each image: float32 ``(n, 4)``."""
+        return [boxes[valid] for boxes, valid in zip(self.boxes, self.valid, strict=True)]
 
 
 class RegionProposalNetwork(rpn.RegionProposalNetwork):
@@ -56,83 +82,121 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         self,
         images: ImageList,
         features: Features,
-        objects: Sequence[Annotations] | None = None,
+        truth: Truth | None = None,
         seeds: Sequence[int] = (),
-    ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Proposals per image (float32 ``(n, 4)``, xyxy in pixels of the padded batch) and, given
-        objects, the losses."""
+    ) -> tuple[Proposals, dict[str, Tensor]]:
+        """Proposals and, given objects, the losses."""
         outputs = self.outputs(images, features)
         proposals = self.propose(outputs, images.image_sizes)
-        return proposals, {} if objects is None else self._losses(outputs, objects, seeds)
+        return proposals, {} if truth is None else self._losses(outputs, truth, seeds)
 
     def outputs(self, images: ImageList, features: Features) -> AnchorOutputs:
         """Objectness and deltas of every anchor."""
         maps = list(features.values())
         objectness, deltas = run_network(self.head, maps, dtype=self.dtype)
-        anchors = self.anchor_generator(images, maps)
         per_level = [o[0].numel() for o in objectness]
+        count = len(maps[0])
         objectness, deltas = rpn.concat_box_prediction_layers(objectness, deltas)
-        count = len(anchors)
         deltas = deltas.view(count, -1, 4)
+        anchors = self._anchors(images.tensors, maps)
         return AnchorOutputs(objectness.view(count, -1), deltas, anchors, per_level)
 
+    def _anchors(self, images: Tensor, maps: list[Tensor]) -> Tensor:
+        """Anchors of one padding, laid once: forty launches on a GPU each time."""
+        known: dict[object, Tensor] = self.__dict__.setdefault("_known_anchors", {})
+        shapes = tuple(tuple(m.shape[-2:]) for m in maps)
+        # tensors of the inference mode cannot serve a training
+        key = images.shape[-2:], shapes, images.device, torch.is_inference_mode_enabled()
+        if key not in known:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            one = ImageList(images[:1], [(int(images.shape[-2]), int(images.shape[-1]))])
+            known[key] = self.anchor_generator(one, maps)[0]
+        return known[key]
+
     @torch.no_grad()
-    def propose(self, outputs: AnchorOutputs, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """The best boxes of each image: float32 ``(n, 4)``, xyxy, clipped to the image;
-        detached."""
-        objectness, deltas = outputs.objectness.detach(), outputs.deltas.detach()
+    def propose(self, outputs: AnchorOutputs, sizes: Sequence[tuple[int, int]]) -> Proposals:
+        """The best boxes of each image; detached."""
+        device = outputs.objectness.device
         # The best of each level are picked first and only those decoded: the same proposals for a
         # small part of the work.
-        best = self._get_top_n_idx(objectness, outputs.per_level)
-        per_level = torch.tensor(outputs.per_level)
-        levels = torch.repeat_interleave(torch.arange(len(per_level)), per_level)
-        levels = levels.to(objectness.device)
-        proposals = []
-        for image, size in enumerate(sizes):
-            index = best[image]
-            anchors = outputs.anchors[image][index]
-            boxes = self.box_coder.decode(deltas[image][index], [anchors])[:, 0]
-            boxes = clip_boxes_to_image(boxes, size)
-            keep = remove_small_boxes(boxes, self.min_size)
-            boxes, index = boxes[keep], index[keep]
-            scores = objectness[image][index].sigmoid()
-            keep = batched_nms(boxes, scores, levels[index], self.nms_thresh)
-            proposals.append(boxes[keep[: self.post_nms_top_n()]])
-        return proposals
+        index = self._get_top_n_idx(outputs.objectness.detach(), outputs.per_level)
+        scores, deltas, anchors = outputs.at(index)
+        boxes = self.box_coder.decode_single(deltas.reshape(-1, 4), anchors.reshape(-1, 4))
+        limits = torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype, device=device)
+        boxes = boxes.view(len(sizes), -1, 4).clamp(min=0).minimum(limits[:, None])
+        large = (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(2)
+        counts = [min(self.pre_nms_top_n(), count) for count in outputs.per_level]
+        if boxes.device.type == "cpu":
+            return self._best_one_by_one(boxes, scores.sigmoid(), large, counts)
+        stay = self._staying(boxes, large, counts)
+        # of those that do not stay none comes before any that does
+        scores = scores.sigmoid().masked_fill(~stay, -1)
+        most = min(self.post_nms_top_n(), scores.shape[1])
+        scores, best = scores.topk(most)
+        valid = scores >= 0
+        boxes = boxes.gather(1, best[:, :, None].expand(-1, -1, 4))
+        return Proposals(boxes * valid[:, :, None], valid)
+
+    def _best_one_by_one(
+        self, boxes: Tensor, scores: Tensor, large: Tensor, counts: list[int]
+    ) -> Proposals:
+        """As torchvision: a CPU would spend long on `ranked_nms`' overlaps."""
+        levels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+        # behind all others, where they hide none
+        scores = scores.masked_fill(~large, -1)
+        found = []
+        for own, score, valid in zip(boxes, scores, large, strict=True):
+            keep = batched_nms(own, score, levels, self.nms_thresh)[: self.post_nms_top_n()]
+            found.append(own[keep] * valid[keep, None])
+        padded = torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
+        return Proposals(padded, padded[..., 2] > padded[..., 0])
+
+    def _staying(self, boxes: Tensor, large: Tensor, counts: list[int]) -> Tensor:
+        """Bool ``(N, K)``: what no better box of its level hides; each level's boxes by falling
+        score, as ``topk`` gives them."""
+        most = max(counts)
+        padded = [F.pad(v, (0, 0, 0, most - v.shape[1])) for v in boxes.split(counts, 1)]
+        valid = [F.pad(v, (0, most - v.shape[1])) for v in large.split(counts, 1)]
+        # (levels, N, K, 4) as one list of lists
+        stay = ranked_nms(
+            torch.stack(padded).flatten(0, 1), torch.stack(valid).flatten(0, 1), self.nms_thresh
+        ).view(len(counts), len(boxes), most)
+        return torch.cat([s[:, :count] for s, count in zip(stay, counts, strict=True)], 1)
 
     def _losses(
-        self, outputs: AnchorOutputs, objects: Sequence[Annotations], seeds: Sequence[int]
+        self, outputs: AnchorOutputs, truth: Truth, seeds: Sequence[int]
     ) -> dict[str, Tensor]:
-        objectness, deltas, anchors = outputs.objectness, outputs.deltas, outputs.anchors
-        objectness_sum, box_sum, sampled = objectness.sum() * 0, deltas.sum() * 0, 0
-        for image, (found, seed) in enumerate(zip(objects, seeds, strict=True)):
-            positive, negative, labels, matched = self.select(anchors[image], found, seed)
-            chosen = torch.cat((positive, negative))
-            sampled += len(chosen)
-            objectness_sum = objectness_sum + F.binary_cross_entropy_with_logits(
-                objectness[image][chosen], labels[chosen], reduction="sum"
-            )
-            if len(positive):
-                wanted = self.box_coder.encode_single(matched[positive], anchors[image][positive])
-                said = deltas[image][positive]
-                box_sum = box_sum + F.smooth_l1_loss(said, wanted, reduction="sum", beta=1 / 9)
-        count = normaliser(sampled, objectness.device)
-        return {"objectness": objectness_sum / count, "rpn_box_reg": box_sum / count}
+        sampled, matched = self.select(outputs.anchors, truth, seeds)
+        said, deltas, anchors = outputs.at(sampled.index)
+        first, valid = sampled.positives, sampled.valid
+        positive = valid[:, :first, None]
+        wanted = torch.zeros_like(said)
+        wanted[:, :first] = 1
+        anchors = anchors[:, :first]
+        targets = self.box_coder.encode_single(
+            torch.where(positive, matched, anchors).reshape(-1, 4), anchors.reshape(-1, 4)
+        ).view_as(anchors)
+        objectness = F.binary_cross_entropy_with_logits(said, wanted, reduction="none")
+        boxes = F.smooth_l1_loss(deltas[:, :first], targets, reduction="none", beta=1 / 9)
+        count = normaliser(valid.sum(), said.device)
+        return {
+            "objectness": (objectness * valid).sum() / count,
+            "rpn_box_reg": (boxes * positive).sum() / count,
+        }
 
     @torch.no_grad()
-    def select(
-        self, anchors: Tensor, found: Annotations, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Sample the anchors of one image that enter the losses.
+    def select(self, anchors: Tensor, truth: Truth, seeds: Sequence[int]) -> tuple[Sampled, Tensor]:
+        """Sample the anchors that enter the losses.
 
         Returns:
-            Indices of the positives and of the negatives; of all anchors the label (1, 0, -1 =
-            ignored) and the matched box.
+            The anchors; and the box that each positive one matches: float32 ``(N, positives, 4)``.
         """
-        truth, crowd = found.boxes[~found.crowd], found.boxes[found.crowd]
-        (labels,), (matched,) = self.assign_targets_to_anchors([anchors], [{"boxes": truth}])
-        if len(crowd):
-            labels[(labels == 0) & inside_crowd(anchors, crowd)] = -1
-        generator = torch.Generator().manual_seed(seed)
+        matcher = self.proposal_matcher
+        labels, index = match(
+            truth, anchors, matcher.high_threshold, matcher.low_threshold, low_quality=True
+        )
         limits = self.fg_bg_sampler.batch_size_per_image, self.fg_bg_sampler.positive_fraction
-        return *sample_balanced(labels, *limits, generator), labels, matched
+        sampled = sample_balanced(labels, *limits, seeds)
+        objects = index.gather(1, sampled.index[:, : sampled.positives])
+        return sampled, truth.boxes.gather(1, objects[:, :, None].expand(-1, -1, 4))

@@ -13,12 +13,19 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import WeightsEnum
-from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+from torchvision.models.detection import (
+    FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
+    FasterRCNN_MobileNet_V3_Large_FPN_Weights,
+    MaskRCNN_ResNet50_FPN_V2_Weights,
+    MaskRCNN_ResNet50_FPN_Weights,
+)
 
 from dmaskrcnn.data.classes import canonical
 from dmaskrcnn.detector.config import MOST_WEIGHTS, DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import read_json
+
+BETWEEN = 480  # px; closer to 320 below than to 800, in ratio
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -118,22 +125,38 @@ def read_description(path: Path) -> tuple[tuple[str, ...], DetectorConfig]:
         ) from error
 
 
-def load_start(detector: nn.Module, classes: Sequence[str], backbone: str, weights: str) -> bool:
-    """Load what a training starts from into a detector of these classes on this backbone; see
+def coco_weights(config: DetectorConfig) -> WeightsEnum:
+    """torchvision's weights of a detector of this architecture that knows COCO. The coarse one was
+    trained for pictures of 320 px and of 800. Raises UserError where there are none."""
+    architecture = config.backbone, config.heads, config.pyramid
+    if architecture == ("resnet50", "plain", "fine"):
+        return MaskRCNN_ResNet50_FPN_Weights.COCO_V1
+    if architecture == ("resnet50", "deep", "fine"):
+        return MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+    if architecture == ("mobilenet_v3_large", "plain", "coarse"):
+        if config.image_size < BETWEEN:
+            return FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
+        return FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1
+    raise UserError(
+        f"--weights coco: torchvision has none for {config.backbone} with {config.heads} heads and "
+        f"a {config.pyramid} pyramid; it has for --preset default, v2 and mobile: take one of "
+        "these, or --weights imagenet"
+    )
+
+
+def load_start(
+    detector: nn.Module, classes: Sequence[str], config: DetectorConfig, weights: str
+) -> bool:
+    """Load what a training starts from into a detector of these classes and architecture; see
     ``Detector.create`` for ``weights``. Whether these are of a whole detector. Raises UserError."""
     if weights == "scratch":
         return False
     if weights == "imagenet":
-        available: Any = models.get_model_weights(backbone)
+        available: Any = models.get_model_weights(config.backbone)
         load_backbone(detector, download(available.DEFAULT), weights)
         return False
     if weights == "coco":
-        if backbone != "resnet50":
-            raise UserError(
-                f"--weights coco: torchvision has them for the backbone resnet50, not {backbone}; "
-                "use imagenet, or another --preset"
-            )
-        coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1
+        coco = coco_weights(config)
         # index 0 is background; "N/A" rows were never trained
         load_whole(detector, classes, download(coco), coco.meta["categories"][1:], weights)
         return True
@@ -172,7 +195,7 @@ def load_whole(
     weights: str,
 ) -> None:
     """Load a whole Mask R-CNN that knows the classes ``names``, copying the predictors' rows by
-    class name."""
+    class name; of a Faster R-CNN, which has none, the mask head stays as it is."""
     current = detector.state_dict()
     known = {canonical(n): i + 1 for i, n in enumerate(names) if n != "N/A"}
     rows = [(0, 0)] + [
@@ -180,6 +203,8 @@ def load_whole(
     ]
     new, old = (torch.tensor(r) for r in zip(*rows, strict=True))
     merged = dict(state)
+    if not any("mask" in key for key in state):
+        merged |= {key: value for key, value in current.items() if "mask" in key}
     for key, per_class in (
         ("roi_heads.box_predictor.cls_score", 1),
         ("roi_heads.box_predictor.bbox_pred", 4),

@@ -4,8 +4,10 @@ scored again without a model."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 # recall, and COCO's figures of other detectors count it (YOLO's validation: 0.001). Below that
 # hardly any of the 100 boxes per image and class is left to cut.
 MIN_SCORE = 0.001
+# threads that decode the next pictures: a GPU is through with one before a single thread has read
+# the next
+READERS = min(4, os.cpu_count() or 1)
 
 
 def evaluate(
@@ -153,7 +158,6 @@ def predictions(
     detector runs. Where the data have no masks to compare with, only boxes that the detector would
     show by itself (``DetectorConfig.min_score``) get one, since masks take longest."""
     limits = Limits(min_score, 0.0 if has_masks(data) else detector.config.min_score)
-    indices = range(0, len(data), batch_size)
     bar = tqdm(
         total=len(data),
         unit="image",
@@ -162,15 +166,15 @@ def predictions(
         leave=False,
     )
 
-    def read(start: int) -> list:
-        return [data.load(i).image for i in range(start, min(start + batch_size, len(data)))]
-
-    with bar, ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(read, 0) if indices else None
-        for start in indices:
-            assert coming is not None
-            images = coming.result()
-            coming = pool.submit(read, start + batch_size)
+    with bar, ThreadPoolExecutor(READERS) as pool:
+        coming = deque(pool.submit(data.picture, i) for i in range(min(2 * batch_size, len(data))))
+        for start in range(0, len(data), batch_size):
+            images = [coming.popleft().result() for _ in range(min(batch_size, len(data) - start))]
+            ahead = start + 2 * batch_size
+            coming.extend(
+                pool.submit(data.picture, i)
+                for i in range(ahead, min(ahead + batch_size, len(data)))
+            )
             yield from detector.predict(images, 0.0, limits)
             bar.update(len(images))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
@@ -24,15 +23,14 @@ from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import check_share
 from dmaskrcnn.methods.base import Method
-from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 from dmaskrcnn.methods.parts.guard import PseudoLabelWatch
+from dmaskrcnn.methods.parts.label_settings import LabelSettings
 from dmaskrcnn.methods.parts.losses import Losses
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dmaskrcnn.data.augment import Augmentation
-    from dmaskrcnn.data.dataset import Dataset
     from dmaskrcnn.data.sample import Annotations, Batch
     from dmaskrcnn.detector.detector import Detector
     from dmaskrcnn.methods.parts.distillation import View
@@ -44,11 +42,10 @@ HIDE = 0.5
 
 
 @dataclass(frozen=True)
-class TeacherSettings(AlignmentSettings):
+class TeacherSettings(LabelSettings):
     """A mean teacher's detections in the hazy images."""
 
     average: ClassVar[str] = "the teacher"
-    files: ClassVar[tuple[str, ...]] = ("pseudo_labels",)
 
     burn_in: float = 0.5
     """Part of the schedule that trains on the source alone, before there is a teacher to follow. By
@@ -57,12 +54,6 @@ class TeacherSettings(AlignmentSettings):
     """Decay of the teacher's weights, which are the average that is saved, once there are target
     images; --ema is that of the burn-in. Lower: a teacher that follows faster, which a short
     training needs. Where the start is no detector yet, it rises as --ema does."""
-    pseudo_labels: Annotated[str, arg(metavar="PATH", help_behavior_hint="")] = ""
-    """COCO results JSON of another detector on the target images; the student learns these instead
-    of its own teacher's."""
-    pseudo_threshold: float = 0.5
-    """Lowest score of --pseudo-labels that counts as an object; those from 0.2 up to it count as
-    neither object nor background."""
     teacher_dehaze: Literal["none", DehazeMethod] = "none"
     """Dehaze the target images for the teacher. The student, which is what is saved, sees them as
     they are."""
@@ -74,8 +65,6 @@ class TeacherSettings(AlignmentSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_share(self, "burn_in", "teacher_ema", whole=False)
-        if not 0 < self.pseudo_threshold <= 1:
-            raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
 
     @classmethod
     def defaults(cls, options: TrainOptions) -> dict[str, Any]:
@@ -113,21 +102,9 @@ class TeacherSettings(AlignmentSettings):
         """The student's view is harder than the teacher's, also where the preset is mild."""
         from dmaskrcnn.dehazing import Dehazer
 
-        dehaze = None if self.teacher_dehaze == "none" else Dehazer(self.teacher_dehaze)
+        name = self.teacher_dehaze
+        dehaze = None if name == "none" else Dehazer(name, quick=True)
         return replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
-
-    def label_target(self, target: Dataset, source: Dataset) -> Dataset:
-        """The pseudo-labels that the user brings."""
-        from dmaskrcnn.methods.parts.pseudo_labels import with_pseudo_labels
-
-        if not self.pseudo_labels:
-            return target
-        return with_pseudo_labels(target, Path(self.pseudo_labels), source, self.pseudo_threshold)
-
-    @property
-    def keeps_target_labels(self) -> bool:
-        """Where the user brings pseudo-labels."""
-        return bool(self.pseudo_labels)
 
     def build(self, detector: Detector) -> Teacher:
         """The student; the loop hands it its teacher."""
@@ -138,8 +115,9 @@ class Teacher(Method):
     """Supervised training on the source, distillation on the target; on the source alone where a
     batch has no target images.
 
-    With ``--pseudo-labels`` target samples carry the objects of an outside teacher: the student
-    learns them as they are, and its own teacher gives only the masks.
+    With ``--pseudo-labels`` or ``--labeller`` target samples carry the objects of another detector:
+    the student learns these and what its own teacher sees (`agreement`); masks that are missing are
+    the teacher's.
     """
 
     explanation = (
@@ -191,7 +169,7 @@ class Teacher(Method):
 
         view = teachers_view(self.teacher, batch.target, own)
         # the same in every process, whatever objects its share of the batch has
-        if self.settings.pseudo_labels:
+        if self.settings.keeps_target_labels:
             return self._learn_brought_labels(batch, own, view)
         return self._learn_from_the_teacher(batch, own, view)
 
@@ -200,22 +178,23 @@ class Teacher(Method):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         import torch
 
-        from dmaskrcnn.methods.parts.detection import detection_losses
+        from dmaskrcnn.detector.matching import Truth
+        from dmaskrcnn.detector.roi_heads import split_chosen
+        from dmaskrcnn.methods.parts.agreement import agreed
         from dmaskrcnn.methods.parts.distillation import distil_masks
 
         detector = self.detector
-        losses = detection_losses(detector, own.images, own.features, batch.target)
         found = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
-        real = [o[~o.crowd] for o in found]
-        losses["mask"] = losses["mask"] + distil_masks(
-            detector,
-            self.teacher,
-            own,
-            view,
-            [o.boxes[~o.has_mask] for o in real],
-            torch.cat([o.labels[~o.has_mask] + 1 for o in real]),
-        )
-        return losses, {"pseudo_labels": _per_image(real)}
+        if self.settings.trust == "both":
+            seen, _ = self._seen(view)
+            found = [agreed(*pair) for pair in zip(found, seen, strict=True)]
+        seeds = [s.seed for s in batch.target]
+        losses = detector.losses(own.images, own.features, found, seeds)
+        truth = Truth.of(found)
+        rois, classes = split_chosen(truth.real & ~truth.has_mask, truth.boxes, truth.labels + 1)
+        masks = distil_masks(detector, self.teacher, own, view, rois, torch.cat(classes))
+        losses["mask"] = losses["mask"] + masks
+        return losses, {"pseudo_labels": _sure_per_image(found)}
 
     def _learn_from_the_teacher(
         self, batch: Batch, own: View, view: View
@@ -223,28 +202,38 @@ class Teacher(Method):
         import torch
 
         from dmaskrcnn.detector.sampling import normaliser
-        from dmaskrcnn.methods.parts.distillation import distil, pseudo_labels
+        from dmaskrcnn.methods.parts.distillation import distil
 
-        thresholds = self.thresholds.on(self.detector.device)
-        labels, scores = pseudo_labels(self.teacher, view, thresholds)
+        labels, scores = self._seen(view)
         seeds = [s.seed for s in batch.target]
         losses = distil(self.detector, self.teacher, own, view, labels, seeds)
         dropped = () if self.settings.distil_boxes else BOXES
         losses = {name: loss for name, loss in losses.items() if name not in dropped}
         score, sure = torch.cat(scores), torch.cat([~o.crowd for o in labels])
         logs = {
-            "pseudo_labels": _per_image([o[~o.crowd] for o in labels]),
-            "pseudo_score": score[sure].sum() / normaliser(sure.sum(), score.device),
+            "pseudo_labels": _sure_per_image(labels),
+            "pseudo_score": (score * sure).sum() / normaliser(sure.sum(), score.device),
         }
-        self.thresholds.follow(torch.cat([o.labels for o in labels]), score)
         return losses, logs
+
+    def _seen(self, view: View) -> tuple[list[Annotations], list[Tensor]]:
+        """What the teacher sees, and how sure it is; the thresholds then follow it."""
+        import torch
+
+        from dmaskrcnn.methods.parts.distillation import pseudo_labels
+
+        labels, scores = pseudo_labels(self.teacher, view, self.thresholds.on(self.detector.device))
+        self.thresholds.follow(torch.cat([o.labels for o in labels]), torch.cat(scores))
+        return labels, scores
 
     def watch(self, values: Mapping[str, float]) -> str | None:
         """Warn, once, when the pseudo-labels vanish or explode: the signs that the adaptation does
         harm."""
         aligned = self.alignment.watch(values) if self.alignment is not None else None
         labels = values.get("pseudo_labels")
-        if labels is None or self.settings.pseudo_labels:  # a file's neither vanish nor multiply
+        if (
+            labels is None or self.settings.keeps_target_labels
+        ):  # a file's neither vanish nor multiply
             return aligned
         return aligned or self.label_watch.watch(labels)
 
@@ -273,7 +262,7 @@ class Teacher(Method):
             self.alignment.load_state(state["alignment"])
 
 
-def _per_image(objects: list[Annotations]) -> Tensor:
+def _sure_per_image(objects: list[Annotations]) -> Tensor:
     import torch
 
-    return torch.tensor(sum(map(len, objects)) / max(1, len(objects)))
+    return (~torch.cat([o.crowd for o in objects])).sum() / max(1, len(objects))

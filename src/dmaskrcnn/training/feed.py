@@ -60,4 +60,5 @@ class Feed:
         target = self.target if phase.target else None
         batches = make_batches(self.config, self.source, target, self.gone)
         first = iteration * self.config.accumulate
-        return batch_loader(batches, first, None, loading_processes(self.config, self.device))
+        workers = loading_processes(self.config, self.device)
+        return batch_loader(batches, first, None, workers, device=self.device)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -30,9 +31,9 @@ from dmaskrcnn.evaluation.labelled import open_test_set, overlap
 from dmaskrcnn.haze.random_haze import HazeAugment
 
 
-def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
-    """Source and target (None where there is no use for it). Raises UserError for what is missing
-    or wrong, of --test too."""
+def open_data(config: TrainConfig, folder: Path | None = None) -> tuple[Dataset, Dataset | None]:
+    """Source and target (None where there is no use for it); ``folder`` is the run's, where it has
+    labels of the target. Raises UserError for what is missing or wrong, of --test too."""
     set_max_pixels(config.max_pixels)
     set_image_folders(config.images)
     if not config.source:
@@ -62,7 +63,7 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
         test = open_test_set(config.test, (), known, groups, orientation).data
         if broken := broken_headers(test):
             raise UserError(f"--test: {next(iter(broken.values()))}")
-    target = _open_target(config, source) if config.adapts or config.adabn else None
+    target = _open_target(config, source, folder) if config.adapts or config.adabn else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
             "warning: --source and --target share images, so there is no domain to adapt to; is "
@@ -75,13 +76,13 @@ def open_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     return source, target
 
 
-def _open_target(config: TrainConfig, source: Dataset) -> Dataset:
+def _open_target(config: TrainConfig, source: Dataset, folder: Path | None) -> Dataset:
     """The target images: without labels but for the oracle, and but for what the method itself
     brings."""
     if not config.settings.reads_target_labels:
         target = open_images(*config.target, drop_invalid=config.drop_invalid)
         target = check_headers(target, config.drop_invalid)
-        return config.settings.label_target(target, source)
+        return config.settings.label_target(target, source, folder)
     target = open_dataset(
         *config.target,
         classes=source.classes,
@@ -112,6 +113,7 @@ def make_batches(
         scale=config.scale_jitter,
         mosaic=config.mosaic,
         strong=config.strong_augment,
+        sizes=config.multi_scale,
     )
     haze = HazeAugment(config.haze_augment, source.classes) if config.haze_augment else None
     return Batches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Batch
@@ -63,11 +64,13 @@ class Learner(nn.Module):
 @torch.no_grad()
 def follow(average: Detector, detector: Detector, decay: float) -> None:
     """Move the exponential moving average towards the detector's weights."""
-    for mean, weight in zip(average.parameters(), detector.parameters(), strict=True):
-        mean.lerp_(weight, 1 - decay)
-    # BatchNorm's statistics are averages already
-    for mean, buffer in zip(average.buffers(), detector.buffers(), strict=True):
-        mean.copy_(buffer)
+    move = get_ema_multi_avg_fn(decay)  # all at once
+    move(list(average.parameters()), list(detector.parameters()), torch.tensor(1))
+    # BatchNorm's statistics are averages already; a frozen one's stay
+    for mean, other in zip(average.modules(), detector.modules(), strict=True):
+        if isinstance(other, nn.BatchNorm2d):
+            for own, buffer in zip(mean.buffers(), other.buffers(), strict=True):
+                own.copy_(buffer)
 
 
 @torch.no_grad()

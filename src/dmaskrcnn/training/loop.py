@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,6 +37,7 @@ from dmaskrcnn.training.curves import draw_examples, plot_curves
 from dmaskrcnn.training.feed import Feed
 from dmaskrcnn.training.final_scores import write_final_scores
 from dmaskrcnn.training.inputs import open_data
+from dmaskrcnn.training.labeller import check_labeller, labelled, restored, waits_for_labels
 from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
@@ -63,6 +63,7 @@ def train(config: TrainConfig) -> Path:
             # a run knows its data wherever it is resumed
             config = with_frames(config).absolute()
             source, target = open_data(config)
+            check_labeller(config)
             state = TrainingState(config, source, target, device)
             main = rank() == 0
             # Last, so that bad input leaves no empty folder.
@@ -70,6 +71,8 @@ def train(config: TrainConfig) -> Path:
             if main:
                 stack.enter_context(Run(folder).training())
                 warn(doubts_before(config))
+            if config.settings.asks:
+                state = labelled(config, folder, device, _run)
             doubts = _run(state, folder)
         if main:
             write_final_scores(folder, config, doubts)
@@ -82,23 +85,24 @@ def resume(folder: Path) -> Path:
     # of the processes of torchrun, the first holds the folder, before it reads what is there
     main = os.environ.get("RANK", "0") == "0"
     with Run(folder).training() if main and folder.is_dir() else nullcontext():
-        checkpoint = Checkpoint.load(folder)
-        config = TrainConfig.from_dict(checkpoint.config)
+        waiting = waits_for_labels(folder)
+        checkpoint = None if waiting else Checkpoint.load(folder)
+        config = TrainConfig.from_dict(checkpoint.config) if checkpoint else waiting
+        assert config is not None
         with processes(config.device) as device:
-            # What the run found broken may be gone; whatever else is left out shows as a change.
-            source, target = open_data(replace(config, drop_invalid=True))
-            # the checkpoint has the weights; those that the run began from may be gone
-            state = TrainingState(config, source, target, device, weights="scratch")
-            state.restore(checkpoint, folder)
+            if checkpoint is None:
+                state = labelled(config, folder, device, _run)
+            else:
+                state = restored(config, folder, checkpoint, device)
             doubts = _run(state, folder)
         if main:
             write_final_scores(folder, config, doubts)
     return folder
 
 
-def _run(state: TrainingState, folder: Path) -> list[str]:
+def _run(state: TrainingState, folder: Path, part_of: Path | None = None) -> list[str]:
     """Train to the end of the schedule and save in the run folder; why the result may be worth
-    little."""
+    little. ``part_of``: the run that is resumed to go on with this one."""
     metrics, doubts = None, []  # process 0 alone writes
     if rank() == 0:
         metrics = Metrics(folder / "metrics.csv", state.iteration, state.config.tensorboard)
@@ -116,7 +120,7 @@ def _run(state: TrainingState, folder: Path) -> list[str]:
         if metrics:
             print(
                 f"stopped at iteration {state.iteration}; saved. Continue with: dmaskrcnn "
-                f"train --resume {folder}",
+                f"train --resume {part_of or folder}",
                 file=sys.stderr,
             )
         raise SystemExit(128 + asked)
@@ -138,7 +142,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # One exchange per iteration settles what all processes must agree on: a process
             # that ended one iteration before the others would leave them waiting for ever.
             own = [time.monotonic() - clock, stop.signal, len(state.found_broken)]
-            state.seconds, asked, broken = largest(torch.tensor(own, device=state.device)).tolist()
+            state.seconds, asked, broken = largest(torch.tensor(own)).tolist()
             if broken:
                 state.settle_broken()
             progress = state.schedule.progress(state.iteration, state.seconds)
@@ -152,11 +156,11 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # A signal may have cost one process alone its batches: then all of them stop.
             stopped = 0 if batches else stop.signal
             if world_size() > 1:
-                stopped = int(largest(torch.tensor(stopped, device=state.device)))
+                stopped = int(largest(torch.tensor(stopped)))
             if stopped:
                 return stopped
             state.look_at(batches)
-            values = _step(state, batches, phase, progress)
+            values = step(state, batches, phase, progress)
             state.iteration += 1
             if not metrics:
                 continue
@@ -175,7 +179,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
                 saved = time.monotonic()
 
 
-def _step(
+def step(
     state: TrainingState, batches: list[Batch], phase: Phase, progress: float
 ) -> dict[str, float]:
     """A single training step: forward, backward, clip, look, step, average.
@@ -183,18 +187,7 @@ def _step(
     Returns:
         The losses and logs, averaged over batches and processes, for a row of the log.
     """
-    # Forward and backward, batch after batch: gradients add up to those of one large batch, while
-    # memory holds the activations of a small one.
-    state.optimizer.zero_grad(set_to_none=True)
-    sums: dict[str, Tensor] = {}
-    for part, batch in enumerate(batches, 1):
-        with _exchange(state.model, part == len(batches)):
-            losses: Losses = state.model(batch, progress)
-            total = losses.total()
-            (total / len(batches)).backward()
-        for key, value in {**losses.columns(), "loss": total}.items():
-            value = value.detach().to(state.device, torch.float32) / len(batches)
-            sums[key] = sums[key] + value if key in sums else value
+    sums = state.parts.fitting(batches, lambda parts: _forward_and_backward(state, parts, progress))
 
     # Clip. Losses of rare, crowded images are many times the usual, and an adversarial
     # classifier's gradient grows without end when it wins: neither may move weights far.
@@ -220,6 +213,24 @@ def _step(
     return values | {"lr": rate * state.config.lr}
 
 
+def _forward_and_backward(
+    state: TrainingState, batches: list[Batch], progress: float
+) -> dict[str, Tensor]:
+    """Batch after batch: gradients add up to those of one large batch, while memory holds the
+    activations of a small one. Returns the means of losses and logs."""
+    state.optimizer.zero_grad(set_to_none=True)
+    sums: dict[str, Tensor] = {}
+    for part, batch in enumerate(batches, 1):
+        with _exchange(state.model, part == len(batches)):
+            losses: Losses = state.model(batch, progress)
+            total = losses.total()
+            (total / len(batches)).backward()
+        for key, value in {**losses.columns(), "loss": total}.items():
+            value = value.detach().to(state.device, torch.float32) / len(batches)
+            sums[key] = sums[key] + value if key in sums else value
+    return sums
+
+
 def _exchange(model: nn.Module, now: bool) -> AbstractContextManager[None]:
     """Where gradients are exchanged between processes: once per step, in its last backward,
     when they have added up."""
@@ -232,9 +243,10 @@ def _told(state: TrainingState, values: dict[str, Tensor], images: list[str]) ->
     """The numbers, averaged over processes. Raises UserError, in all processes alike, where one
     is not finite."""
     # stacked, so that a GPU is waited for once per step
-    stacked = torch.stack([v.to(state.device).float() for v in values.values()])
-    finite = bool(stacked.isfinite().all())
-    told = dict(zip(values, average(stacked).tolist(), strict=True))
+    stacked = torch.stack([v.to(state.device, non_blocking=True).float() for v in values.values()])
+    own = stacked.isfinite().all().float()[None]
+    *numbers, finite = torch.cat((average(stacked.clone()), own)).tolist()
+    told = dict(zip(values, numbers, strict=True))
     if broken := ", ".join(name for name, v in told.items() if not math.isfinite(v)):
         here = f"; images of this batch: {', '.join(images)}"
         raise UserError(

@@ -26,6 +26,7 @@ from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.fingerprint import find_gone, fingerprint
 from dmaskrcnn.training.learner import Learner, copy_weights
 from dmaskrcnn.training.log import Window
+from dmaskrcnn.training.memory import Parts
 
 
 class TrainingState:
@@ -64,6 +65,7 @@ class TrainingState:
         self.untrained = not detector.trained
         self.seconds = 0.0
         self.window = Window()
+        self.parts = Parts()
 
     @property
     def saved(self) -> Detector:
@@ -160,6 +162,7 @@ class TrainingState:
         ``resume``."""
         self.saved.save(
             folder,
+            self.config.read_size,
             weights="ema" if self.ema is not None else "last",
             method=self.config.method,
             iteration=self.iteration,

@@ -205,6 +205,6 @@ def _instances(
     images = ImageList(maps.new_empty(len(sizes), 3, height, width), list(sizes))
     with torch.no_grad():
         proposals = detector.rpn.propose(detector.rpn.outputs(images, features), sizes)
-    rois = [boxes[:INSTANCES] for boxes in proposals]
+    rois = [boxes[:INSTANCES] for boxes in proposals.per_image()]
     pooled = detector.roi_heads.box_roi_pool(features, rois, list(sizes))
     return rois, run_network(detector.roi_heads.box_head, pooled, dtype=detector.dtype)

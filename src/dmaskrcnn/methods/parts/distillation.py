@@ -21,7 +21,9 @@ from torchvision.models.detection.image_list import ImageList
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.pyramid import Features
+from dmaskrcnn.detector.roi_heads import split_chosen, take_class
 from dmaskrcnn.detector.rpn import AnchorOutputs
 from dmaskrcnn.detector.sampling import normaliser
 
@@ -76,19 +78,12 @@ def pseudo_labels(
     Returns:
         Per picture the annotations, without masks; and the score of each, float32 ``(n,)``.
     """
-    proposals = teacher.rpn.propose(view.anchors, view.images.image_sizes)
-    logits, deltas = teacher.roi_heads.box_outputs(
-        view.features, proposals, view.images.image_sizes
-    )
-    boxes, scores, labels = teacher.roi_heads.postprocess_detections(
-        logits, deltas, proposals, view.images.image_sizes
-    )
+    sizes = view.images.image_sizes
+    proposals = teacher.rpn.propose(view.anchors, sizes)
+    detections = teacher.roi_heads.confident(view.features, proposals, sizes, CANDIDATE)
     found, kept = [], []
-    for box, score, label, (height, width) in zip(
-        boxes, scores, labels, view.images.image_sizes, strict=True
-    ):
-        chosen = score >= CANDIDATE
-        box, score, label = box[chosen], score[chosen], label[chosen] - 1
+    for (box, label, score), (height, width) in zip(detections, sizes, strict=True):
+        label = label - 1
         no = torch.zeros(len(box), dtype=torch.bool, device=box.device)
         masks = no_masks(len(box), height, width).to(box.device)
         found.append(Annotations(box, label, masks, no, score < thresholds[label], no.clone()))
@@ -122,35 +117,27 @@ def distil(
         labels: per picture, from `pseudo_labels`.
         seeds: of the sampling, one per picture.
     """
-    objectness, deltas = _distil_anchors(student, own.anchors, view.anchors, labels, seeds)
+    truth = Truth.of(labels)
+    objectness, deltas = _distil_anchors(student, own.anchors, view.anchors, truth, seeds)
     sizes = own.images.image_sizes
     proposals = student.rpn.propose(own.anchors, sizes)
-    chosen = [
-        student.roi_heads.select(p, o, s) for p, o, s in zip(proposals, labels, seeds, strict=True)
-    ]
-    rois, classes = [boxes for boxes, _, _ in chosen], torch.cat([label for _, label, _ in chosen])
+    chosen = student.roi_heads.select(proposals, truth, seeds)
+    rois, classes, first = list(chosen.boxes), chosen.labels, chosen.positives
     logits, regression = student.roi_heads.box_outputs(own.features, rois, sizes)
     with torch.no_grad():
         said, placed = teacher.roi_heads.box_outputs(view.features, rois, sizes)
-    objects = torch.where(classes > 0)[0]
-    count = normaliser(len(classes), logits.device)
-    regression, placed = (
-        v.view(len(classes), logits.shape[1], 4)[objects, classes[objects]]
-        for v in (regression, placed)
-    )
+    objects, valid = classes[:, :first] > 0, classes.flatten() >= 0
+    count = normaliser(valid.sum(), logits.device)
+    classified = F.cross_entropy(logits, said.softmax(1), reduction="none")
+    regression, placed = (take_class(v, classes, first) for v in (regression, placed))
+    boxes = F.l1_loss(regression, placed, reduction="none")
+    found, of_found = split_chosen(objects, chosen.boxes[:, :first], classes[:, :first])
     return {
         "objectness": objectness,
         "rpn_box_reg": deltas,
-        "classifier": F.cross_entropy(logits, said.softmax(1), reduction="sum") / count,
-        "box_reg": F.l1_loss(regression, placed, reduction="sum") / count,
-        "mask": distil_masks(
-            student,
-            teacher,
-            own,
-            view,
-            [boxes[label > 0] for boxes, label, _ in chosen],
-            classes[objects],
-        ),
+        "classifier": (classified * valid).sum() / count,
+        "box_reg": (boxes * objects[:, :, None]).sum() / count,
+        "mask": distil_masks(student, teacher, own, view, found, torch.cat(of_found)),
     }
 
 
@@ -182,20 +169,15 @@ def _distil_anchors(
     student: Detector,
     own: AnchorOutputs,
     other: AnchorOutputs,
-    labels: Sequence[Annotations],
+    truth: Truth,
     seeds: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    objectness, deltas, sampled = own.objectness.sum() * 0, own.deltas.sum() * 0, 0
-    said, placed = other.objectness.detach().sigmoid(), other.deltas.detach()
-    for image, (found, seed) in enumerate(zip(labels, seeds, strict=True)):
-        positive, negative, _, _ = student.rpn.select(own.anchors[image], found, seed)
-        chosen = torch.cat((positive, negative))
-        sampled += len(chosen)
-        objectness = objectness + F.binary_cross_entropy_with_logits(
-            own.objectness[image][chosen], said[image][chosen], reduction="sum"
-        )
-        deltas = deltas + F.l1_loss(
-            own.deltas[image][positive], placed[image][positive], reduction="sum"
-        )
-    count = normaliser(sampled, objectness.device)
-    return objectness / count, deltas / count
+    sampled, _ = student.rpn.select(own.anchors, truth, seeds)
+    valid, first = sampled.valid, sampled.positives
+    objectness, deltas, _ = own.at(sampled.index)
+    said, placed, _ = other.at(sampled.index)
+    said = said.detach().sigmoid()
+    objectness = F.binary_cross_entropy_with_logits(objectness, said, reduction="none")
+    boxes = F.l1_loss(deltas[:, :first], placed[:, :first].detach(), reduction="none")
+    count = normaliser(valid.sum(), objectness.device)
+    return (objectness * valid).sum() / count, (boxes * valid[:, :first, None]).sum() / count

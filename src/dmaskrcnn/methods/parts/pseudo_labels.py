@@ -14,12 +14,14 @@ from dmaskrcnn.evaluation.results_json import load_results
 from dmaskrcnn.methods.parts.distillation import CANDIDATE
 
 
-def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: float) -> Dataset:
+def with_pseudo_labels(
+    target: Dataset, path: Path, source: Dataset, threshold: float, sure: bool = True
+) -> Dataset:
     """The target images with the detections of a file, as of `load_results`, as their objects.
 
     Detections of at least ``threshold`` are objects; those from `CANDIDATE` up to it become crowd
-    regions, neither object nor background; the rest, and those of classes that the source lacks,
-    are left out.
+    regions, neither object nor background unless `agreed` says otherwise; the rest, and those of
+    classes that the source lacks, are left out.
 
     Args:
         target: unlabelled images; the file's ``image_id`` is their id, which for a folder is the
@@ -27,6 +29,7 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
         path: the JSON, with names of classes, or the source's category ids where it has such.
         source: for classes and category ids.
         threshold: lowest score of an object, in (0, 1].
+        sure: whether at least one must reach it.
 
     Raises:
         UserError: the file is missing or no results JSON, names an image that is not a target
@@ -52,11 +55,11 @@ def with_pseudo_labels(target: Dataset, path: Path, source: Dataset, threshold: 
                 or box[3] - box[1] < 1
             ):
                 continue
-            sure = score >= threshold
-            objects += sure
-            mask = results.segmentation(image, row) if sure else None
-            table.add(image, (box[0], box[1], box[2], box[3]), label, mask, crowd=not sure)
-    if not objects:
+            is_object = score >= threshold
+            objects += is_object
+            mask = results.segmentation(image, row)
+            table.add(image, (box[0], box[1], box[2], box[3]), label, mask, crowd=not is_object)
+    if sure and not objects:
         raise UserError(
             f"{path}: no detection of the source's classes reaches {threshold}; lower "
             "--pseudo-threshold"

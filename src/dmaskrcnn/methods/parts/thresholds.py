@@ -38,11 +38,10 @@ class Thresholds:
             labels: int64 ``(n,)``, 0-based; n may be 0.
             scores: float32 ``(n,)``.
         """
-        classes = len(self.values)
-        total = torch.stack(
-            [torch.bincount(labels, scores, classes), torch.bincount(labels, minlength=classes)]
-        )
-        total, number = average(total.to(scores.device, torch.float32))
-        seen = number > 0
+        total = torch.stack([torch.zeros_like(self.values)] * 2).to(scores.device)
+        total[0].scatter_add_(0, labels, scores)
+        total[1].scatter_add_(0, labels, torch.ones_like(scores))
+        total, number = average(total)
         mean = (total / number.clamp(min=1e-6)).clamp(LOWEST, HIGHEST)
-        self.values[seen] = MOMENTUM * self.values[seen] + (1 - MOMENTUM) * mean[seen]
+        moved = MOMENTUM * self.values + (1 - MOMENTUM) * mean
+        self.values = torch.where(number > 0, moved, self.values)

@@ -1,0 +1,332 @@
+"""Everything that only a GPU can show, in one run of a few minutes and one table.
+
+    python benchmarks/gpu.py                        # R50-FPN at 800 px, batches of 4 and 16
+    python benchmarks/gpu.py --json gpu.json
+    python benchmarks/gpu.py --device cpu --tiny    # what the tests run; so it does without a GPU
+
+Rows: losses and predictions of the same weights on GPU and CPU; a training step against stock
+torchvision's (`train_step.py`, which see); a real training, loading included, against its own steps
+on one batch; `evaluate` and `predict` with scoring and writing; two processes on one GPU.
+
+The pictures are noise with elliptic objects, 640 x 480 px as COCO's, written as JPEG with polygons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import train_step
+from PIL import Image
+
+from dmaskrcnn.evaluation.text import Table
+
+OBJECTS = 8  # per picture; COCO has 7.3 on average
+CORNERS = 32  # of a polygon
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="auto", help="cuda, cpu, ...")
+    parser.add_argument("--size", type=int, default=800, help="short side, px")
+    parser.add_argument("--batches", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--steps", type=int, default=20, help="timed steps of each variant")
+    parser.add_argument("--pictures", type=int, default=128)
+    parser.add_argument("--workers", type=int, default=-1, help="loading processes")
+    parser.add_argument("--tiny", action="store_true", help="a few pictures of 96 px, two steps")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    args = parser.parse_args()
+    from dmaskrcnn.device import resolve_device
+
+    args.device = resolve_device(args.device).type
+    if args.device == "cpu" and not args.tiny:
+        print("no GPU here: a tiny run on the CPU, which shows that it runs and no more")
+    if args.device == "cpu":
+        args.size, args.batches, args.steps, args.pictures = 96, [1], 2, 4
+        args.tiny = True
+    rows: list[list[str]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for part in args.parts:
+            began = time.monotonic()
+            rows += PARTS[part](args, Path(scratch))
+            print(f"{part}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            if args.json:
+                args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print(train_step.describe(args.device))
+    print(Table([["what", "figure", "beside"], *rows]).markdown())
+
+
+# --- parity ---------------------------------------------------------------------------------------
+
+
+def parity(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
+    """The same weights, images and seeds in float32 on the CPU and on the device."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    samples = [train_step.synthetic_sample(96 if args.tiny else 320, seed) for seed in range(2)]
+    losses, found = zip(*(_losses_and_boxes(d, samples) for d in ("cpu", args.device)), strict=True)
+    worst = max(abs(losses[1][k] / v - 1) for k, v in losses[0].items())
+    torch.backends.cudnn.allow_tf32 = True
+    boxes = [one.boxes.double() for one in found]
+    same = len(boxes[0]) == len(boxes[1]) > 0
+    apart = f"{(boxes[0] - boxes[1]).abs().max():.1e} px" if same else "other objects"
+    return [
+        ["losses, CPU and device: largest relative difference", f"{worst:.1e}", "float32"],
+        [f"predictions, likewise: {len(boxes[0])} and {len(boxes[1])} boxes", apart, "float32"],
+    ]
+
+
+def _losses_and_boxes(device: str, samples: list[Any]) -> tuple[dict[str, float], Any]:
+    import torch
+
+    from dmaskrcnn.data.sample import Batch
+    from dmaskrcnn.detector.detector import Detector
+
+    size = samples[0].image.shape[-1]
+    config = _config(Path(), size, 2, 1, 0, device)
+    detector = Detector(train_step.CLASSES, config.detector)
+    detector.load_state_dict(train_step.stock_model(size).state_dict())
+    with torch.no_grad():  # sure of itself, so that rounding changes no order
+        generator = torch.Generator().manual_seed(0)
+        detector.roi_heads.box_predictor.cls_score.weight.normal_(std=2, generator=generator)
+    detector = detector.to(device).set_precision("float32").train()
+    with torch.no_grad():
+        losses = config.settings.build(detector).losses(Batch(samples), 0.5).detection
+    found = detector.eval().predict(samples[0].image, threshold=0.3)
+    return {name: float(value) for name, value in losses.items()}, found
+
+
+# --- steps ----------------------------------------------------------------------------------------
+
+
+def steps(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
+    """Steps of every batch size, beside stock torchvision's in turn."""
+    rows = []
+    for number, batch in enumerate(args.batches):
+        variants = ("torchvision", "source", *(("grl", "teacher") if number == 0 else ()))
+        options = {"size": args.size, "batch": batch, "device": args.device, "steps": args.steps}
+        results = train_step.measure(argparse.Namespace(**options, variants=variants))
+        seconds, processor = results["seconds"], results["cpu_seconds"]
+        for name in variants:
+            against = "torchvision" if name == "source" else "source"
+            if name == "torchvision":
+                beside = ""
+            elif name == "source":
+                beside = f"{_ratio(seconds[against], seconds[name])} times torchvision's speed"
+            else:
+                beside = f"{_ratio(seconds[name], seconds[against])} times a source step"
+            memory = results["peak_memory"][name] / 2**30
+            middle = statistics.median(seconds[name])
+            figure = (
+                f"{middle * 1e3:.0f} ms ({min(seconds[name]) * 1e3:.0f} to "
+                f"{max(seconds[name]) * 1e3:.0f}), {batch / middle:.1f} images/s, processor "
+                f"{statistics.median(processor[name]) * 1e3:.0f} ms, {memory:.1f} GiB"
+            )
+            rows.append([f"{name} step, batch {batch}", figure, beside])
+    return rows
+
+
+def _ratio(above: list[float], below: list[float]) -> str:
+    ratios = [a / b for a, b in zip(above, below, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+# --- a real training ------------------------------------------------------------------------------
+
+
+def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
+    """Images a second with loading, and of the same steps on one batch."""
+    from dmaskrcnn.data import open_dataset
+    from dmaskrcnn.distributed import processes
+    from dmaskrcnn.training.feed import Feed
+    from dmaskrcnn.training.loop import step
+    from dmaskrcnn.training.progress import stop_signals
+    from dmaskrcnn.training.state import TrainingState
+
+    batch, count = args.batches[0], 2 if args.tiny else 3 * args.steps
+    config = _config(
+        _pictures(scratch, args.pictures), args.size, batch, 100_000, args.workers, args.device
+    )
+    source = open_dataset(config.source[0])
+    with processes(args.device) as device:
+        state = TrainingState(config, source, None, device)
+        phase = state.schedule.phase(0.5)
+        state.enter(phase)
+        feed = Feed(config, source, None, device, {})
+
+        def fed() -> None:
+            step(state, feed.take(phase, 0, stop), phase, 0.5)
+
+        with stop_signals() as stop:
+            for _ in range(max(2, count // 4)):
+                fed()
+            loading = [_timed(fed) for _ in range(count)]
+            kept = feed.take(phase, 0, stop)
+        feed.close()
+        alone = [_timed(lambda: step(state, kept, phase, 0.5)) for _ in range(count)]
+    speeds = [count * batch / sum(times) for times in (loading, alone)]
+    return [
+        [
+            f"training, batch {batch}, loading included",
+            f"{speeds[0]:.1f} images/s",
+            f"{100 * speeds[0] / speeds[1]:.0f} % of its steps on one batch ({speeds[1]:.1f})",
+        ]
+    ]
+
+
+# --- predictions ----------------------------------------------------------------------------------
+
+
+def predicting(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
+    """`evaluate`, `predict` and the network alone."""
+    from dmaskrcnn.detector.detector import Detector
+    from dmaskrcnn.evaluation.evaluate import evaluate
+    from dmaskrcnn.images.predict import predict_images
+
+    file = _pictures(scratch, args.pictures)
+    config = _config(file, args.size, 1, 1, 0, args.device)
+    detector = Detector([f"class {i}" for i in range(6)], config.detector)
+    detector = detector.to(args.device).eval().set_precision("auto")
+    images = [train_step.synthetic_sample(args.size, 0).image] * 8
+    detector.predict(images)
+    alone = 8 / min(_timed(lambda: detector.predict(images)) for _ in range(3))
+    scored = args.pictures / _timed(lambda: evaluate(detector, file, bootstrap=0))
+    out = scratch / "found"
+    written = args.pictures / _timed(
+        lambda: predict_images(detector, [file.parent / "images"], out, progress=False)
+    )
+    return [
+        ["network and boxes alone, 8 pictures from memory", f"{alone:.1f} images/s", ""],
+        ["evaluate, reading and scoring included", f"{scored:.1f} images/s", ""],
+        ["predict, reading, drawing and writing included", f"{written:.1f} images/s", ""],
+    ]
+
+
+# --- two processes --------------------------------------------------------------------------------
+
+
+def sharing(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
+    """Two trainings side by side on the device, and one alone."""
+    command = [
+        *(sys.executable, train_step.__file__, "--worker=source"),
+        *(f"--size={args.size}", f"--batch={args.batches[0]}", f"--device={args.device}"),
+    ]
+    times = []
+    for count in (1, 2):
+        with _workers(command, count) as ask:
+            for _ in range(3):
+                ask("step")
+            times.append(statistics.median(_timed(lambda: ask("step")) for _ in range(args.steps)))
+    gain = 2 * times[0] / times[1]
+    said = f"{times[1] * 1e3:.0f} ms for a step of each, {times[0] * 1e3:.0f} ms alone"
+    return [["two processes on one device", said, f"{gain:.2f} times the images of one"]]
+
+
+@contextmanager
+def _workers(command: list[str], count: int) -> Iterator[Callable[[str], None]]:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(command, **pipes) for _ in range(count)]
+
+    def ask(question: str) -> None:
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write(question + "\n")
+            worker.stdin.flush()
+        for worker in workers:
+            assert worker.stdout is not None
+            if not worker.stdout.readline():
+                raise SystemExit("a worker ended; its error is above")
+
+    try:
+        yield ask
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+# --- shared ---------------------------------------------------------------------------------------
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _config(source: Path, size: int, batch: int, iterations: int, workers: int, device: str) -> Any:
+    from dmaskrcnn.config.train import TrainConfig
+
+    return TrainConfig.from_preset(
+        method="source",
+        source=source,
+        weights="scratch",
+        image_size=size,
+        max_size=size * 5 // 3,
+        batch=batch,
+        iterations=iterations,
+        lr=1e-6,
+        workers=workers,
+        device=device,
+    )
+
+
+def _pictures(scratch: Path, count: int) -> Path:
+    """Pictures of noise with ellipses, and COCO annotations of these, with polygons."""
+    file = scratch / "data" / "annotations.json"
+    if file.exists():
+        return file
+    (file.parent / "images").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    images, annotations = [], []
+    angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    for number in range(count):
+        noise = Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8))
+        noise.resize((640, 480)).save(file.parent / "images" / f"{number}.jpg", quality=90)
+        images.append({"id": number, "file_name": f"{number}.jpg", "width": 640, "height": 480})
+        for _ in range(OBJECTS):
+            radius = random.uniform(10, 120, 2)
+            centre = random.uniform(radius, np.array((640, 480)) - radius)
+            outline = centre + radius * np.stack((np.cos(angles), np.sin(angles)), 1)
+            box = [*(centre - radius), *(2 * radius)]
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": number,
+                    "category_id": int(random.integers(6)),
+                    "bbox": [round(float(v), 2) for v in box],
+                    "area": float(np.pi * radius.prod()),
+                    "iscrowd": 0,
+                    "segmentation": [outline.round(2).flatten().tolist()],
+                }
+            )
+    categories = [{"id": i, "name": f"class {i}"} for i in range(6)]
+    data = {"images": images, "annotations": annotations, "categories": categories}
+    file.write_text(json.dumps(data), encoding="utf-8")
+    return file
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], list[list[str]]]] = {
+    "parity": parity,
+    "steps": steps,
+    "training": training,
+    "predicting": predicting,
+    "sharing": sharing,
+}
+
+if __name__ == "__main__":
+    main()

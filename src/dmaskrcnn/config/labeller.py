@@ -1,0 +1,74 @@
+"""The detector that labels the target images before a training (``--labeller``), and how it is
+trained. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmaskrcnn.config.train import TrainConfig
+
+TRAIN = "train"  # what --labeller says where there is no run to take
+LABELS = "labels.json"  # in the run folder: what the labeller found
+FOLDER = "labeller"  # there, too: the runs of its training
+LARGEST = 800  # px, the short side of the published detectors
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Who labels.
+
+    Attributes:
+        run: a run folder, perhaps with ``@SIZE``, or `TRAIN`.
+        length: of its training, as a factor on the student's.
+        weights: its start; empty: chosen.
+    """
+
+    run: str
+    length: float
+    weights: str
+
+    def training(self, config: TrainConfig, folder: Path, gpu: bool) -> TrainConfig:
+        """How it is trained for a student of this configuration: on the source alone, in haze and
+        mosaics, read larger than the student reads. On a GPU it also has a larger backbone; on a
+        CPU that would leave its training too few steps.
+
+        Args:
+            config: the student's.
+            folder: of the student's run, in which this one's is made.
+            gpu: whether it trains on one.
+        """
+        from dmaskrcnn.config.methods import find_methods
+        from dmaskrcnn.config.presets import PRESETS
+        from dmaskrcnn.config.train import STARTS, UNTRAINED
+
+        small, weights = config.detector, self.weights or config.weights
+        backbone = small.backbone
+        if gpu and weights != "scratch" and backbone != "resnet101":
+            backbone = "resnet50"
+        if backbone != small.backbone and not self.weights and weights not in STARTS:
+            weights = "imagenet"  # a detector of the student's backbone does not fit
+        size = small.image_size
+        large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(1.5 * size))
+        preset = PRESETS[config.preset]
+        return replace(
+            config,
+            method="source",
+            settings=find_methods()["source"](),
+            weights=weights,
+            target=(),
+            test=(),
+            adabn=0.0,
+            target_batch=0,
+            read_size=0,
+            mosaic=max(config.mosaic, 0.5),
+            haze_augment=max(config.haze_augment, 0.5),
+            iterations=round(self.length * config.iterations),
+            minutes=self.length * config.minutes,
+            ema=preset.ema if weights in UNTRAINED else config.ema,
+            detector=replace(large, backbone=backbone),
+            out=folder,
+            name=FOLDER,
+        )

@@ -1,0 +1,82 @@
+"""Several looks at one picture as one, for labels that are worth the time: at two sizes, and
+mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.predictor import Predictor
+
+# IoU from which boxes of a class are of one thing, as published
+SAME = 0.55
+
+
+def look(predictors: Sequence[Predictor], image: Tensor, threshold: float) -> Detections:
+    """What all predictors see in a picture and in its mirror image, fused.
+
+    Args:
+        predictors: detectors of the same classes, as that of one run at several sizes.
+        image: uint8 ``(3, H, W)``.
+        threshold: lowest score, of each look and of the result.
+    """
+    looks = []
+    for predictor in predictors:
+        plain, mirrored = predictor.predict([image, image.flip(-1)], threshold)
+        looks += [plain, _mirrored(mirrored, image.shape[-1])]
+    return fuse(looks).above(threshold)
+
+
+def fuse(looks: Sequence[Detections]) -> Detections:
+    """Weighted boxes fusion (Solovyev et al., Image and Vision Computing 2021, section 3): a box is
+    the mean of those of its class that overlap, weighted by their scores; its score their mean over
+    all looks, so that what few of them see counts less. A mask is the same mean of masks, from a
+    half on.
+
+    Args:
+        looks: of the same picture, at least one.
+    """
+    boxes, labels, scores, masks = (
+        torch.cat([getattr(found, name) for found in looks])
+        for name in ("boxes", "labels", "scores", "masks")
+    )
+    groups: list[list[int]] = []
+    fused: list[Tensor] = []
+    for row in scores.argsort(descending=True, stable=True).tolist():
+        alike = [k for k, group in enumerate(groups) if labels[group[0]] == labels[row]]
+        overlap = [float(box_iou(boxes[row, None], fused[k][None])) for k in alike]
+        if overlap and max(overlap) >= SAME:
+            group = alike[overlap.index(max(overlap))]
+            groups[group].append(row)
+            fused[group] = _mean(boxes, scores, groups[group])
+        else:
+            groups.append([row])
+            fused.append(boxes[row])
+    if not groups:
+        return looks[0]
+    joint = torch.stack([scores[g].sum() / max(len(g), len(looks)) for g in groups])
+    order = joint.argsort(descending=True, stable=True)
+    shapes = [_mean(masks, scores, groups[k]) >= 0.5 for k in order.tolist()]
+    return Detections(
+        torch.stack(fused)[order],
+        torch.stack([labels[group[0]] for group in groups])[order],
+        joint[order],
+        torch.stack(shapes),
+        looks[0].classes,
+    )
+
+
+def _mean(values: Tensor, scores: Tensor, rows: list[int]) -> Tensor:
+    weights = scores[rows] / scores[rows].sum()
+    return torch.tensordot(weights, values[rows].float(), dims=1)
+
+
+def _mirrored(found: Detections, width: int) -> Detections:
+    boxes = found.boxes.clone()
+    boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
+    return replace(found, boxes=boxes, masks=found.masks.flip(-1))

@@ -1,0 +1,83 @@
+"""Non-maximum suppression within groups: levels of a pyramid, classes, images.
+
+torchvision's on a GPU goes through the boxes one by one in a single block of threads: 9,000
+proposals of an image took 3 ms of a training step's 9 there (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms, nms
+
+# Overlaps held at once: 128 MB of float32.
+OVERLAPS = 2**25
+# rounds between two looks at whether anything changes; chains of boxes that hide one another are
+# seldom longer
+ROUNDS = 16
+
+
+def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
+    """What no better box of its own group overlaps by more than ``threshold``.
+
+    Args:
+        boxes: float32 ``(n, 4)``, xyxy.
+        scores: float32 ``(n,)``.
+        groups: int64 ``(n,)``, from 0.
+        threshold: IoU in [0, 1].
+
+    Returns:
+        int64 indices, by falling score.
+    """
+    if boxes.device.type == "cpu":
+        return batched_nms(boxes, scores, groups, threshold)
+    # One call, where torchvision waits for the GPU at every group of a large n.
+    return nms(moved_apart(boxes, groups), scores.double(), threshold)
+
+
+def moved_apart(boxes: Tensor, groups: Tensor) -> Tensor:
+    """The boxes of each group where no other group's are; float64, in which overlaps stay."""
+    extent = boxes.amax() + 1 if len(boxes) else 1
+    return boxes.double() + (groups * extent).double()[:, None]
+
+
+def ranked_nms(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
+    """Non-maximum suppression of many lists at once, each sorted by falling score.
+
+    A box stays if no better one that stays overlaps it: from all boxes on, that is looked at again
+    until nothing changes (Cluster-NMS, Zheng et al., IEEE Trans. Cybernetics 2022, algorithm 2),
+    which is what going through them one by one gives. A GPU is waited for once, mostly.
+
+    Args:
+        boxes: float32 ``(L, K, 4)``, xyxy.
+        valid: bool ``(L, K)``; the others neither stay nor hide any.
+        threshold: IoU in [0, 1].
+
+    Returns:
+        bool ``(L, K)``: what stays.
+    """
+    lists, count = valid.shape
+    together = max(1, OVERLAPS // max(1, count * count))
+    pairs = zip(boxes.split(together), valid.split(together), strict=True)
+    return torch.cat([_stay(*pair, threshold) for pair in pairs]) if lists else valid
+
+
+def _stay(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
+    left, top, right, bottom = boxes.unbind(2)
+    area = (right - left) * (bottom - top)
+    width = torch.minimum(right[:, :, None], right[:, None])
+    width = width.sub_(torch.maximum(left[:, :, None], left[:, None])).clamp_(min=0)
+    height = torch.minimum(bottom[:, :, None], bottom[:, None])
+    height = height.sub_(torch.maximum(top[:, :, None], top[:, None])).clamp_(min=0)
+    shared = width.mul_(height)
+    union = (area[:, :, None] + area[:, None]).sub_(shared)
+    # float16 for the matrix product: what is asked is whether a sum of ones and zeros is zero
+    hides = (shared.div_(union) > threshold).triu_(1).to(torch.float16)
+    before = stay = valid.to(hides.dtype)[:, None]
+    while True:
+        for _ in range(ROUNDS):
+            before = stay
+            stay = (torch.bmm(before, hides) == 0) & valid[:, None]
+            stay = stay.to(hides.dtype)
+        if torch.equal(stay, before):
+            return stay[:, 0] > 0

@@ -1,0 +1,105 @@
+import json
+from dataclasses import replace
+
+import pytest
+from run_files import rows
+
+from dmaskrcnn.config.labeller import LABELS
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data import open_images
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.run import Run
+from dmaskrcnn.training import labeller
+from dmaskrcnn.training.loop import resume, train
+
+
+@pytest.fixture
+def student(tiny, hazy):
+    """A student with a labeller; what this finds is made up, since it is trained too little."""
+
+    def config(**options: object) -> TrainConfig:
+        return tiny(
+            **{"method": "teacher", "target": (hazy,), "iterations": 4, "burn_in": 0.0} | options
+        )
+
+    return config
+
+
+@pytest.fixture(autouse=True)
+def one_car_each(monkeypatch):
+    from dmaskrcnn.detections import Detections
+
+    def look(predictors, image, threshold):
+        import torch
+
+        height, width = image.shape[-2:]
+        masks = torch.zeros(1, height, width, dtype=torch.bool)
+        masks[0, 10:30, 10:40] = True
+        box = torch.tensor([[10.0, 10, 40, 30]])
+        return Detections(box, torch.tensor([0]), torch.tensor([0.9]), masks, predictors[0].classes)
+
+    monkeypatch.setattr(labeller, "look", look)
+
+
+def test_a_larger_detector_is_trained_on_the_source_and_labels_the_target(student, hazy, capsys):
+    run = train(student(labeller="train"))
+    own = Run(run / "labeller-1")
+    assert own.finished
+    assert own.config["method"] == "source"
+    assert own.config["target"] == []
+    assert own.config["image_size"] > Run(run).config["image_size"]
+    labels = json.loads((run / LABELS).read_text())
+    assert {one["image_id"] for one in labels} == set(open_images(hazy).image_ids)
+    assert float(rows(run)[-1]["pseudo_labels"]) > 0
+    assert "labeller: first 2 iterations" in capsys.readouterr().err
+    assert resume(run) == run  # its labels are found again
+
+
+def test_a_run_is_taken_as_it_is(student, tiny):
+    teacher = train(tiny(method="source", iterations=2))
+    run = train(student(labeller=str(teacher)))
+    assert (run / LABELS).is_file()
+    assert not (run / "labeller-1").exists()
+
+
+def test_a_stopped_labeller_is_resumed_by_the_run_it_is_for(student, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(labeller, "_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(student(labeller="train"))
+    run = student().out / "teacher-1"
+    assert not (run / LABELS).exists()
+    weights = (run / "labeller-1" / "model.safetensors").stat().st_mtime_ns
+    assert resume(run) == run
+    assert Run(run).finished
+    assert (run / "labeller-1" / "model.safetensors").stat().st_mtime_ns == weights
+
+
+def test_wrong_labellers_are_told_before_anything_is_written(student, tmp_path):
+    (tmp_path / "labels.json").write_text("[]")
+    for given, said in (
+        (tmp_path / "labels.json", "give it as --pseudo-labels"),
+        (tmp_path / "none", "holds no model.safetensors"),
+    ):
+        config = student(labeller=str(given))
+        with pytest.raises(UserError, match=said):
+            train(config)
+        assert not config.out.exists()
+    with pytest.raises(UserError, match="keep one of them"):
+        student(labeller="train", pseudo_labels="x")
+    with pytest.raises(UserError, match="no use without --labeller train"):
+        student(labeller="runs/x", labeller_weights="imagenet")
+
+
+def test_on_a_gpu_it_has_a_larger_backbone(student, tmp_path):
+    config = replace(student(labeller="train", weights="scratch"), weights="runs/start")
+    asks = config.settings.asks
+    assert asks
+    small, large = (asks.training(config, tmp_path, gpu) for gpu in (False, True))
+    size = config.detector.image_size
+    assert (small.detector.backbone, small.weights) == (config.detector.backbone, "runs/start")
+    assert (large.detector.backbone, large.weights) == ("resnet50", "imagenet")
+    assert (small.detector.image_size, large.detector.image_size) == (round(1.5 * size), 2 * size)
