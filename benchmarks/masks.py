@@ -206,7 +206,7 @@ def network(detector, tensor) -> object:
         batch = detector.normalise([detector.resize(tensor)])
         features = detector.features(batch)
         proposals, _ = detector.rpn(batch, features)
-        return detector.roi_heads.detect(features, proposals, batch.image_sizes)
+        return detector.roi_heads.detect(features, proposals.per_image(), batch.image_sizes)
 
 
 def whole(detector, picture: np.ndarray) -> object:

@@ -152,10 +152,9 @@ class Dataset:
         place = {name: label for label, name in enumerate(chosen)}
         new_label = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
         ids = dict(zip(self.classes, self.category_ids, strict=True))
-        own = tuple(ids[name] for name in chosen)
         result = copy.copy(self)
         result.classes = chosen
-        result.category_ids = own if self.own_ids else tuple(range(1, len(chosen) + 1))
+        result.category_ids = tuple(ids[c] if self.own_ids else k for k, c in enumerate(chosen, 1))
         result._objects = None if self._objects is None else self._objects.relabel(new_label)
         return result
 
