@@ -200,7 +200,7 @@ class Detector(nn.Module):
 
         Returns:
             The detections of the picture; a list of them for a folder, a pattern, a batch or an
-            iterable. Their masks take a byte a pixel and object: for many large pictures, `stream`.
+            iterable. Their masks are run lengths until ``masks`` is read.
 
         Raises:
             UserError: as `stream`.

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from faster_coco_eval.core import mask as rle
 from numpy.typing import NDArray
 
 from dmaskrcnn.arrays import as_array
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.detections import Detections
 
 PAIRED = 0.5  # IoU
@@ -68,11 +70,14 @@ def agree(pairs: Iterable[tuple[Detections, Detections]]) -> Agreement:
             total.box = max(total.box, float(np.abs(boxes).max()))
             scores = float(one.scores[row]) - float(other.scores[column])
             total.score = max(total.score, abs(scores))
-            masks = as_array(one.masks)[row], as_array(other.masks)[column]
-            union = np.logical_or(*masks).sum()
-            overlap = float(np.logical_and(*masks).sum() / union) if union else 1.0
-            total.mask = min(total.mask, overlap)
+            total.mask = min(total.mask, _mask_overlap(one[row].packed, other[column].packed))
     return total
+
+
+def _mask_overlap(one: PackedMasks, other: PackedMasks) -> float:
+    if not (one.areas[0] or other.areas[0]):
+        return 1.0
+    return float(np.asarray(rle.iou(one.rles, other.rles, [0]))[0, 0])
 
 
 def _pairs(one: Detections, other: Detections) -> tuple[list[int], list[int]]:

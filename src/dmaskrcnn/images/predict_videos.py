@@ -240,7 +240,7 @@ class _Annotation:
             pairs = zip(found.labels.tolist(), tracks, strict=True)
             colours = [shaded(label, track) for label, track in pairs]
             picture = draw_objects(
-                frame.image, found.boxes, found.labels, found.masks, captions, colours
+                frame.image, found.boxes, found.labels, found.packed, captions, colours
             )
         if picture.size == (self.reader.width, self.reader.height):
             draw_lines(picture, tallies)
