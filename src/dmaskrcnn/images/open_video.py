@@ -30,7 +30,8 @@ def need_av() -> ModuleType:
         import av
     except ImportError as error:
         raise UserError(
-            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]'"
+            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]', "
+            "or av alone"
         ) from error
     return av
 

@@ -38,11 +38,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.predictor import Predictor
-from dmaskrcnn.draw import draw_objects, shaded
+from dmaskrcnn.draw import as_picture, draw_objects, shaded
 from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.images.convert_video import Converted, Result, convert_video
 from dmaskrcnn.images.each_video import INDEX, each_video, entry_of, say_notes
@@ -204,7 +203,7 @@ class _Annotation:
         tracks: list[int] = []
         tallies: list[tuple[Line, str]] = []
         if self.tracker is not None:
-            height, width = frame.image.shape[1:]
+            height, width = frame.pixels.shape[:2]
             scale = (self.reader.width / width, self.reader.height / height)
             tracks = self.tracker.update(found, float(frame.time), scale)
             counts = self.tracker.line_counts()
@@ -228,10 +227,12 @@ class _Annotation:
         tracks: list[int],
         tallies: list[tuple[Line, str]],
     ) -> np.ndarray:
-        if frame.image.shape != looked_at.image.shape:  # in between: nothing is known of it
+        if frame.pixels.shape != looked_at.pixels.shape:  # in between: nothing is known of it
             found, tracks = found[:0], []
-        if self.tracker is None:
-            picture = found.draw(frame.image) if len(found) else _picture(frame)
+        if not (len(found) or tallies):
+            return frame.pixels
+        if not tracks:
+            picture = found.draw(frame.pixels) if len(found) else as_picture(frame.pixels)
         else:
             of_each = zip(tracks, found.names, strict=True)
             names = [f"#{track} {name}" if track else name for track, name in of_each]
@@ -240,7 +241,7 @@ class _Annotation:
             pairs = zip(found.labels.tolist(), tracks, strict=True)
             colours = [shaded(label, track) for label, track in pairs]
             picture = draw_objects(
-                frame.image, found.boxes, found.labels, found.masks, captions, colours
+                frame.pixels, found.boxes, found.labels, found.masks, captions, colours
             )
         if picture.size == (self.reader.width, self.reader.height):
             draw_lines(picture, tallies)
@@ -251,7 +252,7 @@ class _Annotation:
         content = found.to_dict()
         for entry, track in zip(content["detections"], tracks, strict=bool(tracks)):
             entry["track"] = track or None
-        haze = round(haziness(frame.image), 3)
+        haze = round(haziness(frame.pixels), 3)
         line = {"frame": frame.number, "time": at, "haze": haze, **content}
         self.lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         for number, entry in enumerate(content["detections"]):
@@ -260,10 +261,6 @@ class _Annotation:
                 _row((frame.number, at, entry["class"], entry["score"], *entry["box"], track))
             )
         self.objects += len(found)
-
-
-def _picture(frame: Frame) -> Image.Image:
-    return Image.fromarray(frame.image.permute(1, 2, 0).contiguous().numpy())
 
 
 def _row(values: Sequence[object]) -> str:

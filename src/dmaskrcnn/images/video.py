@@ -8,15 +8,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from dmaskrcnn.arrays import as_image
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.images.open_video import PATIENCE, check_size, need_av, open_container, upright
 from dmaskrcnn.images.video_inputs import VideoSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each try to reopen a stream that dropped
 USUAL_RATE = Fraction(25)  # of a stream that does not tell
@@ -29,14 +33,19 @@ class Frame:
     Attributes:
         number: place in the video, from 0. After ``start`` it follows from the time and the rate.
         time: seconds after the beginning of the video.
-        image: uint8 ``(3, H, W)``, RGB, upright.
+        pixels: uint8 ``(H, W, 3)``, RGB, upright.
         sound: packets of sound that come before it.
     """
 
     number: int
     time: Fraction
-    image: Tensor
+    pixels: NDArray[np.uint8]
     sound: list[Any] = field(default_factory=list)
+
+    @property
+    def image(self) -> Tensor:
+        """As detectors take it, on the memory of ``pixels``: see `arrays.as_image`."""
+        return as_image(self.pixels)
 
 
 class VideoReader:
@@ -116,7 +125,7 @@ class VideoReader:
             if (start or end is not None) and not self.damaged:
                 why = "no frames between --start and --end"
             raise UserError(f"{source}: {why}; check the video")
-        self.height, self.width = self._first.image.shape[1:]
+        self.height, self.width = self._first.pixels.shape[:2]
         self.aspect = Fraction(video.sample_aspect_ratio or 1)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -281,11 +290,10 @@ class VideoReader:
 
     def _frame(self, frame: Any, at: Fraction) -> Frame:
         check_size(self.source, frame.width, frame.height)
-        pixels = upright(frame)
         number = round(at * self.rate) if self.start and not self.live else self._count
         self._count += 1
         sound, self._sound_waiting = self._sound_waiting, []
-        return Frame(number, at, torch.from_numpy(pixels).permute(2, 0, 1), sound)
+        return Frame(number, at, upright(frame), sound)
 
 
 def _exact(seconds: float) -> Fraction:
