@@ -3,15 +3,16 @@
     python benchmarks/video.py RUN road.mp4 --seconds 4 --rounds 7
     python benchmarks/video.py --tiny --rounds 1  # a detector and a video of nothing: seconds
 
-``predict`` reads, detects, draws, encodes and writes JSON and CSV; ``network`` is the detector alone
-on the same frames, decoded before, in batches of the same size. They take turns, the order changing
-with every round, after one round to warm up. The ratio is the median of the rounds' ratios, with the
-interval that holds the median of such rounds in 95 of 100 cases (order statistics: David & Nagaraja,
-Order Statistics, 2003, section 7.1).
+``predict`` reads, detects, draws, encodes and writes JSON and CSV; ``network`` is the detector
+alone on the same frames, decoded before, in batches of the same size. They take turns, the order
+changing with every round, after one round to warm up. The ratio is the median of the rounds'
+ratios, with the interval that holds the median of such rounds in 95 of 100 cases (order statistics:
+David & Nagaraja, Order Statistics, 2003, section 7.1).
 
 Besides: processor milliseconds per frame of each, and of the parts of ``predict`` one by one. What
 ``predict`` adds is spread over the cores that the network leaves free; where it leaves none, the
-ratio cannot be above network / (network + the rest), which the table states as its floor.
+ratio cannot be above the network's processor time over that of ``predict``, which the table states
+as its floor.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.evaluation.text import Table
 from dmaskrcnn.images.predict_videos import predict_videos
-from dmaskrcnn.images.video import Frame, VideoReader
+from dmaskrcnn.images.video import VideoReader
+from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_inputs import VideoSource
 from dmaskrcnn.images.video_options import VideoOptions
 from dmaskrcnn.images.video_out import VideoWriter
@@ -109,7 +111,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             if turn >= 0:
                 times[name].append(taken)
     what = f"{len(frames)} frames of {size}, {sum(map(len, found))} objects, batches of "
-    what += f"{args.batch_size}, {detector.device.type}, {torch.get_num_threads()} threads"
+    what += f"{args.batch_size}, {getattr(detector, 'device', 'cpu')}, {torch.get_num_threads()} threads"
     return {"what": what, "frames": len(frames), "seconds": times, "parts": list(steps)}
 
 

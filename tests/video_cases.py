@@ -8,15 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 RATE = 10
 
 
 def scene(number: int, width: int = 96, height: int = 64) -> np.ndarray:
-    """uint8 ``(height, width, 3)``: red on the left, blue on the right, green below, and a white bar
-    that moves by 4 px a frame."""
+    """uint8 ``(height, width, 3)``: red on the left, blue on the right, green below, and above them
+    a white bar that moves by 4 px a frame."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:, : width // 2], pixels[:, width // 2 :] = (200, 30, 30), (30, 30, 200)
     pixels[height * 3 // 4 :] = (30, 160, 30)
@@ -33,6 +32,8 @@ def write_clip(
     sound: bool = True,
 ) -> Path:
     """A video of `scene`, with a second of tone unless ``sound`` is False."""
+    import av
+
     options = {"libx264": {"bf": "0"}, "libx265": {"x265-params": "log-level=error"}}
     with av.open(str(path), "w") as file:
         stream: Any = file.add_stream(codec, rate=RATE, options=options.get(codec, {}))
@@ -50,6 +51,8 @@ def write_clip(
 
 def add_tone(file: Any) -> None:
     """A second of sound."""
+    import av
+
     stream = file.add_stream("aac", rate=16000, layout="mono")
     tone = np.sin(np.arange(16000) / 8).astype(np.float32)[None] * 0.3
     part = av.AudioFrame.from_ndarray(tone, "fltp", "mono")

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dmaskrcnn.images.video import Frame, VideoReader
+from dmaskrcnn.images.video import VideoReader
+from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_out import VideoWriter
 
 AHEAD = 8  # frames read before they are wanted: 50 MB of 1080p

@@ -71,6 +71,17 @@ def open_container(source: VideoSource, patience: float) -> Any:
         ) from error
 
 
+def is_http(source: VideoSource) -> bool:
+    """Whether it comes over HTTP."""
+    return source.kind == "stream" and source.address.lower().startswith("http")
+
+
+def is_download(source: VideoSource, container: Any) -> bool:
+    """Whether it is a file that comes over HTTP, of a length that its server told. (The playlist of
+    a live stream has a length, too.)"""
+    return is_http(source) and container.format.name != "hls" and container.size > 0
+
+
 def _camera(number: int) -> str:
     if sys.platform != "linux":
         raise UserError(

@@ -13,7 +13,8 @@ from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.images.open_video import need_av
-from dmaskrcnn.images.video import Frame, VideoReader
+from dmaskrcnn.images.video import VideoReader
+from dmaskrcnn.images.video_frame import Frame
 
 # the first that PyAV was built with; its wheels have all but OpenH264
 ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
