@@ -111,7 +111,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             if turn >= 0:
                 times[name].append(taken)
     what = f"{len(frames)} frames of {size}, {sum(map(len, found))} objects, batches of "
-    what += f"{args.batch_size}, {getattr(detector, 'device', 'cpu')}, {torch.get_num_threads()} threads"
+    what += f"{args.batch_size}, {torch.get_num_threads()} threads"
     return {"what": what, "frames": len(frames), "seconds": times, "parts": list(steps)}
 
 
