@@ -32,6 +32,7 @@ def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None 
         verb.track,
         verb.line,
         verb.show,
+        verb.video,
     )
     pictures, videos = sort_inputs(verb.images, verb.out)
     if videos:

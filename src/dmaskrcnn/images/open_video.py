@@ -77,9 +77,10 @@ def is_http(source: VideoSource) -> bool:
 
 
 def is_download(source: VideoSource, container: Any) -> bool:
-    """Whether it is a file that comes over HTTP, of a length that its server told. (The playlist of
-    a live stream has a length, too.)"""
-    return is_http(source) and container.format.name != "hls" and container.size > 0
+    """Whether it is a file that comes over HTTP, of a length that its server told."""
+    # the playlist of a live stream has a length, too, and cameras make one up for their JPEGs
+    live = container.format.name in ("hls", "mpjpeg")
+    return is_http(source) and not live and container.size > 0
 
 
 def _camera(number: int) -> str:

@@ -15,7 +15,8 @@ and ``road.csv``, a row for each object. Times are seconds after the beginning o
 ``videos.json`` says, besides what every index says (see `dmaskrcnn.output_folder`)::
 
     {"format": "dmaskrcnn predict video 1", "complete": true, "threshold": 0.5, "every": 1,
-     "videos": [{"file": "road.mp4", "video": "road.mp4", "lines": "road.jsonl",
+     "videos": [{"file": "road.mp4", "video": "road.mp4",               null with --no-video
+                 "lines": "road.jsonl",
                  "table": "road.csv",
                  "width": 640, "height": 480, "rate": 25.0, "frames": 250, "objects": 412,
                  "complete": true, "notes": [],
@@ -159,14 +160,14 @@ class _Annotation:
         """Write the three files, and an entry for them however this ends."""
         video, lines, table = files
         done, complete = Converted(), False
-        for path in files:
+        for path in files if self.options.video else (lines, table):
             output.wrote(path)
         try:
             with closing(WholeLines(lines)) as self.lines, closing(WholeLines(table)) as self.table:
                 self.table.append(_row(COLUMNS))
                 convert_video(
                     self.reader,
-                    video,
+                    video if self.options.video else None,
                     self.work,
                     done,
                     size=self.options.batch_size,
@@ -187,6 +188,8 @@ class _Annotation:
         names = [output.name(path) for path in files]
         entry: dict[str, Any] = {"file": str(reader.source)}
         entry |= dict(zip(("video", "lines", "table"), names, strict=True))
+        if not self.options.video:
+            entry["video"] = None
         entry |= {**entry_of(reader, done, complete), "objects": self.objects}
         if self.tracker is not None:
             entry["tracks"] = self.tracker.counts()
