@@ -124,5 +124,6 @@ def test_a_video_is_gauged_each_second(tmp_path: Path, capsys, fails):
 
 def test_haze_is_added_to_pictures_alone(tmp_path: Path, fails):
     (tmp_path / "road.mp4").touch()
-    said = fails("haze", tmp_path / "road.mp4", "--out", tmp_path / "hazy")
+    words = ["--visibility", "50", "--out", tmp_path / "hazy"]
+    said = fails("haze", tmp_path / "road.mp4", *words)
     assert "road.mp4: is a video, and pictures are wanted here" in said
