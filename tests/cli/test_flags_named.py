@@ -26,6 +26,7 @@ REACHED = {
     "cli/exporting.py": ("export",),
     "cli/flags.py": ("predict", "evaluate", "compare", "report", "serve", "app", "export"),
     "cli/main.py": ("train-dehazer",),
+    "cli/runtime.py": ("predict",),
     "cli/training.py": TRAIN,
     "compare/": ("compare",),
     "compare/reproduce.py": ("reproduce",),
@@ -52,7 +53,7 @@ REACHED = {
     "images/dehaze.py": ("dehaze",),
     "images/convert.py": ("convert",),
     "images/haze.py": ("haze",),
-    "images/open_video.py": ("predict", "dehaze", "inspect", *TRAIN),
+    "images/open_video.py": ("predict", "dehaze", "inspect", "gauge", "app", *TRAIN),
     "images/frames_of_video.py": TRAIN,
     "images/predict_videos.py": ("predict",),
     "images/track.py": ("predict",),
@@ -68,6 +69,7 @@ REACHED = {
     "serve/": ("serve",),
     "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
+    "training/target_videos.py": (*TRAIN, "report", "reproduce"),
 }
 EVERYWHERE = {"--help", "--nproc-per-node", "--force-reinstall"}  # the last: torchrun's, pip's
 
