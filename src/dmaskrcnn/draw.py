@@ -105,8 +105,8 @@ def draw_objects(
     Raises:
         UserError: the masks are not of the image's size, or it is no image.
     """
-    picture = as_picture(image)
-    width, height = picture.size
+    canvas = np.array(as_eight_bits(image_pixels(image)), order="C")
+    height, width = canvas.shape[:2]
     if tuple(masks.shape[1:]) != (height, width):
         theirs = "×".join(map(str, masks.shape[1:]))
         raise UserError(
@@ -114,7 +114,7 @@ def draw_objects(
             "picture they were found in"
         )
     if not len(boxes):
-        return picture
+        return Image.fromarray(canvas)
     colours = instance_colours(labels) if colours is None else colours
     corners = pixel_corners(boxes, height, width)
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in corners]
@@ -122,7 +122,6 @@ def draw_objects(
     size = math.sqrt(width * height)
     contour = max(1, round(size / 420))
 
-    canvas = np.array(picture)
     packed = masks if isinstance(masks, PackedMasks) else PackedMasks.of_frames(masks)
     # one after the other: those of a hundred large objects in 12 megapixels would take a gigabyte
     for index, crop in zip(order, packed[order].crops(), strict=True):

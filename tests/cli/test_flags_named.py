@@ -28,6 +28,7 @@ REACHED = {
     "cli/exporting.py": ("export",),
     "cli/flags.py": ("predict", "evaluate", "compare", "report", "serve", "app", "export"),
     "cli/main.py": ("train-dehazer",),
+    "cli/runtime.py": ("predict",),
     "cli/training.py": TRAIN,
     "cluster/": ("predict", "dehaze", "haze"),
     "cluster/job.py": ("predict", "dehaze"),  # haze needs no --device
@@ -56,7 +57,7 @@ REACHED = {
     "images/dehaze.py": ("dehaze",),
     "images/convert.py": ("convert",),
     "images/haze.py": ("haze",),
-    "images/open_video.py": ("predict", "dehaze", "inspect", *TRAIN),
+    "images/open_video.py": ("predict", "dehaze", "inspect", "gauge", "app", *TRAIN),
     "images/frames_of_video.py": TRAIN,
     "images/predict_videos.py": ("predict",),
     "images/track.py": ("predict",),
@@ -72,6 +73,7 @@ REACHED = {
     "serve/": ("serve",),
     "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
+    "training/target_videos.py": (*TRAIN, "report", "reproduce"),
 }
 # of torchrun, pip and Ray, too
 EVERYWHERE = {"--help", "--nproc-per-node", "--max-restarts", "--force-reinstall", "--head"}

@@ -30,7 +30,8 @@ def need_av() -> ModuleType:
         import av
     except ImportError as error:
         raise UserError(
-            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]'"
+            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]', "
+            "or av alone"
         ) from error
     return av
 
@@ -68,6 +69,18 @@ def open_container(source: VideoSource, patience: float) -> Any:
         raise UserError(
             f"{source}: {said}; check the address, and that the camera is on"
         ) from error
+
+
+def is_http(source: VideoSource) -> bool:
+    """Whether it comes over HTTP."""
+    return source.kind == "stream" and source.address.lower().startswith("http")
+
+
+def is_download(source: VideoSource, container: Any) -> bool:
+    """Whether it is a file that comes over HTTP, of a length that its server told."""
+    # the playlist of a live stream has a length, too, and cameras make one up for their JPEGs
+    live = container.format.name in ("hls", "mpjpeg")
+    return is_http(source) and not live and container.size > 0
 
 
 def _camera(number: int) -> str:
