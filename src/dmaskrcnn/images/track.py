@@ -14,6 +14,7 @@ import numpy as np
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.extras import install_command
 
 # Scores down to this share of the threshold keep a track alive (they show nothing): the second
 # stage of ByteTrack, for objects that are half hidden.
@@ -90,7 +91,7 @@ class Tracker:
         except ImportError as error:
             raise UserError(
                 "--track needs the packages supervision and trackers, which are not installed: "
-                "pip install 'dmaskrcnn[track]'"
+                f"{install_command('track')}"
             ) from error
         self.lines = list(lines)
         self._boxes = supervision.Detections
