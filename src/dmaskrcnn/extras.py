@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # `uv tool install` writes down what was asked for: name, extras, and the folder of a checkout.
@@ -24,23 +24,24 @@ def install_command(extra: str, of_runtime: str = "") -> str:
             another. It is named where that is installed, as ``dmaskrcnn`` would bring torch.
     """
     name = "dmaskrcnn"
-    if _is_installed("dmaskrcnn-runtime"):
+    if _version("dmaskrcnn-runtime"):
         name, extra = "dmaskrcnn-runtime", of_runtime or extra
     home = Path(sys.prefix)
     if asked := RECEIPT.search(_text(home / "uv-receipt.toml")):
         extras, checkout = asked.groups()
         wanted = sorted({*re.findall(r"[\w-]+", extras or ""), extra})  # it installs these alone
-        return f"uv tool install '{checkout or name}[{','.join(wanted)}]'"
+        # it does not remember which torch
+        torch = "UV_TORCH_BACKEND=cpu " if _version("torch").endswith("+cpu") else ""
+        return f"{torch}uv tool install '{checkout or name}[{','.join(wanted)}]'"
     uv = "uv " if re.search(r"^uv = ", _text(home / "pyvenv.cfg"), re.M) else ""
     return f"{uv}pip install '{name}[{extra}]'"
 
 
-def _is_installed(name: str) -> bool:
+def _version(name: str) -> str:
     try:
-        distribution(name)
+        return version(name)
     except PackageNotFoundError:
-        return False
-    return True
+        return ""
 
 
 def _text(path: Path) -> str:
