@@ -28,7 +28,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "camera.md"
 INSTALL = ("pip install", "uv tool install", "python3 -m venv", "small/bin/pip install")
 SIZE = (64, 96)
 SHORT = ["--iterations", "2", "--batch", "2", "--warmup", "1", "--workers", "0", "--device", "cpu"]
-SMALL = ["--image-size", "64", "--max-size", "96", "--fpn-channels", "16", "--weights", "scratch"]
+SMALL = ["--preset", "cpu", "--image-size", "64", "--max-size", "96", "--fpn-channels", "16"]
+TINY = {"train": [*SMALL, *SHORT, "--weights", "scratch"], "adapt": [*SMALL, *SHORT]}
 
 
 def commands() -> list[list[str]]:
@@ -102,8 +103,7 @@ def test_the_page_from_an_empty_folder(folder: Path, servers: list[subprocess.Po
             address = line[line.index("http://") :].split()[0].rstrip("/")
         else:
             assert program == "dmaskrcnn"
-            flags = {"train": ["--preset", "cpu", *SMALL, *SHORT], "adapt": SHORT}
-            main([*words, *flags.get(words[0], [])])
+            main([*words, *TINY.get(words[0], [])])
     with urlopen(address, timeout=60) as page:  # that of `app`
         assert b"gradio" in page.read()
     stop(servers[-1])
