@@ -25,7 +25,13 @@ from dmaskrcnn.cli.runtime import main as runtime_main
 from dmaskrcnn.demo import write_scenes
 
 PAGE = Path(__file__).parent.parent / "docs" / "camera.md"
-INSTALL = ("pip install", "uv tool install", "python3 -m venv", "small/bin/pip install")
+INSTALL = (
+    "CHECKOUT=",
+    "pip install",
+    "uv tool install",
+    "python3 -m venv",
+    "small/bin/pip install",
+)
 SIZE = (64, 96)
 SHORT = ["--iterations", "2", "--batch", "2", "--warmup", "1", "--workers", "0", "--device", "cpu"]
 SMALL = ["--preset", "cpu", "--image-size", "64", "--max-size", "96", "--fpn-channels", "16"]
