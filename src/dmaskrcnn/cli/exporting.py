@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dmaskrcnn.run import Run
 
 COMPARED = 8  # pictures
-CALIBRATED = 100  # 15, 50 and 156 fog photographs gave the same AP50, to 0.1 points (docs/export.md)
+CALIBRATED = (
+    100  # 15, 50 and 156 fog photographs gave the same AP50, to 0.1 points (docs/export.md)
+)
 
 
 def export_verb(verb: Export) -> None:
