@@ -53,28 +53,42 @@ def compare(
         raise _differs("the network", network, MOST_BOX, LEAST_MASK)
     seen = images
     if dehaze is not None:
-        clear = [exported.dehazed(p) for p in pictures]
-        own = [dehaze.eager(image).permute(1, 2, 0).numpy() for image in images]
-        most = max(_difference(*pair) for pair in zip(own, clear, strict=True))
-        say(f"dehazed pictures: to {most} of 255")
-        if most > MOST_DIFFERENCE:
-            raise UserError(
-                f"--dehaze: the exported pictures differ from the run's by {most} of 255, more "
-                f"than {MOST_DIFFERENCE}; leave it out"
-            )
-        seen = [torch.from_numpy(p).permute(2, 0, 1) for p in clear]  # both look at the same
+        seen = _check_dehazed(dehaze, exported, pictures, say)  # both look at the same
     pairs = zip(seen, pictures, strict=True)
     whole = agree((detector.predict(s, SURE), exported.predict(p, SURE - NEAR)) for s, p in pairs)
     whole.added = 0  # between the two thresholds there may be some
     say(f"picture to picture, scores of {SURE:g} and more: {whole}")
-    # in a picture that is larger than the network's input, edges may move as many times as far
-    reduction = _reduction(images, small)
+    _check_whole(whole, _reduction(images, small))
+    return {"same input": asdict(network), "whole": asdict(whole)}
+
+
+def _check_dehazed(
+    dehaze: DehazeGraph,
+    exported: ExportedDetector,
+    pictures: Sequence[Pixels],
+    say: Callable[[str], object],
+) -> list[torch.Tensor]:
+    """The pictures as the export dehazes them, if the run does it likewise."""
+    clear = [exported.dehazed(p) for p in pictures]
+    own = [dehaze.eager(torch.from_numpy(p.copy()).permute(2, 0, 1)) for p in pictures]
+    pairs = zip((o.permute(1, 2, 0).numpy() for o in own), clear, strict=True)
+    most = max(_difference(*pair) for pair in pairs)
+    say(f"dehazed pictures: to {most} of 255")
+    if most > MOST_DIFFERENCE:
+        raise UserError(
+            f"--dehaze: the exported pictures differ from the run's by {most} of 255, more "
+            f"than {MOST_DIFFERENCE}; leave it out"
+        )
+    return [torch.from_numpy(p).permute(2, 0, 1) for p in clear]
+
+
+def _check_whole(found: Agreement, reduction: float) -> None:
+    """In a picture that is larger than the network's input, edges may move as many times as far."""
     box, worst_box = MOST_BOX * reduction, WORST_BOX * reduction
     mask, worst_mask = (1 - (1 - least) * reduction for least in (LEAST_MASK, WORST_MASK))
-    mean = whole.mean_box <= box and whole.mean_mask >= mask
-    if whole.lost or not mean or whole.box > worst_box or whole.mask < worst_mask:
-        raise _differs("what is found in whole pictures", whole, box, mask)
-    return {"same input": asdict(network), "whole": asdict(whole)}
+    mean = found.mean_box <= box and found.mean_mask >= mask
+    if found.lost or not mean or found.box > worst_box or found.mask < worst_mask:
+        raise _differs("what is found in whole pictures", found, box, mask)
 
 
 def _difference(one: Pixels, other: Pixels) -> int:
