@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.extras import install_command
 from dmaskrcnn.images.video_inputs import VideoSource
 
 PATIENCE = 10.0  # seconds without an answer; cameras take up to 3 to begin
@@ -30,8 +31,7 @@ def need_av() -> ModuleType:
         import av
     except ImportError as error:
         raise UserError(
-            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]', "
-            "or av alone"
+            f"videos need the package av, which is not installed: {install_command('video')}"
         ) from error
     return av
 

@@ -15,6 +15,7 @@ import numpy as np
 from dmaskrcnn.arrays import as_array
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.extras import install_command
 
 # Scores down to this share of the threshold keep a track alive (they show nothing): the second
 # stage of ByteTrack, for objects that are half hidden.
@@ -91,7 +92,7 @@ class Tracker:
         except ImportError as error:
             raise UserError(
                 "--track needs the packages supervision and trackers, which are not installed: "
-                "pip install 'dmaskrcnn[track]', or these two alone"
+                f"{install_command('track')}"
             ) from error
         self.lines = list(lines)
         self._boxes = supervision.Detections
