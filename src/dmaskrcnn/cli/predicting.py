@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmaskrcnn.cli.clustering import predict_on_cluster
 from dmaskrcnn.cli.picture_verbs import Predict
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None 
     device."""
     verb.check_cluster()
     if verb.cluster:
+        from dmaskrcnn.cli.clustering import predict_on_cluster
+
         return predict_on_cluster(verb)
 
     from dmaskrcnn.haze.switch import HazeSwitch

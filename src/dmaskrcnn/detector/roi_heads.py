@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.models.detection import roi_heads
 
 from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
+from dmaskrcnn.detector.assignment import Truth, match
 from dmaskrcnn.detector.limits import USUAL, Limits
-from dmaskrcnn.detector.matching import Truth, match
 from dmaskrcnn.detector.nms import grouped_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
