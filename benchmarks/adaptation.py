@@ -28,6 +28,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -218,20 +219,21 @@ def score(args: argparse.Namespace) -> None:
         if method not in runs:
             sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
     hazy = score_runs(runs, args.test, args.groups)
-    clear = score_runs(runs, args.clear, args.groups) if args.clear else {}
+    scores = next(iter(hazy[FIRST].values()))
+    names, titles = counted(scores), {}
+    clear = score_runs(runs, args.clear, args.groups, names) if args.clear else {}
     with (args.out / "scored.log").open("a") as log:
         sets = map(str, [*args.test, *(args.clear or ())])
         log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(sets)}: ")
         log.write(", ".join(runs) + "\n")
-    scores = next(iter(hazy[FIRST].values()))
-    names, titles = counted(scores), {}
     for metric, title in per_class(scores).items():
         titles |= {
             f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in names.items()
         }
         if len(names) > 1:
             titles[f"{metric} mean"] = f"mean {title} of these classes"
-    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in runs}
+    timed = [m for m in runs if timings(args.out, m) and timings(args.out, FIRST)]
+    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in timed}
     text = "\n\n".join(
         table(hazy, metric, title, args.against, clear, costs).markdown()
         for metric, title in titles.items()
@@ -252,8 +254,11 @@ def finished_runs(out: Path, image_size: int) -> dict[str, dict[int, Run]]:
     return runs
 
 
-def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -> Rows:
-    """From the predictions of an earlier time, where no other weights came since."""
+def score_runs(
+    runs: dict[str, dict[int, Run]], test: list[Path], groups: str, names: Iterable[str] = ()
+) -> Rows:
+    """From the predictions of an earlier time, where no other weights came since. Means are over
+    the classes ``names``, by default over those with objects enough."""
     every = [trained for by_seed in runs.values() for trained in by_seed.values()]
     opened = open_shared_test_set(every, test, groups=groups)
     scores: Rows = {}
@@ -268,7 +273,7 @@ def score_runs(runs: dict[str, dict[int, Run]], test: list[Path], groups: str) -
                 scored = evaluate(found, opened)
             else:
                 scored = evaluate(trained, opened, results=found)
-            scores.setdefault(method, {})[seed] = with_means(scored)
+            scores.setdefault(method, {})[seed] = with_means(scored, names or counted(scored))
     return scores
 
 

@@ -19,11 +19,13 @@ LEAST_OBJECTS = 30  # of a class that is shown by itself
 Rows = dict[str, dict[int, Scores]]  # by method and seed
 
 
-def with_means(scores: Scores) -> Scores:
-    """With the mean over the classes that have objects enough, resample by resample."""
-    names = counted(scores)
-    for metric in per_class(scores) if names else ():
-        parts = [scores[f"{metric}/{name}"] for name in names]
+def with_means(scores: Scores, names: Iterable[str]) -> Scores:
+    """With the mean over these classes, resample by resample."""
+    for metric in per_class(scores):
+        keys = [f"{metric}/{name}" for name in names if f"{metric}/{name}" in scores.metrics]
+        parts = [scores[key] for key in keys]
+        if not parts:
+            continue
         scores.metrics[f"{metric} mean"] = with_interval(
             float(np.mean([part.value for part in parts])),
             np.mean([part.replicates for part in parts], axis=0),

@@ -73,6 +73,8 @@ THEIRS = {
     "x_leftImg8bit.png",
     "my-mscnn.safetensors",
     "other.json",
+    "target_detector.json",
+    "instances_val.json",
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import adaptation
 import numpy as np
 import pytest
-from adaptation_tables import gap_closed, table
+from adaptation_tables import gap_closed, table, with_means
 
 from dmaskrcnn.evaluation.bootstrap import Metric, with_interval
 from dmaskrcnn.evaluation.scores import Scores
@@ -65,3 +65,16 @@ def test_clear_air_stands_beside_haze():
     assert [row[6].split()[:1] for row in rows] == [[], ["-10.0"], ["-10.0"]]
     assert rows[1][7] == "1.50×"
     assert len(table(hazy, "voc/AP50/car", "AP50", "source").rows[0]) == 6
+
+
+def test_means_in_clear_air_are_over_the_classes_of_haze():
+    values = {"car": 0.4, "truck": 0.2, "bus": 0.9}
+    metrics = {f"voc/AP50/{name}": metric(value) for name, value in values.items()}
+    clear = Scores(metrics, {"car": 3, "truck": 40, "bus": 2}, 12, 41, 0, "", 12)
+    boxes = {f"box/{part}/{name}": metric(0.1) for part in ("AP", "AP75") for name in values}
+    clear.metrics.update(boxes)
+    for names, mean in (["car", "truck"], 0.3), (["truck"], 0.2), (["car", "bicycle"], 0.4):
+        found = with_means(clear, names)["voc/AP50 mean"]
+        assert found.value == pytest.approx(mean)
+        assert found.low < mean < found.high
+    assert "voc/AP50 mean" not in with_means(scores(0.2), ["bicycle"]).metrics
