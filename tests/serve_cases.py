@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +19,8 @@ from PIL import Image
 from predict_cases import LeftHalf
 
 from dmaskrcnn.detections import Detections
+
+JPEG = {"Content-Type": "image/jpeg"}
 
 
 class Slow(LeftHalf):
@@ -67,3 +73,44 @@ def begun(*words: object, says: str) -> tuple[subprocess.Popen[str], str]:
     if says not in line:
         raise AssertionError(process.communicate()[1])
     return process, line
+
+
+@dataclass
+class Server:
+    """A running `dmaskrcnn serve`."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=150)
+
+    def call(
+        self, body: Any, headers: dict[str, str] = JPEG, path: str = "/predict", method="POST"
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of an answer, over a connection of its own."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, dict(response.headers), response.read()
+        finally:
+            connection.close()
+
+    def memory(self) -> float:
+        """Resident, in MB."""
+        text = self.call(None, {}, "/metrics", "GET")[2].decode()
+        line = next(s for s in text.splitlines() if s.startswith("process_resident_memory_bytes "))
+        return float(line.split()[1]) / 1e6
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code and stderr."""
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+
+def start(*arguments: object) -> Server:
+    words = ("serve", *arguments, "--port", 0, "--device", "cpu")
+    process, line = begun(*words, says="serving ")
+    return Server(process, int(line.rsplit(":", 1)[1]))

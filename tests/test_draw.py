@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from dmaskrcnn import draw
+from dmaskrcnn.data.packed_masks import NOTHING, Crop
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import (
@@ -99,7 +100,7 @@ def test_a_mask_colours_its_own_pixels_and_no_others(contour):
     y, x = np.mgrid[:60, :80]
     mask = (x - 30) ** 2 + (y - 28) ** 2 < 20**2
     canvas = np.zeros((60, 80, 3), dtype=np.uint8)
-    paint_mask(canvas, mask, (200, 100, 50), contour)
+    paint_mask(canvas, Crop(0, 0, mask), (200, 100, 50), contour)
     np.testing.assert_array_equal((canvas > 0).all(axis=2), mask)
     full = (canvas == (200, 100, 50)).all(axis=2)
     distance = 20 - np.sqrt((x - 30) ** 2 + (y - 28) ** 2)  # from the edge, inwards
@@ -110,7 +111,7 @@ def test_a_mask_colours_its_own_pixels_and_no_others(contour):
 
 def test_a_mask_at_the_edge_of_the_image_has_a_closed_contour():
     canvas = np.zeros((6, 6, 3), dtype=np.uint8)
-    paint_mask(canvas, np.ones((6, 6), dtype=bool), (255, 255, 255), 1)
+    paint_mask(canvas, Crop(0, 0, np.ones((6, 6), dtype=bool)), (255, 255, 255), 1)
     full = (canvas == 255).all(axis=2)
     assert full.sum() == 20
     assert not full[1:-1, 1:-1].any()
@@ -118,7 +119,7 @@ def test_a_mask_at_the_edge_of_the_image_has_a_closed_contour():
 
 def test_an_empty_mask_draws_nothing():
     canvas = np.zeros((6, 6, 3), dtype=np.uint8)
-    paint_mask(canvas, np.zeros((6, 6), dtype=bool), (255, 255, 255), 1)
+    paint_mask(canvas, NOTHING, (255, 255, 255), 1)
     assert not canvas.any()
 
 

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmaskrcnn.arrays import as_array, as_tensor, dtype_name
-from dmaskrcnn.data.coco_results import coco_arrays
-from dmaskrcnn.data.rle import encode
+from dmaskrcnn.data.coco_results import Arrays, coco_arrays
+from dmaskrcnn.data.packed_masks import (
+    FramesOfMasks,
+    PackedMasks,
+    frames_on_demand,
+    held_masks,
+    packed_masks,
+)
 from dmaskrcnn.data.supervision_arrays import supervision_arrays
 from dmaskrcnn.data.yolo_lines import yolo_boxes, yolo_polygons
 from dmaskrcnn.errors import UserError
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 
 # == on tensors has no single truth value; masks make no readable repr
+@frames_on_demand
 @dataclass(eq=False, repr=False)
 class Detections(Shown):
     """The N objects found in one image, by falling score. N may be 0.
@@ -34,11 +41,15 @@ class Detections(Shown):
 
     Where PyTorch is not installed (`dmaskrcnn-runtime`), the tensors are NumPy arrays.
 
+    Masks are kept packed (`packed`), in about 300 bytes each; `masks` makes frames of them, a byte
+    a pixel and object, when it is read, and keeps these.
+
     Attributes:
         boxes: float32 ``(N, 4)``, xyxy in pixels of the image; x in [0, W], y in [0, H].
         labels: int64 ``(N,)``, 0-based indices into ``classes``.
         scores: float32 ``(N,)`` in [0, 1].
-        masks: bool ``(N, H, W)``; all False from a model without a trained mask head.
+        masks: bool ``(N, H, W)``; all False from a model without a trained mask head. May be given
+            as `PackedMasks`.
         classes: the class names.
         image: what they were found in, for `draw`, `save`, `show` and notebooks: its path, or the
             picture itself where it was predicted alone; None: not remembered.
@@ -50,25 +61,25 @@ class Detections(Shown):
     boxes: Tensor
     labels: Tensor
     scores: Tensor
-    masks: Tensor
+    masks: FramesOfMasks
     classes: tuple[str, ...]
     image: Any = None
 
     def __post_init__(self) -> None:
-        n = len(self.boxes)
+        n, masks = len(self.boxes), held_masks(self)
         expected = {
-            "boxes": ("float32", (n, 4)),
-            "labels": ("int64", (n,)),
-            "scores": ("float32", (n,)),
-            "masks": ("bool", (n, *self.masks.shape[1:])),
+            "boxes": (self.boxes, "float32", (n, 4)),
+            "labels": (self.labels, "int64", (n,)),
+            "scores": (self.scores, "float32", (n,)),
+            "masks": (masks, "bool", (n, *masks.shape[1:])),
         }
-        for name, (dtype, shape) in expected.items():
-            value: Tensor = getattr(self, name)
-            if tuple(value.shape) != shape or dtype_name(value) != dtype:
-                given = f"{dtype_name(value)} {tuple(value.shape)}"
+        for name, (value, dtype, shape) in expected.items():
+            kind = "bool" if isinstance(value, PackedMasks) else dtype_name(value)
+            if tuple(value.shape) != shape or kind != dtype:
+                given = f"{kind} {tuple(value.shape)}"
                 raise ValueError(f"{name}: expected {dtype} {shape}, got {given}")
-        if self.masks.ndim != 3:
-            raise ValueError(f"masks: expected (N, H, W), got {tuple(self.masks.shape)}")
+        if len(masks.shape) != 3:
+            raise ValueError(f"masks: expected (N, H, W), got {tuple(masks.shape)}")
         self.classes = tuple(self.classes)
         if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             given = sorted(set(self.labels.tolist()))
@@ -78,9 +89,9 @@ class Detections(Shown):
     @classmethod
     def empty(cls, height: int, width: int, classes: tuple[str, ...]) -> Detections:
         """Nothing found in an image of ``height`` × ``width`` pixels."""
-        shapes = {"float32": (0, 4), "int64": (0,), "bool": (0, height, width)}
-        boxes, labels, masks = (as_tensor(np.zeros(s, kind)) for kind, s in shapes.items())
-        return cls(boxes, labels, boxes[:, 0], masks, classes)
+        shapes = {"float32": (0, 4), "int64": (0,)}
+        boxes, labels = (as_tensor(np.zeros(s, kind)) for kind, s in shapes.items())
+        return cls(boxes, labels, boxes[:, 0], PackedMasks(height, width, ()), classes)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -90,7 +101,8 @@ class Detections(Shown):
             if not -len(self) <= keep < len(self):  # IndexError also ends `for one in detections`
                 raise IndexError(f"object {keep} of {len(self)}")
             keep = slice(keep, keep + 1 or None)
-        boxes, labels, scores, masks = (value[keep] for value in self._tensors)
+        boxes, labels, scores = (value[keep] for value in self._tensors)
+        masks = held_masks(self)[keep]
         return Detections(boxes, labels, scores, masks, self.classes, self.image)
 
     def __repr__(self) -> str:
@@ -99,8 +111,13 @@ class Detections(Shown):
         return f"Detections({where}{': ' if found else ''}{found})"
 
     @property
-    def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.boxes, self.labels, self.scores, self.masks
+    def packed(self) -> PackedMasks:
+        """The masks as run lengths: what is scored, written and drawn."""
+        return packed_masks(self)
+
+    @property
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.boxes, self.labels, self.scores
 
     def above(self, threshold: float) -> Detections:
         """The objects with a score of at least ``threshold``."""
@@ -110,7 +127,10 @@ class Detections(Shown):
         """The same detections with all tensors on ``device``; arrays are on the CPU already."""
         if isinstance(self.boxes, np.ndarray):
             return self
-        boxes, labels, scores, masks = (value.to(device) for value in self._tensors)
+        boxes, labels, scores = (value.to(device) for value in self._tensors)
+        masks = held_masks(self)
+        if not isinstance(masks, PackedMasks):
+            masks = masks.to(device)
         return Detections(boxes, labels, scores, masks, self.classes, self.image)
 
     def to_coco(self, image_id: int | str, category_ids: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -133,7 +153,7 @@ class Detections(Shown):
         boxes = as_array(self.boxes).astype(np.float64)  # x + width is then x2 to the last bit
         xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
         keys = ("image_id", "category_id", "bbox", "score", "segmentation")
-        of_each = zip(self.names, xywh, self.scores.tolist(), self._rle(), strict=True)
+        of_each = zip(self.names, xywh, self.scores.tolist(), self.packed.rles, strict=True)
         return [
             dict(zip(keys, (image_id, category_ids[name], *others), strict=True))
             for name, *others in of_each
@@ -148,7 +168,7 @@ class Detections(Shown):
             compressed COCO RLE.
         """
         boxes = [[round(value, 3) for value in box] for box in self.boxes.tolist()]
-        of_each = zip(self.names, self.scores.tolist(), boxes, self._rle(), strict=True)
+        of_each = zip(self.names, self.scores.tolist(), boxes, self.packed.rles, strict=True)
         found = [
             {"class": name, "score": round(score, 6), "box": box, "mask": mask}
             for name, score, box, mask in of_each
@@ -170,8 +190,7 @@ class Detections(Shown):
         boxes = np.array(self.boxes.tolist(), dtype=np.float64).reshape(-1, 4)
         columns = {"class": self.names, "score": self.scores.tolist()}
         columns |= dict(zip(("x1", "y1", "x2", "y2"), boxes.T, strict=True))
-        areas = self.masks.sum((1, 2)).tolist()
-        return pandas.DataFrame(columns | {"mask_area": np.array(areas, dtype=np.int64)})
+        return pandas.DataFrame(columns | {"mask_area": self.packed.areas})
 
     def to_yolo(self, polygons: bool = False, scores: bool = False) -> str:
         """The text of a YOLO label file, a line per object, classes by their place in ``classes``.
@@ -183,7 +202,7 @@ class Detections(Shown):
         labels, size = self.labels.tolist(), (self.height, self.width)
         boxes = np.array(self.boxes.tolist(), dtype=np.float64).reshape(-1, 4)
         lines = (
-            yolo_polygons(labels, boxes, self.to("cpu").masks, *size)
+            yolo_polygons(labels, boxes, self.packed.each_frame(), *size)
             if polygons
             else yolo_boxes(labels, boxes, *size)
         )
@@ -249,14 +268,10 @@ class Detections(Shown):
         return cls._of_arrays(arrays, names)
 
     @classmethod
-    def _of_arrays(cls, arrays: Sequence[np.ndarray], classes: tuple[str, ...]) -> Detections:
-        boxes, labels, scores, masks = map(as_tensor, arrays)
+    def _of_arrays(cls, arrays: Arrays, classes: tuple[str, ...]) -> Detections:
+        *others, masks = arrays
+        boxes, labels, scores = map(as_tensor, others)
         return cls(boxes, labels, scores, masks, classes)
-
-    def _rle(self) -> list[dict[str, Any]]:
-        """Each mask as COCO's compressed run lengths, ``{"size": [H, W], "counts": str}``."""
-        # one at a time: a copy of all masks in column order may be gigabytes
-        return [encode(mask) for mask in as_array(self.masks)]
 
 
 def _library(name: str, who: str) -> Any:

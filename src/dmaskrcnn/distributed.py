@@ -8,6 +8,7 @@ condition on its own share of the data.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -17,8 +18,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dmaskrcnn.device import resolve_device
+from dmaskrcnn.errors import UserError
 
 T = TypeVar("T")
+# what gloo says of it
+_GONE = re.compile("Connection (closed|reset) by peer|Application timeout|gloo.*(peer|Timed out)")
 
 
 def rank() -> int:
@@ -34,7 +38,11 @@ def world_size() -> int:
 @contextmanager
 def processes(device: str) -> Iterator[torch.device]:
     """Join the processes that torchrun started (if it did) and yield the device of this one:
-    ``auto`` takes a GPU if there is one."""
+    ``auto`` takes a GPU if there is one.
+
+    Raises:
+        UserError: another process has ended, and left this one waiting for it.
+    """
     chosen = resolve_device(device)
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield chosen
@@ -46,6 +54,13 @@ def processes(device: str) -> Iterator[torch.device]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield chosen
+    except RuntimeError as error:
+        if isinstance(error, dist.DistBackendError) or _GONE.search(str(error)):
+            raise UserError(
+                "another process of this training has ended; what it says above is the reason. "
+                "torchrun --max-restarts 3 starts all again, from the last checkpoint"
+            ) from error
+        raise
     finally:
         dist.destroy_process_group()
 

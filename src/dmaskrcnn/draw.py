@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dmaskrcnn.arrays import as_array
+from dmaskrcnn.data.packed_masks import Crop, PackedMasks
 from dmaskrcnn.data.picture_input import Picture, as_eight_bits, image_pixels
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.tags import Colour, Lettering, place_tags
@@ -47,9 +48,13 @@ class Truth(Protocol):
 
     boxes: Tensor
     labels: Tensor
-    masks: Tensor
     crowd: Tensor
     difficult: Tensor
+
+    @property
+    def packed(self) -> PackedMasks:
+        """The masks."""
+        ...
 
 
 def draw_truth(image: Picture, objects: Truth, classes: Sequence[str]) -> Image.Image:
@@ -70,14 +75,14 @@ def draw_truth(image: Picture, objects: Truth, classes: Sequence[str]) -> Image.
         name = classes[int(label)]
         flags = " (crowd)" * bool(crowd) + " (difficult)" * bool(difficult)
         captions.append((name + flags, name))
-    return draw_objects(image, objects.boxes, objects.labels, objects.masks, captions)
+    return draw_objects(image, objects.boxes, objects.labels, objects.packed, captions)
 
 
 def draw_objects(
     image: Picture,
     boxes: Tensor,
     labels: Tensor,
-    masks: Tensor,
+    masks: Tensor | PackedMasks,
     captions: Sequence[tuple[str, ...]],
     colours: list[Colour] | None = None,
 ) -> Image.Image:
@@ -88,7 +93,8 @@ def draw_objects(
         image: as for ``as_picture``.
         boxes: float ``(N, 4)``, xyxy in pixels; N may be 0.
         labels: int64 ``(N,)``: the hue of an object is that of its class.
-        masks: bool ``(N, H, W)`` of the image's size; all False for those with a box only.
+        masks: bool ``(N, H, W)`` of the image's size, or packed; all False for those with a box
+            only.
         captions: for each object the texts that would do on its tag, the best first; the first that
             fits into the image is taken.
         colours: of the objects; by default `instance_colours`.
@@ -99,8 +105,8 @@ def draw_objects(
     Raises:
         UserError: the masks are not of the image's size, or it is no image.
     """
-    picture = as_picture(image)
-    width, height = picture.size
+    canvas = np.array(as_eight_bits(image_pixels(image)), order="C")
+    height, width = canvas.shape[:2]
     if tuple(masks.shape[1:]) != (height, width):
         theirs = "×".join(map(str, masks.shape[1:]))
         raise UserError(
@@ -108,7 +114,7 @@ def draw_objects(
             "picture they were found in"
         )
     if not len(boxes):
-        return picture
+        return Image.fromarray(canvas)
     colours = instance_colours(labels) if colours is None else colours
     corners = pixel_corners(boxes, height, width)
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in corners]
@@ -116,9 +122,10 @@ def draw_objects(
     size = math.sqrt(width * height)
     contour = max(1, round(size / 420))
 
-    canvas = np.array(picture)
-    for index in order:
-        paint_mask(canvas, as_array(masks[index]), colours[index], contour)
+    packed = masks if isinstance(masks, PackedMasks) else PackedMasks.of_frames(masks)
+    # one after the other: those of a hundred large objects in 12 megapixels would take a gigabyte
+    for index, crop in zip(order, packed[order].crops(), strict=True):
+        paint_mask(canvas, crop, colours[index], contour)
     painted = Image.fromarray(canvas)
     pen = ImageDraw.Draw(painted)
     for index in order:
@@ -173,21 +180,19 @@ def pixel_corners(boxes: Tensor, height: int, width: int) -> list[tuple[int, int
     return corners
 
 
-def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Colour, contour: int) -> None:
+def paint_mask(canvas: np.ndarray, mask: Crop, colour: Colour, contour: int) -> None:
     """Tints the mask's pixels and draws its contour, on the outermost ``contour`` pixels of the
     mask itself, in place.
 
     Args:
         canvas: uint8 ``(H, W, 3)``.
-        mask: bool ``(H, W)``; nothing outside it is touched.
+        mask: in its window; nothing outside it is touched.
         colour: RGB.
         contour: the width of the contour, in pixels.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    part, inside = canvas[window], mask[window]
+    top, left, inside = mask
+    inside = np.ascontiguousarray(inside)
+    part = canvas[top : top + inside.shape[0], left : left + inside.shape[1]]
     ink = np.array(colour, dtype=np.float32)
     part[inside] = (part[inside] * (1 - MASK_OPACITY) + ink * MASK_OPACITY).round().astype(np.uint8)
     part[inside & ~_erode(inside, contour)] = colour

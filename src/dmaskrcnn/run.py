@@ -198,11 +198,14 @@ class Run:
         return os.path.isfile(self.path / "model.safetensors")
 
     @property
+    def files(self) -> list[Path]:
+        """What the detector is made of: weights and ``model.json``."""
+        return [self.path / name for name in ("model.safetensors", "model.json")]
+
+    @property
     def digests(self) -> list[str]:
-        """Of weights and ``model.json``, and the size: they tell detectors apart. Raises UserError
-        for a missing file."""
-        files = [file_digest(self.path / name) for name in ("model.safetensors", "model.json")]
-        return [*files, f"{self.image_size} px"]
+        """Of these and the size: they tell detectors apart. Raises UserError for a missing file."""
+        return [*map(file_digest, self.files), f"{self.image_size} px"]
 
     def check_trained(self) -> None:
         """Raises UserError where the path is no folder of a training with weights."""
@@ -233,11 +236,7 @@ class Run:
 
 
 class ResultsFile(Run):
-    """Predictions that are there already: a COCO results JSON of any detector.
-
-    Attributes:
-        path: the file.
-    """
+    """Predictions that are there already: the path is a COCO results JSON of any detector."""
 
     is_results = True
 
@@ -275,10 +274,9 @@ class ExportedRun(Run):
         return True
 
     @property
-    def digests(self) -> list[str]:
-        """Of the model and ``model.json``. Raises UserError as `read_export`."""
-        names = (*read_export(self.path).digests, INDEX)
-        return [*(file_digest(self.path / name) for name in names), f"{self.image_size} px"]
+    def files(self) -> list[Path]:
+        """The model and ``model.json``. Raises UserError as `read_export`."""
+        return [self.path / name for name in (*read_export(self.path).digests, INDEX)]
 
     def detector(self, device: str = "auto") -> ExportedDetector:
         """The detector, on the CPU whatever the device. Raises UserError as `load`."""

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.data.image import IMAGE_SUFFIXES
+from dmaskrcnn.data.packed_masks import FramesOfMasks, held_masks, packed_masks
 from dmaskrcnn.data.picture_input import Picture
 from dmaskrcnn.draw import JPEG, draw_objects
 from dmaskrcnn.errors import UserError
@@ -32,19 +33,19 @@ class Shown:
     boxes: Tensor
     labels: Tensor
     scores: Tensor
-    masks: Tensor
+    masks: FramesOfMasks
     classes: tuple[str, ...]
     image: Any
 
     @property
     def height(self) -> int:
         """The height of the image, in pixels."""
-        return self.masks.shape[1]
+        return held_masks(self).shape[1]
 
     @property
     def width(self) -> int:
         """The width of the image, in pixels."""
-        return self.masks.shape[2]
+        return held_masks(self).shape[2]
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +74,7 @@ class Shown:
             )
         of_each = zip(self.names, self.scores.tolist(), strict=True)
         captions = [(f"{name} {score:.2f}", name) for name, score in of_each]
-        return draw_objects(image, self.boxes, self.labels, self.masks, captions)
+        return draw_objects(image, self.boxes, self.labels, packed_masks(self), captions)
 
     def save(self, path: str | os.PathLike[str], image: Picture | None = None) -> None:
         """Write what `draw` gives, in the format that the name says.

@@ -21,12 +21,17 @@ TRAIN = ("train", "adapt")  # `reproduce` adds to what its trainings say whose o
 SCORE = ("evaluate", "compare")
 # Which verbs get to say what stands in a file or folder: the longest name that fits.
 REACHED = {
+    "cli/cluster_flags.py": ("predict", "dehaze", "haze"),
+    "cli/clustering.py": ("predict",),
     "cli/comparing.py": ("evaluate",),
     "cli/dehazing.py": ("dehaze",),
     "cli/exporting.py": ("export",),
     "cli/flags.py": ("predict", "evaluate", "compare", "report", "serve", "app", "export"),
     "cli/main.py": ("train-dehazer",),
+    "cli/runtime.py": ("predict",),
     "cli/training.py": TRAIN,
+    "cluster/": ("predict", "dehaze", "haze"),
+    "cluster/job.py": ("predict", "dehaze"),  # haze needs no --device
     "compare/": ("compare",),
     "compare/reproduce.py": ("reproduce",),
     "compare/paper.py": ("reproduce",),
@@ -52,7 +57,7 @@ REACHED = {
     "images/dehaze.py": ("dehaze",),
     "images/convert.py": ("convert",),
     "images/haze.py": ("haze",),
-    "images/open_video.py": ("predict", "dehaze", "inspect", *TRAIN),
+    "images/open_video.py": ("predict", "dehaze", "inspect", "gauge", "app", *TRAIN),
     "images/frames_of_video.py": TRAIN,
     "images/predict_videos.py": ("predict",),
     "images/track.py": ("predict",),
@@ -68,8 +73,10 @@ REACHED = {
     "serve/": ("serve",),
     "serve/server.py": ("serve", "app"),
     "training/": TRAIN,
+    "training/target_videos.py": (*TRAIN, "report", "reproduce"),
 }
-EVERYWHERE = {"--help", "--nproc-per-node", "--force-reinstall"}  # the last: torchrun's, pip's
+# of torchrun, pip and Ray, too
+EVERYWHERE = {"--help", "--nproc-per-node", "--max-restarts", "--force-reinstall", "--head"}
 
 
 def flags_of_verbs() -> dict[str, set[str]]:

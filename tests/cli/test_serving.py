@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from dmaskrcnn.extras import install_command
+
 
 @pytest.mark.parametrize(
     ("verb", "module"), [("serve", "fastapi"), ("serve", "uvicorn"), ("app", "gradio")]
@@ -13,7 +15,7 @@ import pytest
 def test_a_missing_extra_is_named(verb, module, run, fails, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     said = fails(verb, run, "--port", 0)
-    assert said == f"{verb}: needs the package {module}: pip install 'dmaskrcnn[{verb}]'"
+    assert said == f"{verb}: needs the package {module}: {install_command(verb)}"
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,9 @@ def test_classes_meet_by_name_and_are_selected(tmp_path: Path) -> None:
     assert chosen.classes == ("person", "motorcycle")
     assert [chosen.annotations(i).labels.tolist() for i in range(3)] == [[1], [], [0, 1]]
     assert open_dataset(coco, classes=["motorbike"]).category_ids == (7,)
+    again = both.choose(["Person", "motorbike"])
+    assert [again.annotations(i).labels.tolist() for i in range(3)] == [[1], [], [0, 1]]
+    assert open_dataset(coco).choose(["motorbike"]).category_ids == (7,)
     with pytest.raises(UserError, match=r"no zebra in the data; there is: car, motorcycle"):
         open_dataset(coco, classes=["zebra"])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from faster_coco_eval.core import mask as reference
 
-from dmaskrcnn.data.rle import decode, encode, run_lengths
+from dmaskrcnn.data.rle import encode, run_lengths
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -21,7 +21,6 @@ def test_encoded_as_the_reference_encodes_the_whole_frame(seed: int):
         wanted = reference.encode(np.asfortranarray(mask.view(np.uint8)))
         assert encode(mask) == {"size": [height, width], "counts": wanted["counts"].decode()}
         assert sum(run_lengths(mask)) == mask.size
-        assert np.array_equal(decode([encode(mask)])[:, :, 0], mask)
 
 
 def test_edges_of_the_frame():

@@ -117,6 +117,52 @@ def test_autocast_keeps_activations_in_bf16():
     assert folded.conv1.weight.grad.dtype == torch.float32
 
 
+def test_predictions_fold_once_and_follow_every_change():
+    model = fold_frozen_batchnorm(frozen(resnet18)).float()
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    convolution = model.conv1
+
+    def agree() -> bool:
+        with torch.no_grad():
+            expected = model(images)
+        with torch.inference_mode():
+            first, kept = model(images), convolution.kept.values
+            again = model(images)
+        assert convolution.kept.values is kept is not None
+        return torch.equal(first, expected) and torch.equal(again, expected)
+
+    assert agree()
+    model(images).sum().backward()
+    assert convolution.kept.values is None  # a training holds no second copy
+    assert agree()
+    before = model.state_dict()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert agree()
+    model.bn1.running_mean.add_(1)
+    assert agree()
+    model.load_state_dict(frozen(resnet18).state_dict())
+    assert agree()
+    convolution.weight.data = torch.randn_like(convolution.weight)
+    assert agree()
+    assert list(before) == list(model.state_dict())
+    with torch.inference_mode():
+        model(images)
+    assert copy.deepcopy(model).conv1.kept.values is None
+
+
+def test_predictions_in_mixed_precision_are_those_of_autocast():
+    model = fold_frozen_batchnorm(frozen(resnet18)).float()
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad():
+            expected = model(images)
+        with torch.inference_mode():
+            assert torch.equal(model(images), expected)
+            assert model.conv1.kept.values[1].dtype == torch.bfloat16
+    with torch.inference_mode():
+        assert model(images).dtype == torch.float32
+
+
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_all_at_once_is_as_one_by_one(dtype):
     """Output and gradients, also where a convolution is frozen."""

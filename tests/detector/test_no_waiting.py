@@ -13,8 +13,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dmaskrcnn.data import Annotations
+from dmaskrcnn.detector.assignment import Truth
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.roi_heads import take_class
 from dmaskrcnn.methods.parts.thresholds import Thresholds
 

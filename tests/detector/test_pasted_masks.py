@@ -25,12 +25,12 @@ def test_pasting_inside_the_box_is_torchvisions_to_the_bit():
     boxes[1] = torch.tensor([5.0, 5, 5, 5])  # of no size
     wanted = paste_masks_in_image(masks, boxes, (HEIGHT, WIDTH))[:, 0] >= 0.5
     assert wanted.flatten(1).any(1).sum() > 40
-    assert torch.equal(paste_masks(masks, boxes, HEIGHT, WIDTH), wanted)
+    assert torch.equal(paste_masks(masks, boxes, HEIGHT, WIDTH).frames(), wanted)
 
 
 def test_boxes_outside_and_boxes_without_a_mask_stay_empty():
     boxes = torch.tensor([[-50.0, -50, -20, -20], [130, 3, 140, 8], [2, 2, 9, 9]])
-    assert not paste_masks(torch.ones(2, 1, 28, 28), boxes, HEIGHT, WIDTH).any()
+    assert not paste_masks(torch.ones(2, 1, 28, 28), boxes, HEIGHT, WIDTH).areas.any()
 
 
 @pytest.mark.parametrize("best", [False, True])

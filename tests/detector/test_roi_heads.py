@@ -2,8 +2,8 @@ import torch
 from detector_cases import TINY
 
 from dmaskrcnn.data import Annotations
+from dmaskrcnn.detector.assignment import Truth
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.rpn import Proposals
 
 

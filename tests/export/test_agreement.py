@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from dmaskrcnn.detections import Detections
@@ -29,6 +31,23 @@ def test_differences_are_found():
     assert abs(found.score - 0.05) < 1e-6
     assert abs(found.mask - 0.9) < 1e-9
     assert abs(found.kept - 1 / 3) < 1e-9
+
+
+def test_the_worst_and_the_mean():
+    one = detections([[0, 0, 10, 10], [10, 10, 20, 20]], [0, 1], [0.9, 0.8])
+    other = detections([[0, 0, 10, 10], [10, 10, 20, 18]], [0, 1], [0.9, 0.8])
+    found = agree([(one, other)])
+    assert (found.box, found.mean_box) == (2, 1)
+    assert (found.mask, found.mean_mask) == (0.8, 0.9)
+
+
+def test_a_pixel_at_the_threshold_is_no_difference():
+    one = detections([[0, 0, 4, 4]], [0], [0.9])
+    masks = one.masks.clone()
+    masks[0, 0, 0] = False
+    assert agree([(one, replace(one, masks=masks))]).mask == 1
+    masks[0, 0, 1] = False
+    assert agree([(one, replace(one, masks=masks))]).mask == 14 / 16
 
 
 def test_nothing_agrees_with_nothing():

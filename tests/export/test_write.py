@@ -127,6 +127,34 @@ def test_masks_damaged_in_whole_pictures_are_refused(
         exported(untrained, tmp_path / "out", dehaze=dehaze)
 
 
+def test_a_single_mask_may_be_a_little_off_in_whole_pictures(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As happens where the two ways of resizing differ by 1 of 255 under a flat border."""
+    needed("onnx", "onnxruntime")
+
+    def nibbled(detector: ExportedDetector, images: Any, *arguments: Any) -> Any:
+        found = honest(detector, images, *arguments)
+        masks = found.masks.clone()
+        largest = int(masks.sum((1, 2)).argmax())
+        inside = masks[largest].nonzero()
+        for y, x in inside[: int(share * len(inside))].tolist():
+            masks[largest, y, x] = False
+        return replace(found, masks=masks)
+
+    honest = ExportedDetector.predict
+    monkeypatch.setattr(ExportedDetector, "predict", nibbled)
+    monkeypatch.setattr(check, "SURE", 0.05)
+    share = 0.03
+    said = json.loads((exported(untrained, tmp_path / "out") / "model.json").read_text())
+    whole = said["compared"]["whole"]
+    assert 0.95 < whole["mask"] < 0.98
+    assert whole["mean_mask"] > 0.99
+    share = 0.5
+    with pytest.raises(UserError, match="found in whole pictures does not agree"):
+        exported(untrained, tmp_path / "other")
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path):
     run = save_untrained(tmp_path / "run")
     detector = Detector.load(run, "cpu")
@@ -148,6 +176,6 @@ def test_a_package_that_is_missing(
     untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"onnxruntime is not installed: pip install 'dmaskrcnn"):
+    with pytest.raises(UserError, match=r"onnxruntime is not installed: .*pip install 'dmaskrcnn"):
         exported(untrained, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,8 @@ import torch
 from dehazing_cases import plain_guided_filter
 from scipy.ndimage import minimum_filter as scipy_minimum
 
-from dmaskrcnn.haze.filters import box_mean, grey, guided_filter, minimum_filter
+from dmaskrcnn.haze import filters
+from dmaskrcnn.haze.filters import box_mean, by_strips, grey, guided_filter, minimum_filter
 
 
 @pytest.mark.parametrize(("radius", "epsilon"), [(0, 0.1), (2, 1e-3), (5, 1e-6), (40, 0.04)])
@@ -48,3 +49,22 @@ def test_box_mean_of_a_constant_is_the_constant() -> None:
 
 def test_grey_of_white_is_white() -> None:
     assert float(grey(torch.ones(1, 3, 1, 1))) == pytest.approx(1, abs=2e-4)
+
+
+@pytest.mark.parametrize("opencv", [True, False])
+@pytest.mark.parametrize("strip", [1, 400])
+def test_in_strips_and_with_opencv_it_is_the_same(
+    opencv: bool, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide, image = torch.rand(2, 2, 1, 137, 40, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(filters, "_opencv", lambda: None)
+    wanted = guided_filter(guide, image, 3, 1e-3), minimum_filter(image, 5)
+    if opencv:
+        cv2 = pytest.importorskip("cv2")
+        monkeypatch.setattr(filters, "_opencv", lambda: cv2)
+    monkeypatch.setattr(filters, "STRIP", strip)
+    torch.testing.assert_close(guided_filter(guide, image, 3, 1e-3), wanted[0], atol=1e-7, rtol=0)
+    assert torch.equal(minimum_filter(image, 5), wanted[1])
+    assert torch.equal(by_strips(lambda part: minimum_filter(part, 5), 2, image), wanted[1])
+    small = image[..., :4, :3].double()  # the window is larger than the picture
+    torch.testing.assert_close(box_mean(small, 9), small.mean((2, 3), True).expand_as(small))

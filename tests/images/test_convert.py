@@ -14,7 +14,7 @@ from dmaskrcnn.cli.main import main
 from dmaskrcnn.data import Dataset, open_dataset
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.data.outlines import one_polygon, rings
-from dmaskrcnn.data.rle import compressed, decode
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.images.convert import convert_dataset
 from dmaskrcnn.output_folder import OutputFolder
@@ -119,7 +119,8 @@ def test_outlines_are_the_mask() -> None:
         mask = rng.random((height, width)) < rng.random()
         mask[0, 0] = True
         polygon = one_polygon(rings(mask))
-        found = decode([compressed([polygon + polygon[:2] * 2], height, width)])[:, :, 0]
+        polygons = [polygon + polygon[:2] * 2]
+        (found,) = PackedMasks.of_segmentations(height, width, [polygons]).each_frame()
         np.testing.assert_array_equal(found, mask)
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from predict_cases import LeftHalf, content, photo
 from untrained import UNTRAINED
+from video_cases import write_clip
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
@@ -18,6 +19,7 @@ from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.haze.switch import HazeSwitch
 from dmaskrcnn.images.by_detector import ClearOrHazy
 from dmaskrcnn.images.predict import predict_images
+from dmaskrcnn.serve.dropped import read_dropped
 
 
 @pytest.fixture
@@ -98,3 +100,30 @@ def test_thresholds_the_wrong_way_round(run, tmp_path, fails):
     words = ("--clear", run, "--haze-thresholds", 0.7, 0.3, "--out", tmp_path / "out")
     said = fails("predict", run, tmp_path / "a.jpg", *words)
     assert said.startswith("--haze-thresholds must be two numbers from 0 to 1, the lower one first")
+
+
+def test_a_video_is_gauged_each_second(tmp_path: Path, capsys, fails):
+    pytest.importorskip("av", reason="needs dmaskrcnn[video]")
+    clip = write_clip(tmp_path / "road.mp4", times=[number / 10 for number in range(25)])
+    photo(tmp_path / "a.png")
+    main(["gauge", str(tmp_path), "--format", "json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [Path(row["file"]).name for row in rows] == [
+        "a.png",
+        "road.mp4#t=0",
+        "road.mp4#t=1",
+        "road.mp4#t=2",
+    ]
+    frame = read_dropped(clip, 1.0)
+    assert rows[2]["haze"] == pytest.approx(haziness(frame), abs=0.001)
+    assert "camera 0: has no end; record a video first" in fails("gauge", "0")
+    (tmp_path / "text.mp4").write_text("hello")
+    said = fails("gauge", tmp_path / "text.mp4", said_before=1)
+    assert "text.mp4: none of 1 images can be read" in said
+
+
+def test_haze_is_added_to_pictures_alone(tmp_path: Path, fails):
+    (tmp_path / "road.mp4").touch()
+    words = ["--visibility", "50", "--out", tmp_path / "hazy"]
+    said = fails("haze", tmp_path / "road.mp4", *words)
+    assert "road.mp4: is a video, and pictures are wanted here" in said

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from video_cases import write_clip
 
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.detections import Detections
@@ -79,11 +80,11 @@ def serving(clip: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def watched(
-    port: int, out: Path, monkeypatch: pytest.MonkeyPatch, **reading: Any
+    port: int, out: Path, monkeypatch: pytest.MonkeyPatch, path: str = "", **reading: Any
 ) -> tuple[dict[str, Any], list[float]]:
     """The index's entry of the stream, and the times of its lines; its video has as many frames."""
     monkeypatch.setattr("dmaskrcnn.images.each_video.VideoReader", partial(VideoReader, **reading))
-    source = video_source(f"http://127.0.0.1:{port}")
+    source = video_source(f"http://127.0.0.1:{port}{path}")
     assert source is not None
     predict_videos(Nothing(), [source], out, VideoOptions(), progress=False)
     index = json.loads((out / "videos.json").read_text())
@@ -108,6 +109,34 @@ def test_a_stream_is_read_to_its_end(clip, port, tmp_path, monkeypatch):
     assert "did not come back after 2 tries (Connection refused)" in entry["notes"][-1]
 
 
+def test_a_file_over_http_ends(port, tmp_path, monkeypatch):
+    """No frame is left out as of a live stream, and nobody waits for it to come back."""
+    write_clip(tmp_path / "clip.ts", times=[number / 10 for number in range(30)], sound=False)
+    words = [str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", *words], stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            for _ in range(200):  # until it listens
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            monkeypatch.setattr(time, "sleep", pytest.fail)
+            entry, times = watched(port, tmp_path / "out", monkeypatch, path="/clip.ts")
+        finally:
+            server.terminate()
+    assert times == pytest.approx([number / 10 for number in range(30)])
+    assert "reopened" not in entry
+    assert entry["notes"] == []
+
+
+@needs_ffmpeg
+def test_a_stream_that_its_server_ends_is_not_waited_for_long(clip, port, tmp_path, monkeypatch):
+    with serving(clip, port):
+        entry, _ = watched(port, tmp_path / "out", monkeypatch, waits=(0.01,) * 9)
+    assert "did not come back after 3 tries" in entry["notes"][-1]
+
+
 @needs_ffmpeg
 def test_a_stream_that_drops_and_comes_back_is_one_video(clip, port, tmp_path, monkeypatch):
     def serve_twice() -> None:
@@ -123,7 +152,7 @@ def test_a_stream_that_drops_and_comes_back_is_one_video(clip, port, tmp_path, m
     servers = threading.Thread(target=serve_twice)
     servers.start()
     assert ready.wait(30)
-    entry, times = watched(port, tmp_path / "out", monkeypatch, waits=(0.25,) * 16)
+    entry, times = watched(port, tmp_path / "out", monkeypatch, waits=(2.0,) * 3)
     servers.join()
     assert entry["reopened"] == 1
     assert times == sorted(set(times))

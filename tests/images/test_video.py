@@ -115,6 +115,21 @@ def test_every_start_end_and_odd_sizes(tmp_path: Path):
     assert (len(frames), frames[0].width, frames[0].height) == (20, 98, 66)
 
 
+def test_without_a_video_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = video(tmp_path / "in.mp4", sound=True)
+    monkeypatch.setattr("dmaskrcnn.images.predict_videos._Annotation._draw", pytest.fail)
+    options = VideoOptions(video=False)
+    summary = predict_videos(Red(), [source], tmp_path / "out", options, progress=False)
+    (entry,) = summary.videos
+    assert (entry["video"], entry["frames"], entry["objects"]) == (None, 40, 40)
+    assert len(lines(tmp_path / "out" / "in.jsonl")) == 40
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "in.csv",
+        "in.jsonl",
+        "videos.json",
+    ]
+
+
 def test_an_interruption_leaves_a_video_and_whole_lines(tmp_path: Path):
     source, out = video(tmp_path / "in.mp4"), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):

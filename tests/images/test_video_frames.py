@@ -179,6 +179,22 @@ def test_videos_beside_pictures_and_patterns_as_targets(road: Path, tiny, tmp_pa
     assert with_frames(tiny(target=(tmp_path / "both" / "*.mp4",))).target == (frames,)
 
 
+def test_a_reproduction_takes_frames(road: Path, clear: Path, tmp_path: Path, monkeypatch):
+    taken = []
+
+    def reproduce(source, target, test, **options):
+        taken.extend(target)
+        raise UserError("so far")
+
+    monkeypatch.setattr("dmaskrcnn.compare.reproduce.reproduce", reproduce)
+    words = ["--source", clear, "--target", road, "--test", clear, "--out", tmp_path / "paper"]
+    with pytest.raises(SystemExit):
+        main(["reproduce", *map(str, words)])
+    (frames,) = taken
+    assert frames.parent == tmp_path / "paper" / "frames"
+    assert trained_on(frames) == ["000000.jpg", "000001.jpg", "000002.jpg", "frames.json"]
+
+
 def test_tiles_of_frames(run: Path, road: Path, tmp_path: Path, fails):
     words = ["predict", str(run), str(road), "--threshold", "0.01", "--end", "0.5"]
     found = []

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.data import Annotations
+from dmaskrcnn.detector.assignment import Truth
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.methods.parts.distillation import (
     CANDIDATE,
     View,

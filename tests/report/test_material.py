@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from disk import contents
 from report_cases import SECTIONS, Page, make_comparison, write_predictions
+from video_cases import write_clip
 
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.compare.comparison import save_comparison
@@ -163,3 +164,12 @@ def test_pictures_that_cannot_be_decoded_are_left_out(
     main(["report", str(runs[1]), "--target", str(own), "--out", str(out), "--device", "cpu"])
     assert len(Page(out).data["pictures"]) == 5
     assert f"left out: 1 of 6 pictures: {cut}: " in caplog.text
+
+
+def test_frames_of_a_video_are_shown(runs: list[Path], tmp_path: Path):
+    pytest.importorskip("av", reason="needs dmaskrcnn[video]")
+    clip = write_clip(tmp_path / "road.mp4", times=[0, 1, 2], size=(128, 96))
+    out = tmp_path / "page.html"
+    main(["report", str(runs[1]), "--target", str(clip), "--out", str(out), "--device", "cpu"])
+    assert Page(out).data["pictures"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "road.mp4"]

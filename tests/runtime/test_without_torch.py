@@ -20,6 +20,7 @@ from export_cases import pixels
 from PIL import Image
 from serve_cases import encoded
 
+from dmaskrcnn.cli.main import main as whole_main
 from dmaskrcnn.cli.runtime import main
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.export import load
@@ -81,6 +82,39 @@ def test_predict(onnx_folder: Path, tmp_path: Path):
     assert index["complete"] is True
     assert index["images"][0]["detections"]
     assert np.asarray(Image.open(tmp_path / "found" / "in.jpg")).shape == (80, 120, 3)
+
+
+def test_videos(onnx_folder: Path, tmp_path: Path):
+    """A video, followed and counted, says what `dmaskrcnn predict` says of it."""
+    for name in ("av", "supervision", "trackers"):
+        pytest.importorskip(name, reason="needs dmaskrcnn[video,track]")
+    from video_cases import write_clip
+
+    clip = write_clip(tmp_path / "clip.mp4")
+    words = [str(onnx_folder), str(clip), "--threshold", "0.05", "--every", "2", "--start", "0.2"]
+    words += ["--end", "0.8", "--track", "--line", "0,0.5,1,0.5", "--out"]
+    blocked = BLOCK.replace('"scipy", "matplotlib", ', "")  # supervision needs them
+    code = "from dmaskrcnn.cli.runtime import main\nmain(sys.argv[1:])"
+    command = [sys.executable, "-c", blocked + code, "predict", *words, str(tmp_path / "bare")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    whole_main(["predict", *words, str(tmp_path / "whole")])
+    for name in ("clip.jsonl", "clip.csv"):
+        bare, whole = (tmp_path / folder / name for folder in ("bare", "whole"))
+        assert bare.read_text() == whole.read_text()
+    entries = [json.loads(line) for line in (tmp_path / "bare/clip.jsonl").read_text().splitlines()]
+    assert [entry["time"] for entry in entries] == [0.2, 0.4, 0.6]
+    assert all("track" in found for entry in entries for found in entry["detections"])
+    (said,) = json.loads((tmp_path / "bare" / "videos.json").read_text())["videos"]
+    assert (said["complete"], said["frames"], len(said["crossings"])) == (True, 6, 1)
+
+
+def test_a_camera_that_is_not_there(onnx_folder: Path, tmp_path: Path):
+    pytest.importorskip("av", reason="needs dmaskrcnn[video]")
+    done = verb("predict", onnx_folder, "99", "--out", tmp_path / "found")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("dmaskrcnn-runtime: camera 99: ")
 
 
 def test_errors_are_one_line(tmp_path: Path):
@@ -146,17 +180,14 @@ def _post(address: str, body: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("road.mp4",), "road.mp4: dmaskrcnn-runtime takes pictures alone; `dmaskrcnn predict`"),
         (("a.png", "--tiles", "64"), "--tiles: needs `dmaskrcnn predict`"),
-        (("a.png", "--track"), "--track: needs `dmaskrcnn predict`"),
-        (("a.png", "--clear", "other"), "--clear: needs `dmaskrcnn predict`"),
+        (("a.png", "--line", "0,0,1,1"), "--line counts objects that are followed: add --track"),
     ],
 )
 def test_what_it_does_not_do_is_refused(
     words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    for name in ("road.mp4", "a.png"):
-        (tmp_path / name).touch()
+    (tmp_path / "a.png").touch()
     with pytest.raises(SystemExit) as stop:
         main(["predict", "export", str(tmp_path / words[0]), *words[1:], "--out", str(tmp_path)])
     assert stop.value.code == 2

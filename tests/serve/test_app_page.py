@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from serve_cases import begun
 from untrained import UNTRAINED
+from video_cases import turn, write_clip
 
 from dmaskrcnn import Detector
 
@@ -157,6 +158,36 @@ def test_a_frame_of_a_video(page, tmp_path, street):
     drop(page, path)
     until(lambda: len(labels(page)) == 4)
     assert element(page, "#second").is_displayed()
+
+
+def test_a_whole_video_is_annotated_by_each_run(page, tmp_path):
+    pytest.importorskip("av", reason="needs dmaskrcnn[video]")
+    clip = turn(write_clip(tmp_path / "road.mp4"))
+    assert not element(page, "#whole")
+    drop(page, clip)
+    until(lambda: len(labels(page)) == 4)
+    sizes = "return [...document.querySelectorAll('#pictures img')].map((e) => e.naturalWidth);"
+    until(lambda: page.execute_script(sizes) == [64] * 4)  # turned upright, as the videos below
+    until(lambda: element(page, "#whole")).click()
+    code = """return [...document.querySelectorAll('#videos video')].filter((e) => e.offsetParent)
+        .map((e) => [e.readyState > 0, e.videoWidth, e.videoHeight, Math.round(e.duration)]);"""
+    until(lambda: page.execute_script(code) == [[True, 64, 96, 1]] * 2)
+    said = element(page, "#videos").text
+    for run in ("baseline-1", "adapt-1"):
+        assert f"{run}: " in said
+    assert "objects in 10 frames" in said
+    for size in (DESKTOP, PHONE):
+        resize(page, size)
+        time.sleep(0.5)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= size[0]
+
+
+def test_a_long_video_is_refused(page, tmp_path):
+    pytest.importorskip("av", reason="needs dmaskrcnn[video]")
+    drop(page, write_clip(tmp_path / "long.mp4", times=[0, 61.0], sound=False))
+    until(lambda: element(page, "#whole")).click()
+    said = until(lambda: (toast := element(page, ".toast-body")) and toast.text)
+    assert "and the page takes 60 s at most; cut it, or use dmaskrcnn predict" in said
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import shutil
@@ -11,77 +10,20 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
-from serve_cases import begun, bomb, encoded, noise
+from serve_cases import JPEG, bomb, encoded, noise
 
 for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
     pytest.importorskip(module, reason="needs dmaskrcnn[serve]")
 
 CLIENTS = 200
-JPEG = {"Content-Type": "image/jpeg"}
-
-
-@dataclass
-class Server:
-    """A running `dmaskrcnn serve`."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=150)
-
-    def call(
-        self, body: Any, headers: dict[str, str] = JPEG, path: str = "/predict", method="POST"
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of an answer, over a connection of its own."""
-        connection = self.connect()
-        try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            return response.status, dict(response.headers), response.read()
-        finally:
-            connection.close()
-
-    def memory(self) -> float:
-        """Resident, in MB."""
-        text = self.call(None, {}, "/metrics", "GET")[2].decode()
-        line = next(s for s in text.splitlines() if s.startswith("process_resident_memory_bytes "))
-        return float(line.split()[1]) / 1e6
-
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """Exit code and stderr."""
-        self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, said
-
-
-def start(*arguments: object) -> Server:
-    words = ("serve", *arguments, "--port", 0, "--device", "cpu")
-    process, line = begun(*words, says="serving ")
-    return Server(process, int(line.rsplit(":", 1)[1]))
-
-
-@pytest.fixture
-def started(run: Path) -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def make(*arguments: object) -> Server:
-        servers.append(start(run, *arguments))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.process.kill()
-        server.process.communicate()
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:

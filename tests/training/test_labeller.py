@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from run_files import rows
 
-from dmaskrcnn.config.labeller import LABELS
+from dmaskrcnn.config.labelling import LABELS
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_images
 from dmaskrcnn.errors import UserError

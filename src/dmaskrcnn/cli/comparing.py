@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def report_verb(verb: Report) -> None:
                 verb.runs,
                 scored if verb.data else None,
                 source=verb.source,
-                target=verb.target,
+                target=_pictures(verb.target, Path(scratch)),
                 device=verb.device,
             )
         )
@@ -111,7 +112,7 @@ def reproduce_verb(verb: Reproduce) -> Path | None:
 
     comparison = reproduce(
         verb.source,
-        verb.target,
+        _pictures(verb.target, verb.out),
         verb.test,
         budget=verb.budget,
         seeds=verb.seeds,
@@ -130,6 +131,16 @@ def reproduce_verb(verb: Reproduce) -> Path | None:
         images=verb.images,
     )
     return _show(comparison, verb.device)
+
+
+def _pictures(target: Sequence[Path], out: Path) -> tuple[Path, ...]:
+    """The target with frames in the place of videos, in a folder of ``out``."""
+    if not target:
+        return ()
+    from dmaskrcnn.config.train import TrainConfig
+    from dmaskrcnn.training.target_videos import target_with_frames
+
+    return target_with_frames(target, out, TrainConfig.target_every)
 
 
 def _show(comparison: Comparison, device: str) -> Path | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dmaskrcnn.cli.clustering import dehaze_on_cluster
 from dmaskrcnn.cli.verbs import Dehaze
 from dmaskrcnn.errors import UserError
 
 
 def dehaze_verb(verb: Dehaze) -> None:
     """Dehaze pictures and videos."""
+    verb.check_cluster()
+    if verb.cluster:
+        return dehaze_on_cluster(verb)
+
     from dmaskrcnn.dehazing import Dehazer
     from dmaskrcnn.device import resolve_device
     from dmaskrcnn.images.dehaze import dehaze_images

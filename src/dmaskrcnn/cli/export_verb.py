@@ -31,7 +31,7 @@ class Export(RunsDetectors):
     calibrate: Annotated[
         tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required by --int8)")
     ] = ()
-    """Pictures of the target, without labels, to calibrate int8 with; up to 200 are used."""
+    """Pictures of the target, without labels, to calibrate int8 with; up to 100 are used."""
     test: Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="")] = ()
     """The labelled test set on which int8 is scored beside float32."""
     allow_loss: float = 0.02

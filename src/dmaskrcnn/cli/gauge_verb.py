@@ -29,7 +29,7 @@ class Gauge(ReadsPictures):
     """
 
     images: Images
-    """Images, or folders of them."""
+    """Images and videos, or folders of them; of a video each second."""
     format: Literal["table", "json", "csv"] = "table"
     """How it is told."""
     out: Annotated[Path | None, arg(help_behavior_hint="(default: the terminal)")] = None

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from dmaskrcnn.cli.arguments import parse
+from dmaskrcnn.cli.clustering import haze_on_cluster
 from dmaskrcnn.cli.comparing import compare_verb, evaluate_verb, report_verb, reproduce_verb
 from dmaskrcnn.cli.dehazing import dehaze_verb
 from dmaskrcnn.cli.ending import errors_in_one_line, termination_as_interrupt
@@ -135,10 +136,13 @@ def _haze(verb: Haze) -> None:
     from dmaskrcnn.haze.depth_maps import open_depth_maps
     from dmaskrcnn.images.haze import HazeConditions, haze_images
 
+    verb.check_cluster()
     maps = open_depth_maps(verb.depth, verb.depth_scale, verb.disparity, verb.focal_baseline)
     conditions = HazeConditions(
         verb.visibility, maps, verb.airlight, verb.inhomogeneity, verb.focal, verb.seed
     )
+    if verb.cluster:
+        return haze_on_cluster(verb, conditions)
     print(haze_images(verb.inputs, verb.out, conditions, verb.drop_invalid))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from dmaskrcnn.cli.cluster_flags import OnCluster
 from dmaskrcnn.cli.flags import BatchSize, Device, RunsDetectors
 from dmaskrcnn.cli.gauge_verb import HazeThresholds
 
@@ -32,10 +33,12 @@ class ReadsVideos:
     """With --track: count who crosses this line, each way; px, or shares of the picture."""
     show: bool = False
     """Also show a video in a window while it is annotated."""
+    video: bool = True
+    """Write an annotated video; without it JSON and CSV alone, in less time."""
 
 
 @dataclass
-class Predict(ReadsVideos, RunsDetectors):
+class Predict(OnCluster, ReadsVideos, RunsDetectors):
     """Find objects in images, videos, streams and cameras: pictures and videos with masks, boxes,
     names and scores, plus JSON."""
 
@@ -54,5 +57,7 @@ class Predict(ReadsVideos, RunsDetectors):
     tiles: int = 0
     """Side of overlapping tiles in px, for small objects in large images; 0: none. The whole image
     is looked at, too."""
+    pictures: bool = False
+    """With --cluster: also draw the pictures, as without it."""
     batch_size: BatchSize = 4
     device: Device = "auto"

@@ -1,22 +1,33 @@
-"""What `dmaskrcnn predict` hands its flags to."""
+"""What `dmaskrcnn predict` and `dmaskrcnn-runtime predict` hand their flags to."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmaskrcnn.cli.picture_verbs import Predict
 
+if TYPE_CHECKING:
+    from dmaskrcnn.detector.predictor import Predictor
 
-def predict_verb(verb: Predict) -> None:
-    """Find objects in pictures and videos."""
-    from dmaskrcnn.detector.tiles import Tiled
+
+def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None = None) -> None:
+    """Find objects in pictures and videos; ``opened`` gives the detector in a folder, on a
+    device."""
+    verb.check_cluster()
+    if verb.cluster:
+        from dmaskrcnn.cli.clustering import predict_on_cluster
+
+        return predict_on_cluster(verb)
+
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.images.by_detector import ClearOrHazy
     from dmaskrcnn.images.open_video import need_av, parse_time
     from dmaskrcnn.images.predict import predict_images
     from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
     from dmaskrcnn.images.video_inputs import sort_inputs
-    from dmaskrcnn.run import open_run
 
     options = VideoOptions(
         verb.threshold,
@@ -27,19 +38,17 @@ def predict_verb(verb: Predict) -> None:
         verb.track,
         verb.line,
         verb.show,
+        verb.video,
     )
     pictures, videos = sort_inputs(verb.images, verb.out)
     if videos:
         need_av()  # said before the detector is loaded
 
-    run = open_run(verb.run)
-    detector = run.detector(verb.device)
-    if which := run.weights_said:
-        print(f"{run}: {which}", file=sys.stderr)
-    predictor = detector
+    detector_in = opened or _detector
+    predictor = detector_in(verb.run, verb.device)
     if verb.clear:
         switch = HazeSwitch(*verb.haze_thresholds)
-        predictor = ClearOrHazy(detector, open_run(verb.clear).detector(verb.device), switch)
+        predictor = ClearOrHazy(predictor, detector_in(verb.clear, verb.device), switch)
     if pictures or not videos:
         print(
             predict_images(
@@ -47,7 +56,23 @@ def predict_verb(verb: Predict) -> None:
             )
         )
     if videos:
-        watcher = Tiled(predictor, verb.tiles, verb.batch_size) if verb.tiles else predictor
-        print(predict_videos(watcher, videos, verb.out, options))
+        print(predict_videos(_tiled(predictor, verb), videos, verb.out, options))
     if isinstance(predictor, ClearOrHazy):
         print(f"{verb.clear}: {predictor.clear_count} of them were clear", file=sys.stderr)
+
+
+def _detector(path: Path, device: str) -> Predictor:
+    from dmaskrcnn.run import open_run
+
+    run = open_run(path)
+    if which := run.weights_said:
+        print(f"{run}: {which}", file=sys.stderr)
+    return run.detector(device)
+
+
+def _tiled(predictor: Predictor, verb: Predict) -> Predictor:
+    if not verb.tiles:
+        return predictor
+    from dmaskrcnn.detector.tiles import Tiled
+
+    return Tiled(predictor, verb.tiles, verb.batch_size)

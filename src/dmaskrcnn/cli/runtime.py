@@ -68,20 +68,12 @@ def _verbs() -> dict[str, tuple[type, Callable[[Any], None]]]:
 
 
 def _predict(verb: Predict) -> None:
-    from dmaskrcnn.images.predict import predict_images
-    from dmaskrcnn.images.video_inputs import sort_inputs
+    from dmaskrcnn.cli.predicting import predict_verb
 
-    pictures, videos = sort_inputs(verb.images, verb.out)
-    if videos:
-        raise UserError(
-            f"{videos[0]}: {PROGRAM} takes pictures alone; `dmaskrcnn predict` takes videos and "
-            "streams, of this export too"
-        )
-    for name in ("clear", "tiles", "track"):
+    for name in ("tiles", "cluster"):
         if getattr(verb, name):
             raise UserError(f"--{name}: needs `dmaskrcnn predict`; {PROGRAM} has no use for it")
-    detector = _load(verb.run)
-    print(predict_images(detector, pictures, verb.out, verb.threshold, verb.batch_size))
+    predict_verb(verb, lambda path, _: _load(path))
 
 
 def _serve(verb: Serve) -> None:

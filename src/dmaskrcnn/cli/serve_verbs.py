@@ -46,8 +46,8 @@ class Serve(RunsDetectors):
 
 @dataclass
 class App(RunsDetectors):
-    """A page in the browser: drop a picture, see it dehazed and with the objects that each run
-    finds.
+    """A page in the browser: drop a picture or a video, see it dehazed and with the objects that
+    each run finds.
 
     Nothing leaves this machine: no analytics, no public link, no fonts from elsewhere.
     """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.extras import install_command
 
 if TYPE_CHECKING:
     from dmaskrcnn.detector.predictor import Predictor
@@ -88,5 +89,5 @@ def _need(extra: str, *modules: str) -> None:
             import_module(module)
         except ModuleNotFoundError as error:
             raise UserError(
-                f"{extra}: needs the package {error.name}: pip install 'dmaskrcnn[{extra}]'"
+                f"{extra}: needs the package {error.name}: {install_command(extra)}"
             ) from error

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Union
 
 from tyro.conf import Positional, arg, subcommand
 
+from dmaskrcnn.cli.cluster_flags import OnCluster
 from dmaskrcnn.cli.export_verb import Export
 from dmaskrcnn.cli.flags import (
     AODNetWeights,
@@ -170,7 +171,7 @@ class Reproduce(ReadsLabels):
 
 
 @dataclass
-class Dehaze(ReadsPictures):
+class Dehaze(OnCluster, ReadsPictures):
     """Remove haze from images, videos and folders of both; names and subfolders are kept.
 
     A network uses the project's own weights unless --weights names a .safetensors of train-dehazer.
@@ -197,7 +198,7 @@ class Dehaze(ReadsPictures):
 
 
 @dataclass
-class Haze(ReadsLabels):
+class Haze(OnCluster, ReadsLabels):
     """Put data sets and images behind haze of known visibility; labels stay, and each folder opens
     as a data set.
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dmaskrcnn.config.labeller import Labeller
+from dmaskrcnn.config.labelling import Labeller
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
 from dmaskrcnn.errors import UserError, first_line

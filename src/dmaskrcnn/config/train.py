@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dmaskrcnn.config.labeller import TRAIN
+from dmaskrcnn.config.labelling import TRAIN
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import BEST, PRESETS

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmaskrcnn.data.rle import check_rle, compressed, decode
+from dmaskrcnn.data.packed_masks import PackedMasks
+from dmaskrcnn.data.rle import check_rle
 from dmaskrcnn.errors import UserError
 
-Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]
+Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], PackedMasks]
 
 
 def coco_arrays(
@@ -45,19 +46,15 @@ def coco_arrays(
         raise UserError("size: unknown without run lengths; give (height, width) of the image")
     if other := [one for one in sizes if one != tuple(size)]:
         raise UserError(f"size: the image has {tuple(size)}, a mask {other[0]} (height, width)")
-    decoded = np.zeros((len(results), *size), dtype=bool)
-    for row, mask in enumerate(masks):
-        if mask is None:
-            continue
-        try:
-            decoded[row] = decode([compressed(mask, *size)])[:, :, 0]
-        except ValueError as error:
-            raise UserError(f"results: a segmentation cannot be decoded ({error})") from error
+    try:
+        packed = PackedMasks.of_segmentations(*size, masks)
+    except ValueError as error:
+        raise UserError(f"results: a segmentation cannot be decoded ({error})") from error
     boxes = np.array([entry["bbox"] for entry in results], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     labels = np.array([ids.index(entry["category_id"]) for entry in results], dtype=np.int64)
     scores = np.array([entry["score"] for entry in results], dtype=np.float32)
-    return boxes.astype(np.float32), labels, scores, decoded
+    return boxes.astype(np.float32), labels, scores, packed
 
 
 def _wrong(entry: Any, ids: Sequence[int]) -> str | None:

@@ -142,6 +142,22 @@ class Dataset:
             own_ids=self.own_ids,
         )
 
+    def choose(self, classes: Sequence[str]) -> Dataset:
+        """The same images with the objects of these classes alone, as `open_dataset` gives them.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        chosen = choose_classes(self.classes, classes)
+        place = {name: label for label, name in enumerate(chosen)}
+        new_label = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
+        ids = dict(zip(self.classes, self.category_ids, strict=True))
+        result = copy.copy(self)
+        result.classes = chosen
+        result.category_ids = tuple(ids[c] if self.own_ids else k for k, c in enumerate(chosen, 1))
+        result._objects = None if self._objects is None else self._objects.relabel(new_label)
+        return result
+
     def without_labels(self) -> Dataset:
         """The same images; nothing of their annotations is left in it."""
         return Dataset((), (), self.paths, self.image_ids)

@@ -57,7 +57,7 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
 
 def set_max_pixels(megapixels: float) -> None:
     """Set the largest picture that is decoded, in this process and in those that load images for
-    it: memory grows with it (dehazing takes 50 bytes for a pixel, each object found one).
+    it: memory grows with it (dehazing takes 50 bytes for a pixel, and more).
 
     It is Pillow's own limit (``PIL.Image.MAX_IMAGE_PIXELS``, 89 megapixels), which Pillow only
     warns of. Raises UserError for a number that is not above 0.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmaskrcnn.arrays import as_tensor, torch_or_none
-from dmaskrcnn.data.rle import compressed, decode
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.sample import Annotations
 
 if TYPE_CHECKING:
@@ -55,18 +55,20 @@ class ObjectTable:
         """bool ``(M,)``."""
         return np.diff(self.text_first) > 0
 
-    def segmentation(self, row: int) -> Any:
-        """The segmentation of an object as COCO writes it; None if it has none."""
+    def segmentation(self, row: int, for_json: bool = True) -> Any:
+        """The segmentation of an object as COCO writes it; None if it has none. ``for_json``: whole
+        numbers of polygons are integers."""
         text = self.text[self.text_first[row] : self.text_first[row + 1]]
         if not len(text) or text[0]:
             return json.loads(text.tobytes()) if len(text) else None
         numbers = np.frombuffer(text.tobytes(), dtype=np.float64)
         count = int(numbers[0])
         at = np.cumsum(numbers[1 : 1 + count].astype(np.int64))[:-1]
-        return [as_written(polygon) for polygon in np.split(numbers[1 + count :], at)]
+        polygons = np.split(numbers[1 + count :], at) if count > 1 else [numbers[2:]]
+        return [as_written(one) if for_json else one.tolist() for one in polygons]
 
     def annotations(self, image: int, height: int, width: int) -> Annotations:
-        """The objects of one image, its masks rasterised.
+        """The objects of one image, its masks packed.
 
         Raises:
             ValueError: a mask cannot be decoded.
@@ -75,13 +77,8 @@ class ObjectTable:
         has_mask = self.has_mask_of(rows)
         masks = no_masks(len(has_mask), height, width)
         if has_mask.any():
-            segmentations = [self.segmentation(row) for row in range(rows.start, rows.stop)]
-            rles = [compressed(s, height, width) for s in segmentations if s is not None]
-            decoded = decode(rles).transpose(2, 0, 1)
-            if not has_mask.all():
-                some, decoded = decoded, np.zeros((len(has_mask), height, width), dtype=bool)
-                decoded[has_mask] = some
-            masks = as_tensor(decoded)
+            segmentations = [self.segmentation(row, False) for row in range(rows.start, rows.stop)]
+            masks = PackedMasks.of_segmentations(height, width, segmentations)
         return Annotations(
             as_tensor(self.boxes[rows].copy()),
             as_tensor(self.labels[rows].copy()),

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmaskrcnn.arrays import as_tensor
+from dmaskrcnn.data.packed_masks import (
+    FramesOfMasks,
+    PackedMasks,
+    frames_on_demand,
+    held_masks,
+    packed_masks,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
+@frames_on_demand
 @dataclass
 class Annotations:
     """The N objects of one image (N may be 0: the image is a negative).
@@ -24,7 +32,8 @@ class Annotations:
     Attributes:
         boxes: float32 ``(N, 4)``, xyxy in pixels of the image.
         labels: int64 ``(N,)``, 0-based indices into the data set's ``classes``.
-        masks: bool ``(N, H, W)``; all False where ``has_mask`` is False.
+        masks: bool ``(N, H, W)``; all False where ``has_mask`` is False. May be given as
+            `PackedMasks`; frames are made of these where they are read, and kept.
         has_mask: bool ``(N,)``; False for objects annotated with a box only.
         crowd: bool ``(N,)``; COCO's ``iscrowd``: never a positive, never a false positive.
         difficult: bool ``(N,)``; Pascal VOC's flag: trained on, ignored in evaluation.
@@ -32,13 +41,18 @@ class Annotations:
 
     boxes: Tensor
     labels: Tensor
-    masks: Tensor
+    masks: FramesOfMasks
     has_mask: Tensor
     crowd: Tensor
     difficult: Tensor
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @property
+    def packed(self) -> PackedMasks:
+        """The masks as run lengths: what is scored and drawn."""
+        return packed_masks(self)
 
     def to(self, device: torch.device) -> Annotations:
         """The same objects on another device."""
@@ -49,7 +63,7 @@ class Annotations:
         return Annotations(
             self.boxes[keep],
             self.labels[keep],
-            self.masks[keep],
+            held_masks(self)[keep],
             self.has_mask[keep],
             self.crowd[keep],
             self.difficult[keep],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dmaskrcnn.data.coco_results import Arrays
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.errors import UserError
 
 
@@ -31,8 +32,11 @@ def supervision_arrays(
         raise UserError(f"classes: {len(classes)} names, but class ids to {ids.max()}; give all")
     if found.mask is None and size is None:
         raise UserError("size: unknown without masks; give (height, width) of the image")
-    masks = np.zeros((len(boxes), *(size or ())), bool) if found.mask is None else found.mask
-    masks = np.asarray(masks, dtype=bool)
+    masks = (
+        PackedMasks.nothing(len(boxes), *(size or (0, 0)))
+        if found.mask is None
+        else PackedMasks.of_frames(np.asarray(found.mask, dtype=bool))
+    )
     scores = np.ones(len(boxes)) if found.confidence is None else np.asarray(found.confidence)
     order = np.argsort(-scores, kind="stable")
     labels = ids.astype(np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.data.outlines import one_polygon, rings
-from dmaskrcnn.data.rle import compressed, decode
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.segmentation import overlap
 from dmaskrcnn.errors import UserError
 
@@ -60,7 +60,7 @@ def _polygon(segmentation: object, height: int, width: int, lost: Counter[str]) 
         x, y = segmentation[0][0::2], segmentation[0][1::2]
         if min(x) >= 0 and min(y) >= 0 and max(x) <= width and max(y) <= height:
             return [float(value) for value in segmentation[0]]
-    mask = decode([compressed(segmentation, height, width)])[:, :, 0]
+    (mask,) = PackedMasks.of_segmentations(height, width, [segmentation]).each_frame()
     found = rings(mask)
     if not found:
         raise ValueError("it covers no pixel")

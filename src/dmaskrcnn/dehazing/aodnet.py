@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from dmaskrcnn.dehazing.method import DehazingNetwork, Estimate
 from dmaskrcnn.dehazing.phases import block_weight, parameters
 from dmaskrcnn.device import has_fast_bfloat16
+from dmaskrcnn.haze.filters import by_strips
 
 # outputs computed at once: 4 pixels of 3 channels fill 12 of 16 vector lanes, and lie in memory as
 # pixels do
 COLUMNS = 4
+REACH = 1 + 2 + 3 + 1  # pixels that a pixel of K sees on each side: half of the kernels' sides
 
 
 class AODNet(DehazingNetwork):
@@ -60,7 +62,8 @@ class AODNet(DehazingNetwork):
         """The clear images, ``K I - K + 1``, clipped to [0, 1], and the map ``k``."""
         # Where the result is rounded to 8 bits anyway, half the precision is enough inside.
         half = for_8_bits and hazy.device.type == "cpu" and has_fast_bfloat16(hazy.device)
-        k = self(hazy, inner_dtype=torch.bfloat16 if half else None)
+        inner = torch.bfloat16 if half else None
+        k = by_strips(lambda part: self(part, inner_dtype=inner), REACH, hazy)
         return Estimate((hazy - 1).mul(k).add_(1).clamp_(0, 1), {"k": k})
 
     def loss(self, hazy: Tensor, clear: Tensor, transmission: Tensor) -> Tensor:

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from dmaskrcnn.dehazing.guards import FLOOR, recover_gently, spare_sky, steady_airlight
 from dmaskrcnn.dehazing.method import DehazingMethod, Estimate
-from dmaskrcnn.haze.filters import fast_guided_filter, grey, guided_filter, minimum_filter
+from dmaskrcnn.haze.filters import (
+    by_strips,
+    fast_guided_filter,
+    grey,
+    guided_filter,
+    minimum_filter,
+)
 from dmaskrcnn.haze.scattering import recover
 
 PATCH = 15  # pixels; PAMI 2011, section 4.1
@@ -71,7 +77,7 @@ class RobustDarkChannel(_Prior):
 def coarse_transmission(hazy: Tensor, light: Tensor) -> Tensor:
     """``(N, 1, H, W)``, constant over patches, of images ``(N, 3, H, W)`` and their airlight ``(N,
     3, 1, 1)``; PAMI 2011, eq. 12."""
-    return 1 - OMEGA * dark_channel(hazy / light)
+    return by_strips(lambda part: 1 - OMEGA * dark_channel(part / light), PATCH // 2, hazy)
 
 
 def dark_channel(image: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ on photographs of fog without labels (DAWN); docs/dehazing.md has what they chan
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from dmaskrcnn.haze.filters import box_mean, grey, guided_filter
+from dmaskrcnn.haze.filters import box_mean, by_strips, grey, guided_filter
 
 # Of the pixels, those whose median is the airlight: ten times the published share, more than a
 # lamp or a window covers.
@@ -52,7 +54,11 @@ def steady_airlight(image: Tensor, dark: Tensor) -> Tensor:
 def spare_sky(transmission: Tensor, image: Tensor, light: Tensor) -> Tensor:
     """The transmission ``(N, 1, H, W)`` in [FLOOR, 1], raised where ``image`` ``(N, 3, H, W)`` is
     hardly distinguishable from the airlight ``light`` ``(N, 3, 1, 1)``."""
-    distance = (image - light).abs().amax(dim=1, keepdim=True)
+    return by_strips(partial(_spared, light=light), SKY_RADIUS, transmission, image)
+
+
+def _spared(transmission: Tensor, image: Tensor, light: Tensor) -> Tensor:
+    distance = (image - light).abs_().amax(dim=1, keepdim=True)
     distance = box_mean(distance.double(), SKY_RADIUS).float().clamp_(min=1e-3)
     return transmission.clamp(min=FLOOR).mul(SKY / distance.clamp_(max=SKY)).clamp_(max=1)
 
@@ -69,6 +75,11 @@ def recover_gently(image: Tensor, transmission: Tensor, light: Tensor) -> Tensor
     Returns:
         ``(N, 3, H, W)`` in [0, 1].
     """
+    reach = 2 * max(FINE_RADIUS, COLOUR_RADIUS)
+    return by_strips(partial(_recovered, light=light), reach, image, transmission)
+
+
+def _recovered(image: Tensor, transmission: Tensor, light: Tensor) -> Tensor:
     gain = transmission.clamp(min=FLOOR).reciprocal()
     luma, light_luma = grey(image), grey(light)
     smooth = guided_filter(luma, luma, FINE_RADIUS, FINE_EDGE)

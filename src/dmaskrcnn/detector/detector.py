@@ -24,13 +24,13 @@ from dmaskrcnn.data.picture_input import Channels, is_one
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.assignment import Truth
 from dmaskrcnn.detector.backbone import build_backbone
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.frozen_batchnorm import FoldedTogether
 from dmaskrcnn.detector.heads import box_head, mask_head, rpn_head
 from dmaskrcnn.detector.inference import stream
 from dmaskrcnn.detector.limits import USUAL, Limits
-from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.precision import Precision
 from dmaskrcnn.detector.pyramid import POOLED, Features, measure_levels
 from dmaskrcnn.detector.roi_align import MultiScaleRoIAlign
@@ -39,7 +39,6 @@ from dmaskrcnn.detector.rpn import RegionProposalNetwork
 from dmaskrcnn.detector.transform import normalised_batch, padded_size, resized
 from dmaskrcnn.detector.weights import check_and_load, load_start, read_description, read_state
 from dmaskrcnn.device import has_fast_bfloat16, resolve_device
-from dmaskrcnn.distributed import largest, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import atomic_write, write_text
 
@@ -136,23 +135,17 @@ class Detector(nn.Module):
 
     def normalise(self, images: Sequence[Tensor], size: Sequence[int] | None = None) -> ImageList:
         """uint8 images ``(3, H, W)`` → one float32 batch, padded below and right with zeros (the
-        mean colour) to ``size`` (height, width), or else to multiples of 32."""
-        if size is None:
-            size = padded_size(images)
-            # In training all processes pad alike, so that the result does not depend on who shares
-            # a batch with whom.
-            if self.training and world_size() > 1:
-                size = largest(torch.tensor(size)).tolist()
+        mean colour) to ``size`` (height, width), or else to multiples of 32; in training that of
+        the largest batch of all processes, so that nobody's result depends on his companions."""
+        size = padded_size(images, shared=self.training) if size is None else size
         return normalised_batch(images, size, self.device)
 
     def features(self, images: ImageList) -> Features:
         """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
         mixed, device = self.dtype is not None, self.device.type
-        with (
-            FoldedTogether(self.backbone, self.dtype) if self.training else nullcontext(),
-            torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed),
-        ):
+        folded = FoldedTogether(self.backbone, self.dtype) if self.training else nullcontext()
+        with folded, torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed):
             return self.backbone(images.tensors)
 
     def losses(
@@ -200,7 +193,7 @@ class Detector(nn.Module):
 
         Returns:
             The detections of the picture; a list of them for a folder, a pattern, a batch or an
-            iterable. Their masks take a byte a pixel and object: for many large pictures, `stream`.
+            iterable. Their masks are run lengths until ``masks`` is read.
 
         Raises:
             UserError: as `stream`.

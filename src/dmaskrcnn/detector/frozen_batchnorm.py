@@ -1,10 +1,12 @@
-"""Fold frozen batch normalisation into the convolution before it, at every forward.
+"""Fold frozen batch normalisation into the convolution before it: at every forward of a training,
+once for predictions.
 
 A frozen batch norm is ``y = scale * x + shift`` per channel. Done apart it reads and writes every
 activation map of the backbone twice more, and again in the backward; and its float32 buffers turn
 the bf16 activations of autocast back into float32. Scaling the weights of the convolution instead
 gives the same function, with the same exact gradient in the weights, at the cost of a product over
-the weights.
+the weights. Predictions, which run in `torch.inference_mode`, keep the product, in the precision of
+the arithmetic: nothing of it shows in state dicts, copies or exports.
 """
 
 from __future__ import annotations
@@ -35,6 +37,15 @@ class _FoldedNorm2d(FrozenBatchNorm2d):
         return x
 
 
+class _Kept:
+    """The folded weight and bias, and what they were made of; a copy has none."""
+
+    values: tuple[Any, Tensor, Tensor] | None = None
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
+        return _Kept, ()
+
+
 class _FoldedConv2d(nn.Conv2d):
     """A convolution that applies the frozen batch norm after it through its own weights and
     bias."""
@@ -43,16 +54,40 @@ class _FoldedConv2d(nn.Conv2d):
     # and so do the state-dict keys. copy.deepcopy of the model maps the reference to the copied
     # norm.
     following_norm: tuple[_FoldedNorm2d]
+    kept: _Kept
 
     def forward(self, input: Tensor) -> Tensor:
         if (folded := self.__dict__.get("folded")) is not None:
+            self.kept.values = None
             return self._conv_forward(input, *folded)
+        (norm,) = self.following_norm
+        parts = [p for p in (self.weight, self.bias, *norm.buffers()) if p is not None]
+        if torch.is_inference_mode_enabled() and not any(p.is_inference() for p in parts):
+            weight, bias = self._kept_of(parts, input.device.type)
+        else:
+            self.kept.values = None
+            weight, bias = self._folded()
+        return self._conv_forward(input, weight, bias)
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
         (norm,) = self.following_norm
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         shift = norm.bias - norm.running_mean * scale
         if self.bias is not None:
             shift = shift + self.bias * scale
-        return self._conv_forward(input, self.weight * scale[:, None, None, None], shift)
+        return self.weight * scale[:, None, None, None], shift
+
+    def _kept_of(self, parts: list[Tensor], device: str) -> tuple[Tensor, Tensor]:
+        mixed = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if mixed else self.weight.dtype
+        # whatever changes one of them leaves another address or version
+        made_of = [(id(p), p.data_ptr(), p._version) for p in parts]
+        key = (made_of, self.weight.device, dtype)
+        values = self.kept.values
+        if values is None or values[0] != key:
+            weight, bias = self._folded()
+            values = self.kept.values = (key, weight.to(dtype), bias.to(dtype))
+        return values[1:]
 
 
 def fold_frozen_batchnorm(module: ModuleT) -> ModuleT:
@@ -79,6 +114,7 @@ def fold_frozen_batchnorm(module: ModuleT) -> ModuleT:
             ):
                 conv.__class__ = _FoldedConv2d
                 conv.__dict__["following_norm"] = (norm,)
+                conv.__dict__["kept"] = _Kept()
                 norm.__class__ = _FoldedNorm2d
     return module
 

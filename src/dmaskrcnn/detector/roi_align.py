@@ -1,4 +1,4 @@
-"""RoIAlign over a feature pyramid as one sparse matrix product, for training on CPU.
+"""RoIAlign over a feature pyramid as one sparse matrix product.
 
 torchvision's CPU RoIAlign knows only float32 and runs its backward on one thread: a third of a bf16
 training step of Mask R-CNN R50-FPN. But every output bin is a weighted sum of pixels, so RoIAlign
@@ -6,7 +6,8 @@ is ``S @ F``: ``F`` holds the pixels of all levels as rows of C channels, ``S`` 
 weights. ``embedding_bag`` computes such products on all cores, in the dtype of the features, with
 float32 accumulation; the gradient is the same product with the transposed matrix. Measured on two
 cores for 1024 boxes of 7 x 7 bins with 256 channels, forward and backward: torchvision 1.48 s, here
-0.08 s in float32 and 0.035 s in bf16.
+0.08 s in float32 and 0.035 s in bf16. On a GPU (H200, 2048 boxes) 4.0 ms instead of 5.8, and nobody
+waits for the numbers of boxes per level.
 """
 
 from __future__ import annotations
@@ -121,11 +122,11 @@ class _SparseProduct(torch.autograd.Function):
 
 class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
     """Drop-in for ``torchvision.ops.MultiScaleRoIAlign``: the same arguments, the same result and
-    gradient, much faster on CPU.
+    gradient, faster, and much faster on a CPU.
 
     Features may be float32, bfloat16 or float16 (sums run in float32; the bilinear weights are
     rounded to the dtype of the features), best in channels_last, which is also the memory format of
-    the result. Boxes stay float32. On other devices, while tracing, or with an adaptive
+    the result. Boxes stay float32. While tracing, or with an adaptive
     ``sampling_ratio`` (not positive), torchvision's operator does the work, in float32.
 
     Args:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import roi_heads
 
+from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
+from dmaskrcnn.detector.assignment import Truth, match
 from dmaskrcnn.detector.limits import USUAL, Limits
-from dmaskrcnn.detector.matching import Truth, match
 from dmaskrcnn.detector.nms import grouped_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
@@ -237,23 +239,27 @@ def take_class(deltas: Tensor, labels: Tensor, first: int) -> Tensor:
     return by_class.gather(2, index)[:, :, 0]
 
 
-def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> PackedMasks:
     """The masks (probabilities, ``(m, 1, 28, 28)``) of the first m of n boxes, in an image of this
-    size: bool ``(n, height, width)``, on the CPU; empty for the other boxes."""
-    result = torch.zeros(len(boxes), height, width, dtype=torch.bool)
+    size; empty for the other boxes."""
     # As torchvision's paste_masks_in_image, to the bit, but inside the box alone: a frame of zeros
     # around the mask, for which the box grows. Its float32 frames of a hundred objects in 12
     # megapixels would be 5 GB, and took most of the time of a large picture.
     framed, scale = roi_heads.expand_masks(masks, padding=1)
     places = roi_heads.expand_boxes(boxes[: len(masks)], scale).to(torch.int64).tolist()
-    for row, (mask, (left, top, right, bottom)) in enumerate(zip(framed, places, strict=True)):
-        size = max(bottom - top + 1, 1), max(right - left + 1, 1)
-        columns = slice(max(left, 0), min(right + 1, width))
-        rows = slice(max(top, 0), min(bottom + 1, height))
-        if columns.start >= columns.stop or rows.start >= rows.stop:
-            continue
-        pasted = F.interpolate(mask[None], size, mode="bilinear", align_corners=False)[0, 0]
-        pasted = pasted[rows.start - top : rows.stop - top]
-        pasted = pasted[:, columns.start - left : columns.stop - left]
-        result[row, rows, columns] = (pasted >= 0.5).cpu()
-    return result
+    crops = (_pasted(*one, height, width) for one in zip(framed, places, strict=True))
+    rest = [NOTHING] * (len(boxes) - len(masks))
+    return PackedMasks.of_crops(height, width, chain(crops, rest))
+
+
+def _pasted(mask: Tensor, box: Sequence[int], height: int, width: int) -> Crop:
+    left, top, right, bottom = box
+    size = max(bottom - top + 1, 1), max(right - left + 1, 1)
+    columns = slice(max(left, 0), min(right + 1, width))
+    rows = slice(max(top, 0), min(bottom + 1, height))
+    if columns.start >= columns.stop or rows.start >= rows.stop:
+        return NOTHING
+    pasted = F.interpolate(mask[None], size, mode="bilinear", align_corners=False)[0, 0]
+    pasted = pasted[rows.start - top : rows.stop - top]
+    pasted = pasted[:, columns.start - left : columns.stop - left]
+    return Crop(rows.start, columns.start, (pasted >= 0.5).cpu().numpy())

@@ -24,7 +24,7 @@ from torchvision.models.detection import rpn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms
 
-from dmaskrcnn.detector.matching import Truth, match
+from dmaskrcnn.detector.assignment import Truth, match
 from dmaskrcnn.detector.nms import ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features

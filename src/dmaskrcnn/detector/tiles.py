@@ -11,9 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.predictor import Predictor
 from dmaskrcnn.errors import UserError
@@ -23,8 +25,6 @@ SAME = 0.5  # least IoU of one object in two views: as of NMS in the detector
 INSIDE = 0.7  # share of a cut object's box within another's that makes it a part of that
 NEAR = 0.01  # of the side: so close to an inner border it is cut by it; boxes are not exact
 LEAST_SIDE = 64  # px
-# Of the masks of one picture: 240 objects at 4K; a plain detection has 100 at most.
-MOST_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -140,18 +140,32 @@ def merge(
             boxes[same, 2:] = torch.maximum(boxes[same, 2:], boxes[index, 2:])
             seen[same, :2] = torch.minimum(seen[same, :2], seen[index, :2])
             seen[same, 2:] = torch.maximum(seen[same, 2:], seen[index, 2:])
-    most = max(1, MOST_BYTES // (height * width))
-    kept = sorted(kept, key=lambda index: -float(scores[index]))[:most]
-    masks = torch.zeros(len(kept), height, width, dtype=torch.bool)
-    firsts = torch.cumsum(torch.tensor([0, *map(len, found)]), 0)
-    for mask, index in zip(masks, kept, strict=True):
-        for part in parts[index]:
-            number = int(of_view[part])
-            view, one = views[number], found[number]
-            place = mask[view.top : view.bottom, view.left : view.right]
-            place |= one.masks[part - int(firsts[number])]
+    kept = sorted(kept, key=lambda index: -float(scores[index]))
+    firsts = np.cumsum([0, *map(len, found)]).tolist()
+
+    def crop(part: int) -> Crop:
+        number = int(of_view[part])
+        view = views[number]
+        return found[number].packed.moved(part - firsts[number], view.top, view.left)
+
+    joined = (_joined([crop(part) for part in parts[index]]) for index in kept)
+    masks = PackedMasks.of_crops(height, width, joined)
     chosen = torch.tensor(kept, dtype=torch.int64)
     return Detections(boxes[chosen], labels[chosen], scores[chosen], masks, found[0].classes)
+
+
+def _joined(crops: Sequence[Crop]) -> Crop:
+    """One mask of several."""
+    crops = [crop for crop in crops if crop.inside.size]
+    if len(crops) < 2:
+        return crops[0] if crops else NOTHING
+    top, left = min(crop.top for crop in crops), min(crop.left for crop in crops)
+    bottom = max(crop.top + crop.inside.shape[0] for crop in crops)
+    right = max(crop.left + crop.inside.shape[1] for crop in crops)
+    inside = np.zeros((bottom - top, right - left), dtype=bool)
+    for y, x, part in crops:
+        inside[y - top :, x - left :][: part.shape[0], : part.shape[1]] |= part
+    return Crop(top, left, inside)
 
 
 def _cut_by_border(boxes: Tensor, seen: Tensor, height: int, width: int) -> Tensor:

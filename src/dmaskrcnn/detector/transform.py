@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
+from dmaskrcnn.distributed import largest, world_size
+
 # of ImageNet, as all of torchvision's weights expect
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,9 +32,11 @@ def _bilinear(batch: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(batch, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def padded_size(images: Sequence[Tensor]) -> list[int]:
-    """The least (height, width) in multiples of 32, the stride of P5, that holds all images."""
-    return [-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)]
+def padded_size(images: Sequence[Tensor], shared: bool = False) -> list[int]:
+    """The least (height, width) in multiples of 32, the stride of P5, that holds all images;
+    ``shared``: those of all processes."""
+    size = [-(-max(i.shape[d] for i in images) // 32) * 32 for d in (1, 2)]
+    return largest(torch.tensor(size)).tolist() if shared and world_size() > 1 else size
 
 
 def normalised_batch(

@@ -9,7 +9,8 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,10 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.limits import Limits
+from dmaskrcnn.distributed import gather, rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
-from dmaskrcnn.evaluation.results_json import save_results
+from dmaskrcnn.evaluation.results_json import ResultLines, save_results, write_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.files import check_writable, write_text
@@ -29,6 +31,8 @@ from dmaskrcnn.run import Run, open_run, run_names
 from dmaskrcnn.runtime.exported import ExportedDetector
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dmaskrcnn.detector.detector import Detector
 
 # Lowest score of a box that enters average precision: what a detector finds at low scores adds
@@ -117,18 +121,20 @@ def evaluate_to(
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
+    predicted: bool = False,
 ) -> Scores:
     """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json``
-    unless ``run`` is one."""
+    unless ``run`` is one, or that has been ``predicted`` already."""
     if out:
         check_writable(out)
+    results = out / "predictions.json" if out and not run.is_results else None
     scores = evaluate(
-        run,
+        open_run(results) if predicted and results else run,
         test,
         batch_size=batch_size,
         bootstrap=bootstrap,
         seed=seed,
-        results=out / "predictions.json" if out and not run.is_results else None,
+        results=None if predicted else results,
         device=device,
         progress=True,
     )
@@ -147,17 +153,42 @@ def summary(run: Run, scores: Scores, out: Path | None) -> str:
     return text
 
 
+def save_in_shares(
+    results: Path, detector: Detector | ExportedDetector, test: TestSet, batch_size: int = 4
+) -> None:
+    """Write the predictions of a test set, as `evaluate` does with ``results``, by all processes of
+    torchrun: each predicts its share of the batches, the first one writes.
+
+    Raises:
+        UserError: unreadable pictures, or the file cannot be written.
+    """
+    data, lines = test.data, list[tuple[int, list[str]]]()
+    writer = ResultLines(test.category_ids)
+    starts = range(0, len(data), batch_size)[rank() :: world_size()]
+    images = [i for start in starts for i in range(start, min(start + batch_size, len(data)))]
+    found = predictions(detector, data, batch_size, starts=starts)
+    for image, one in zip(images, found, strict=True):
+        lines.append((image, writer.lines(data.image_ids[image], one)))
+    everything = sorted(gather(lines))
+    if rank() == 0:
+        check_writable(results.parent)
+        write_results(results, (line for _, of_image in everything for line in of_image))
+
+
 def predictions(
     detector: Detector | ExportedDetector,
     data: Dataset,
     batch_size: int = 4,
     progress: bool = False,
     min_score: float = MIN_SCORE,
+    starts: Sequence[int] | None = None,
 ) -> Iterator[Detections]:
-    """Detections of every image of a data set, in order; the next images are decoded while the
-    detector runs. Where the data have no masks to compare with, only boxes that the detector would
-    show by itself (``DetectorConfig.min_score``) get one, since masks take longest."""
+    """Detections of every image of a data set, in order, or of the batches that start at these
+    images alone; the next images are decoded while the detector runs. Where the data have no masks
+    to compare with, only boxes that the detector would show by itself (its ``min_score``)
+    get one, since masks take longest."""
     limits = Limits(min_score, 0.0 if has_masks(data) else detector.config.min_score)
+    starts = range(0, len(data), batch_size) if starts is None else starts
     bar = tqdm(
         total=len(data),
         unit="image",
@@ -166,15 +197,16 @@ def predictions(
         leave=False,
     )
 
+    def read(start: int) -> list[Future[Tensor]]:
+        images = range(start, min(start + batch_size, len(data)))
+        return [pool.submit(data.picture, i) for i in images]
+
     with bar, ThreadPoolExecutor(READERS) as pool:
-        coming = deque(pool.submit(data.picture, i) for i in range(min(2 * batch_size, len(data))))
-        for start in range(0, len(data), batch_size):
-            images = [coming.popleft().result() for _ in range(min(batch_size, len(data) - start))]
-            ahead = start + 2 * batch_size
-            coming.extend(
-                pool.submit(data.picture, i)
-                for i in range(ahead, min(ahead + batch_size, len(data)))
-            )
+        reads = (read(start) for start in starts)
+        coming = deque(islice(reads, 2))
+        while coming:
+            images = [picture.result() for picture in coming.popleft()]
+            coming.extend(islice(reads, 1))
             yield from detector.predict(images, 0.0, limits)
             bar.update(len(images))
 

@@ -138,8 +138,7 @@ def open_test_set(
         )
     test = TestSet.of(truth, groups)
     if chosen != list(truth.classes):
-        truth = open_dataset(*paths, classes=chosen, drop_invalid=None, orientation=orientation)
-        test = replace(test, data=truth)
+        test = replace(test, data=truth.choose(chosen))
     _check_objects(test.data, paths[0])
     if groups not in ("", "similar"):  # a mistake shows now; looking at pictures can wait
         _ = test.groups

@@ -1,18 +1,43 @@
 """Which detection found which object: overlap, and the matching rules of Pascal VOC, COCO and the
 authors' metric.
 
-Every rule takes the detections of one image by falling score and gives, for each, whether it is a
-true positive and whether it is ignored (neither right nor wrong). What is neither is a false
-positive.
+The rules look at a whole test set at once. Detections and objects are numbered through all images;
+those of an image by falling score. Only pairs of one image and class whose overlap reaches 0.5, the
+least that any rule counts, are listed: mostly one per detection. Each rule gives for each detection
+whether it is a true positive and whether it is ignored (neither right nor wrong). What is neither
+is a false positive.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+
+LEAST = 0.5  # overlap that counts, inclusive
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Detections and the objects that they overlap enough.
+
+    Attributes:
+        detection: int64 ``(P,)``, rising.
+        target: int64 ``(P,)``, the object.
+        overlap: float64 ``(P,)``, at least ``LEAST``.
+    """
+
+    detection: Numbers
+    target: Numbers
+    overlap: Array
+
+    def __getitem__(self, keep: Flags | Numbers) -> Pairs:
+        return Pairs(self.detection[keep], self.target[keep], self.overlap[keep])
 
 
 def box_overlap(detected: Array, objects: Array, crowd: Flags) -> Array:
@@ -36,9 +61,7 @@ def box_overlap(detected: Array, objects: Array, crowd: Flags) -> Array:
     return np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0)
 
 
-def match_voc(
-    overlap: Array, difficult: Flags, crowd: Flags, threshold: float = 0.5
-) -> tuple[Flags, Flags]:
+def match_voc(pairs: Pairs, count: int, difficult: Flags, crowd: Flags) -> tuple[Flags, Flags]:
     """The rule of the Pascal VOC devkit (Everingham et al., IJCV 2010, section 4.2).
 
     Each detection goes to the object it overlaps most. Below the threshold it is a false positive;
@@ -47,92 +70,80 @@ def match_voc(
     ordinary object but lies in a crowd region is ignored.
 
     Args:
-        overlap: ``(D, G)`` from `box_overlap`, rows by falling score, one class.
-        difficult: ``(G,)``.
-        crowd: ``(G,)``.
-        threshold: least overlap that counts, inclusive.
+        pairs: of boxes.
+        count: of the detections, D.
+        difficult: ``(G,)``, which objects are.
+        crowd: ``(G,)``, which objects are crowd regions.
 
     Returns:
-        True positives ``(D,)`` and ignored ``(D,)``.
+        True positives ``(1, D)`` and ignored ``(1, D)``.
     """
-    found = np.zeros(len(overlap), dtype=bool)
-    ignored = np.zeros(len(overlap), dtype=bool)
-    if overlap.shape[1] == 0:
-        return found, ignored
-    ordinary = np.where(crowd[None], -1.0, overlap)
-    best, best_overlap = ordinary.argmax(1), ordinary.max(1)
-    taken = np.zeros(len(crowd), dtype=bool)
-    for row in np.flatnonzero(best_overlap >= threshold):
-        column = best[row]
-        if difficult[column]:
-            ignored[row] = True
-        elif not taken[column]:
-            found[row] = taken[column] = True
-    in_crowd = np.where(crowd[None], overlap, -1.0).max(1) >= threshold
-    ignored |= in_crowd & (best_overlap < threshold)
+    found = np.zeros((1, count), dtype=bool)
+    ignored = np.zeros((1, count), dtype=bool)
+    in_crowd = crowd[pairs.target]
+    ignored[0, pairs.detection[in_crowd]] = True
+    ordinary = pairs[~in_crowd]
+    ordinary = ordinary[np.lexsort((ordinary.target, -ordinary.overlap, ordinary.detection))]
+    detections, first = np.unique(ordinary.detection, return_index=True)
+    targets = ordinary.target[first]
+    ignored[0, detections] = difficult[targets]
+    easy = ~difficult[targets]
+    _, first = np.unique(targets[easy], return_index=True)  # the best one is first
+    found[0, detections[easy][first]] = True
     return found, ignored
 
 
 def match_coco(
-    overlap: Array, difficult: Flags, crowd: Flags, thresholds: Array
+    pairs: Pairs, group: Numbers, ignore: Flags, crowd: Flags, thresholds: Array
 ) -> tuple[Flags, Flags]:
     """The rule of COCO's ``evaluateImg`` for area "all", at several thresholds at once.
 
-    Each detection takes the free object it overlaps most; ignored objects (crowd regions, and
-    difficult ones, which COCO does not know) only where no counted object is left for it. A crowd
-    region can be taken any number of times.
+    Each detection takes the free object it overlaps most, of equal ones the last; objects to ignore
+    (crowd regions, and difficult ones, which COCO does not know) only where no counted object is
+    left for it. A crowd region can be taken any number of times.
 
     Args:
-        overlap: ``(D, G)``, rows by falling score, one class; crowd columns over the area of the
-            detection.
-        difficult: ``(G,)``.
-        crowd: ``(G,)``.
-        thresholds: ``(T,)``, least overlaps that count, inclusive.
+        pairs: overlaps with crowd regions are over the area of the detection.
+        group: ``(D,)``, of each detection: those of one group are of one image and class. In a
+            group they take their turns.
+        ignore: ``(G,)``, which objects do not count.
+        crowd: ``(G,)``, which of these are crowd regions.
+        thresholds: ``(T,)``, least overlaps that count, inclusive, at least ``LEAST``.
 
     Returns:
         True positives ``(T, D)`` and ignored ``(T, D)``.
     """
-    found = np.zeros((len(thresholds), len(overlap)), dtype=bool)
+    found = np.zeros((len(thresholds), len(group)), dtype=bool)
     ignored = np.zeros_like(found)
-    if overlap.shape[1] == 0:
-        return found, ignored
     least = np.minimum(thresholds, 1 - 1e-10)
-    steps = np.arange(len(thresholds))
-    counted = [
-        (columns, counts)
-        for columns, counts in ((~(difficult | crowd), True), (difficult | crowd, False))
-    ]
-    free = np.ones((len(thresholds), overlap.shape[1]), dtype=bool)
-    for row in np.flatnonzero(overlap.max(1) >= least.min()):
-        open_steps = np.ones(len(thresholds), dtype=bool)
-        for columns, counts in counted:
-            (indices,) = columns.nonzero()
-            if not len(indices):
-                continue
-            # Of equal overlaps COCO takes the last object: search from the back.
-            indices = indices[::-1]
-            candidates = np.where(free[:, indices], overlap[row, indices], -1.0)
-            best = candidates.argmax(1)
-            hit = open_steps & (candidates[steps, best] >= least)
-            chosen = indices[best[hit]]
-            (found if counts else ignored)[hit, row] = True
-            free[hit, chosen] = crowd[chosen]
-            open_steps &= ~hit
+    free = np.ones((len(ignore), len(thresholds)), dtype=bool)
+    # the k-th of each group at the same time, and of each the objects in the order of its choice
+    turn = _turns(pairs.detection, group)
+    keys = (-pairs.target, -pairs.overlap, ignore[pairs.target], pairs.detection, turn)
+    order = np.lexsort(keys)
+    pairs, turn = pairs[order], turn[order]
+    ends = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
+    for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        some = pairs[np.arange(start, end)]
+        detections, firsts = np.unique(some.detection, return_index=True)
+        open_to = free[some.target] & (some.overlap[:, None] >= least)
+        place = np.where(open_to, np.arange(end - start)[:, None], end - start)
+        choice = np.minimum.reduceat(place, firsts)  # (detections, T)
+        row, step = np.nonzero(choice < end - start)
+        target = some.target[choice[row, step]]
+        counts = ~ignore[target]
+        found[step, detections[row]] = counts
+        ignored[step, detections[row]] = ~counts
+        free[target, step] = crowd[target]
     return found, ignored
 
 
-def match_legacy(overlap: Array, crowd: Flags, threshold: float = 0.5) -> tuple[Flags, Flags]:
-    """The rule of the authors' metric: each detection takes the free object of its class that it
-    overlaps most.
-
-    Args:
-        overlap: ``(D, G)`` over all classes, rows by falling score; 0 where the classes differ.
-        crowd: ``(G,)``; detections left over in a crowd region are ignored (the authors' data has
-            no crowds).
-        threshold: least overlap that counts, inclusive.
-
-    Returns:
-        True positives ``(D,)`` and ignored ``(D,)``.
-    """
-    found, ignored = match_coco(overlap, np.zeros_like(crowd), crowd, np.array([threshold]))
-    return found[0], ignored[0]
+def _turns(detection: Numbers, group: Numbers) -> Numbers:
+    """Of each pair, how many detections with pairs there are before its own in the group."""
+    distinct, inverse = np.unique(detection, return_inverse=True)
+    groups = group[distinct]
+    order = np.argsort(groups, kind="stable")
+    _, first, size = np.unique(groups[order], return_index=True, return_counts=True)
+    turn = np.empty(len(distinct), dtype=np.int64)
+    turn[order] = np.arange(len(distinct)) - np.repeat(first, size)
+    return turn[inverse]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.evaluation.average_precision import precision_envelope
 from dmaskrcnn.evaluation.matched_set import GroundTruth, MatchedSet
@@ -27,7 +28,7 @@ def precision_curves(
         ValueError: if there are more or fewer predictions than images.
     """
     # boxes alone count here, and masks are what matching takes longest for
-    boxes = (replace(found, masks=found.masks[:, :0, :0]) for found in predictions)
+    boxes = (replace(found, masks=PackedMasks.nothing(len(found), 0, 0)) for found in predictions)
     matched = MatchedSet(truth, boxes)
-    pools = zip(truth.classes, matched.pools["voc"], strict=True)
-    return {name: precision_envelope(pool.ranking()) for name, pool in pools if pool.objects.any()}
+    rankings = zip(truth.classes, matched.rankings("voc"), strict=True)
+    return {name: precision_envelope(one) for name, one in rankings if one.objects.any()}

@@ -196,14 +196,17 @@ class Classes:
     def name(self, where: str, entry: dict[str, Any]) -> str:
         """The canonical name of an entry's class. Raises UserError where that is not certain."""
         for key in _NAMES:
-            if isinstance(entry.get(key), str) and canonical(entry[key]):
-                return canonical(entry[key])
+            if isinstance(said := entry.get(key), str) and (name := canonical(said)):
+                return name
         number = identifier(entry.get("category_id"))
         if number is None or not isinstance(number, int):
             given = shown(entry.get("category_id"))
             raise UserError(
                 f"{where}: category_id is {given}; it must be an integer, or a category_name text"
             )
+        if self._content.names is None and self._own and number in self._ids:
+            self._warn()
+            return self._ids[number]
         if self._content.names is not None:
             if number not in self._content.names:
                 raise UserError(f"{where}: category_id {number} is not among the categories given")
@@ -216,9 +219,6 @@ class Classes:
             raise UserError(
                 f"{where}: category_id {number} has no name, and the data set no ids; {remedy}"
             )
-        if number in self._ids:
-            self._warn()
-            return self._ids[number]
         if self._standard and number in self._coco:
             return self._coco[number]
         ids = ", ".join(f"{number} {name}" for number, name in self._ids.items())

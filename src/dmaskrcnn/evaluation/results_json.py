@@ -11,18 +11,18 @@ positive; other tools skip such ids.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dmaskrcnn.arrays import as_array, as_tensor
+from dmaskrcnn.arrays import as_tensor
 from dmaskrcnn.data.classes import canonical
-from dmaskrcnn.data.rle import check_rle, compressed, decode
+from dmaskrcnn.data.json_parts import uncollected
+from dmaskrcnn.data.packed_masks import PackedMasks
+from dmaskrcnn.data.rle import check_rle
 from dmaskrcnn.data.values import shown
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
@@ -49,14 +49,29 @@ def save_results(
         ValueError: if there are more or fewer detections than images.
         UserError: if the file cannot be written.
     """
-    known = {canonical(name): number for name, number in category_ids.items()}
-    ids: dict[str, int] = {}  # per name as the detector spells it
-    lines = []
-    for image_id, found in zip(image_ids, detections, strict=True):
+    writer = ResultLines(category_ids)
+    of_each = zip(image_ids, detections, strict=True)
+    write_results(path, (line for pair in of_each for line in writer.lines(*pair)))
+
+
+class ResultLines:
+    """The lines of a results JSON.
+
+    Args:
+        category_ids: the data set's category id per class name.
+    """
+
+    def __init__(self, category_ids: Mapping[str, int]) -> None:
+        self._known = {canonical(name): number for name, number in category_ids.items()}
+        self._ids: dict[str, int] = {}  # per name as the detector spells it
+
+    def lines(self, image_id: int | str, found: Detections) -> list[str]:
+        """A line per detection of an image."""
+        known, ids, lines = self._known, self._ids, []
         for name in found.classes:
             if name not in ids:
                 ids[name] = known.setdefault(canonical(name), max(known.values(), default=0) + 1)
-        has_mask = np.any(as_array(found.masks), axis=(1, 2)).tolist()
+        has_mask = (found.packed.areas > 0).tolist()
         for entry, name, masked in zip(
             found.to_coco(image_id, ids), found.names, has_mask, strict=True
         ):
@@ -64,9 +79,15 @@ def save_results(
                 del entry["segmentation"]
             entry["category_name"] = name
             lines.append(json.dumps(entry))
+        return lines
+
+
+def write_results(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Write the lines of a results JSON. Raises UserError where that cannot be."""
     write_text(Path(path), "[\n" + ",\n".join(lines) + "\n]\n")
 
 
+@uncollected()
 def load_results(
     path: str | os.PathLike[str],
     image_ids: Sequence[int | str],
@@ -142,8 +163,8 @@ class Results(Sequence[Detections]):
     @overload
     def __getitem__(self, index: slice) -> Results: ...
     def __getitem__(self, index: int | slice) -> Detections | Results:
-        """The detections of one image by falling score; masks are ``(N, 0, 0)`` where the file has
-        none.
+        """The detections of one image by falling score, their masks packed; these are ``(N, 0, 0)``
+        where the file has none.
 
         Raises:
             UserError: if a mask of the image cannot be decoded, or its masks differ in size.
@@ -154,9 +175,8 @@ class Results(Sequence[Detections]):
         boxes = np.array([one.box for one in found], dtype=np.float64).reshape(-1, 4)
         labels = np.array([one.label for one in found], dtype=np.int64)
         scores = np.array([one.score for one in found], dtype=np.float32)
-        arrays = (boxes.astype(np.float32), labels, scores, _decode(found))
-        boxes, labels, scores, masks = map(as_tensor, arrays)
-        return Detections(boxes, labels, scores, masks, self.classes)
+        boxes, labels, scores = map(as_tensor, (boxes.astype(np.float32), labels, scores))
+        return Detections(boxes, labels, scores, _packed(found), self.classes)
 
 
 class _Entry:
@@ -198,12 +218,7 @@ class _Entry:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) < 1e9
-        and math.isfinite(value)
-    )
+    return type(value) in (int, float) and -1e9 < value < 1e9  # True is no 1; nor is NaN
 
 
 def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
@@ -218,23 +233,29 @@ def _run_lengths(where: str, segmentation: Any) -> dict[str, Any] | None:
     return {"size": segmentation["size"], "counts": segmentation["counts"]}
 
 
-def _decode(found: list[_Entry]) -> NDArray[np.bool_]:
-    """Bool masks ``(N, H, W)``; all False for a detection without one."""
-    size = next((one.mask["size"] for one in found if one.mask), [0, 0])
-    masks = np.zeros((len(found), *size), dtype=bool)
-    for row, one in enumerate(found):
-        if not one.mask:
-            continue
-        if one.mask["size"] != size:
+def _packed(found: list[_Entry]) -> PackedMasks:
+    """Their masks; empty for a detection without one."""
+    height, width = next((one.mask["size"] for one in found if one.mask), (0, 0))
+    for one in found:
+        if one.mask and one.mask["size"] != [height, width]:
             raise UserError(
                 f"{one.where}: segmentation has the size {one.mask['size']}, but "
-                f"another of its image {size}"
+                f"another of its image {[height, width]}"
             )
+    try:
+        return PackedMasks.of_segmentations(height, width, [one.mask for one in found])
+    except ValueError:
+        raise _undecodable(found, height, width) from None
+
+
+def _undecodable(found: list[_Entry], height: int, width: int) -> UserError:
+    """Which one it is."""
+    for one in found:
         try:
-            masks[row] = decode([compressed(one.mask, *size)])[:, :, 0]
+            PackedMasks.of_segmentations(height, width, [one.mask])
         except ValueError as error:
-            raise UserError(
-                f"{one.where}: segmentation cannot be decoded ({error}); encode it "
-                "with pycocotools.mask"
-            ) from None
-    return masks
+            return UserError(
+                f"{one.where}: segmentation cannot be decoded ({error}); encode it with "
+                "pycocotools.mask"
+            )
+    raise AssertionError  # one of them cannot

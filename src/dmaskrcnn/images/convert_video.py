@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dmaskrcnn.images.video import Frame, VideoReader
+from dmaskrcnn.images.video import VideoReader
+from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_out import VideoWriter
 
 AHEAD = 8  # frames read before they are wanted: 50 MB of 1080p
@@ -62,7 +63,7 @@ class Converted:
 
 def convert_video(
     reader: VideoReader,
-    path: Path,
+    path: Path | None,
     work: Callable[[list[Frame]], Sequence[Result]],
     done: Converted,
     *,
@@ -76,7 +77,7 @@ def convert_video(
 
     Args:
         reader: the open video.
-        path: the .mp4 to write.
+        path: the .mp4 to write; None: nothing is drawn but for ``show``.
         work: run in the calling thread on batches of frames; gives a result for each.
         done: is kept up to date, so that it also tells of a run that ends early.
         size: of the batches. Of a live stream they are what has come in the meantime.
@@ -92,15 +93,16 @@ def convert_video(
     frames = _ReadAhead(reader)
     report = FrameProgress(reader.frames, progress, f"{verb} {reader.source}")
     newest: list[np.ndarray] = []
-    writer = VideoWriter(path, reader)
+    writer = None if path is None else VideoWriter(path, reader)
 
-    def write(picture: Future[np.ndarray], frame: Frame, result: Result | None) -> None:
-        pixels = picture.result()
-        writer.write(pixels, frame)
+    def write(picture: Future[np.ndarray] | None, frame: Frame, result: Result | None) -> None:
+        pixels = None if picture is None else picture.result()
+        if writer is not None and pixels is not None:
+            writer.write(pixels, frame)
         if result is not None:
             result.record()
         done.frames += 1
-        if show is not None:
+        if show is not None and pixels is not None:
             newest[:] = [pixels]
 
     with ThreadPoolExecutor(2, "draw") as drawers, ThreadPoolExecutor(1, "write") as writers:
@@ -119,7 +121,8 @@ def convert_video(
                 for frame, looked in batch:
                     last = next(results) if looked else last
                     assert last is not None  # the first frame is always looked at
-                    drawn = drawers.submit(last.draw, frame)
+                    wanted = writer is not None or show is not None
+                    drawn = drawers.submit(last.draw, frame) if wanted else None
                     writing.append(writers.submit(write, drawn, frame, last if looked else None))
                     done.looked_at += looked
                     finish(most=BEHIND)
@@ -134,8 +137,9 @@ def convert_video(
                     future.result()
             report.close()
             done.dropped, done.seconds = frames.dropped, time.monotonic() - start
-            with suppress(*(() if whole else (Exception,))):  # the same
-                writer.close(reader.rest())
+            if writer is not None:
+                with suppress(*(() if whole else (Exception,))):  # the same
+                    writer.close(reader.rest())
 
 
 def _batches(frames: _ReadAhead, size: int, every: int) -> Iterator[list[tuple[Frame, bool]]]:

@@ -25,7 +25,8 @@ from dmaskrcnn.dehazing.dehazer import Dehazer
 from dmaskrcnn.images.convert_video import Converted, Result, convert_video
 from dmaskrcnn.images.each_video import INDEX, each_video, entry_of, say_notes
 from dmaskrcnn.images.jobs import Summary
-from dmaskrcnn.images.video import Frame, VideoReader
+from dmaskrcnn.images.video import VideoReader
+from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_inputs import VideoSource
 from dmaskrcnn.output_folder import OutputFolder
 

@@ -98,7 +98,7 @@ def _write(
                     else:
                         output.begin(content, stale=lambda _: True)
                         begun = True
-                picture = Image.fromarray(frame.image.permute(1, 2, 0).contiguous().numpy())
+                picture = Image.fromarray(frame.pixels)
                 if is_new(picture):
                     path = names[number]
                     output.write(path, partial(_save, picture))

@@ -1,4 +1,5 @@
-"""How hazy each of many pictures is: what ``dmaskrcnn gauge`` tells."""
+"""How hazy each of many pictures is, and a video second by second: what ``dmaskrcnn gauge``
+tells."""
 
 from __future__ import annotations
 
@@ -9,13 +10,17 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from dmaskrcnn.data.image import decode_image
 from dmaskrcnn.errors import UserError, printable
 from dmaskrcnn.haze.gauge import haziness
+from dmaskrcnn.images.open_video import need_av
 from dmaskrcnn.images.picture_files import find_images
+from dmaskrcnn.images.video_inputs import VideoSource, sort_inputs
 
 NOWHERE = Path(os.devnull)  # no folder of pictures is written to
 
@@ -25,7 +30,8 @@ class Gauged:
     """A picture and its haze.
 
     Attributes:
-        file: as it was named.
+        file: as it was named; of a frame ``road.mp4#t=12``, 12 being its second (the fragment of
+            W3C, Media Fragments URI 1.0).
         haze: see `haziness`, in [0, 1].
     """
 
@@ -38,16 +44,38 @@ def gauge_images(inputs: Sequence[Path | str]) -> list[Gauged]:
     out.
 
     Args:
-        inputs: image files, and folders, which are searched with all their subfolders.
+        inputs: image files and videos, and folders of them, which are searched with all their
+            subfolders. Of a video a frame every second is looked at.
 
     Raises:
-        UserError: for a missing or empty input, or if no image at all can be read.
+        UserError: for a missing or empty input, a stream or camera, or if no image at all can be
+            read.
     """
-    files = [file for file, _ in find_images([Path(path) for path in inputs], NOWHERE)]
-    found = list(_gauged(files))
+    pictures, videos = sort_inputs(inputs)
+    if videos:
+        need_av()
+    files: list[Path] = []
+    if pictures or not videos:
+        files = [file for file, _ in find_images([Path(path) for path in pictures], NOWHERE)]
+    found = list(_gauged(files)) + [one for source in videos for one in _frames(source)]
     if not found:
-        raise UserError(f"{inputs[0]}: none of {len(files)} images can be read; check the files")
+        count = len(files) + len(videos)
+        raise UserError(f"{inputs[0]}: none of {count} images can be read; check the files")
     return found
+
+
+def _frames(source: VideoSource) -> Iterator[Gauged]:
+    from dmaskrcnn.images.video import VideoReader
+
+    if source.kind != "file":
+        raise UserError(f"{source}: has no end; record a video first, and name its file")
+    try:
+        with closing(VideoReader(source, apart=Fraction(1))) as reader:
+            for frame in reader:
+                name = f"{source.address}#t={float(frame.time):.5g}"
+                yield Gauged(Path(name), haziness(frame.pixels))
+    except UserError as error:
+        print(printable(f"skipped {error}"), file=sys.stderr)
 
 
 def _gauged(files: Sequence[Path]) -> Iterator[Gauged]:

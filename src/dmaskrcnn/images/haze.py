@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -226,7 +226,35 @@ def _write(
     output: OutputFolder,
 ) -> dict[str, Any]:
     """Write an image at all visibilities; the entry for the JSON file."""
-    rng = np.random.default_rng(derive_seed(haze.seed, job.name.as_posix()))
+    airlight, views = hazed_views(sample, depth, classes, haze, job.name.as_posix())
+    for value, hazy, map_of_t in views:
+        picture, transmitted = (output.path / name for name in _paths(job, f"{value:g}"))
+        output.write(picture, partial(save_picture, hazy, job.source))
+        output.write(transmitted, partial(map_of_t.save, compress_level=1))
+    return {"file": job.source.as_posix(), "picture": job.name.as_posix(), "airlight": airlight}
+
+
+def hazed_views(
+    sample: Sample,
+    depth: NDArray[np.float32] | None,
+    classes: Sequence[str],
+    haze: HazeConditions,
+    name: str,
+) -> tuple[list[float], Iterator[tuple[float, Image.Image, Image.Image]]]:
+    """An image behind haze of all visibilities.
+
+    Args:
+        sample: the image, with or without objects.
+        depth: metres ``(H, W)``; None: estimated.
+        classes: the names that its labels refer to.
+        haze: what haze.
+        name: what is random about an image is a function of the seed and of this.
+
+    Returns:
+        The airlight; and for each visibility the picture and its transmission t as 65535 t, both
+        made when they are asked for.
+    """
+    rng = np.random.default_rng(derive_seed(haze.seed, name))
     airlight = haze.airlight or random_airlight(rng)
     image = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
     if depth is None:
@@ -237,13 +265,12 @@ def _write(
         if haze.inhomogeneity
         else 1.0
     )
-    for value in haze.visibilities:
-        t = transmission(way, extinction(value) * patches)
-        picture, map_of_t = (output.path / name for name in _paths(job, f"{value:g}"))
-        hazy = Image.fromarray(scatter(image, t, airlight))
-        output.write(picture, partial(save_picture, hazy, job.source))
-        pixels = Image.fromarray((65535 * t + 0.5).astype(np.uint16))
-        # 16 bits: distant pixels in thick haze differ by less than 1/255
-        output.write(map_of_t, partial(pixels.save, compress_level=1))
-    colour = [round(float(channel), 4) for channel in airlight]
-    return {"file": job.source.as_posix(), "picture": job.name.as_posix(), "airlight": colour}
+
+    def views() -> Iterator[tuple[float, Image.Image, Image.Image]]:
+        for value in haze.visibilities:
+            t = transmission(way, extinction(value) * patches)
+            # 16 bits: distant pixels in thick haze differ by less than 1/255
+            map_of_t = Image.fromarray((65535 * t + 0.5).astype(np.uint16))
+            yield value, Image.fromarray(scatter(image, t, airlight)), map_of_t
+
+    return [round(float(channel), 4) for channel in airlight], views()

@@ -33,7 +33,7 @@ def inspect_video(source: VideoSource) -> str:
             lines.append(f"  length  {float(reader.duration):.5g} s")
         lines.append(f"  sound   {reader.has_sound or 'none'}")
         first = next(iter(reader))
-        lines.append(f"  haze    {haziness(first.image):.2f} of 1 in the first frame")
+        lines.append(f"  haze    {haziness(first.pixels):.2f} of 1 in the first frame")
         return "\n".join(lines)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ class Job:
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
+Task = TypeVar("Task")
 Input = TypeVar("Input")
 
 
@@ -113,6 +114,12 @@ def run_jobs(
         skipped = [{"file": path.as_posix(), "reason": why} for path, why in outcome.skipped]
         return {**options, listed_as: outcome.done, "skipped": skipped}
 
+    def unreadable(job: AnyJob, error: UserError) -> None:
+        reason = str(error).removeprefix(f"{job.source}: ")
+        outcome.skipped.append((job.source, reason))
+        report.say(f"skipped {job.source}: {reason}")
+        report.step()
+
     with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "write") as writers:
         writing: deque[Future[dict[str, Any]]] = deque()
 
@@ -125,7 +132,7 @@ def run_jobs(
                 report.step()
 
         try:
-            for batch in _read_batches(jobs, read, readers, size, outcome.skipped, report):
+            for batch in read_batches(jobs, read, readers, size, unreadable):
                 to_write = work(batch)
                 if not begun:
                     output.begin(content(), stale)
@@ -154,31 +161,31 @@ def run_jobs(
     return outcome
 
 
-def _read_batches(
-    jobs: Sequence[AnyJob],
-    read: Callable[[AnyJob], Input],
-    readers: ThreadPoolExecutor,
+def read_batches(
+    jobs: Iterable[Task],
+    read: Callable[[Task], Input],
+    readers: Executor,
     size: int,
-    skipped: list[tuple[Path, str]],
-    report: Progress,
-) -> Iterator[list[tuple[AnyJob, Input]]]:
-    """What was read, in batches; while one is in use, the next is being read. Unreadable ones go to
-    ``skipped``."""
-    waiting = deque(jobs)
-    reading: deque[tuple[AnyJob, Future[Input]]] = deque()
-    batch: list[tuple[AnyJob, Input]] = []
-    while waiting or reading:
-        while waiting and len(reading) < 2 * size:
-            job = waiting.popleft()
-            reading.append((job, readers.submit(read, job)))
+    unreadable: Callable[[Task, UserError], None],
+) -> Iterator[list[tuple[Task, Input]]]:
+    """What was read, in batches of a size; while one is in use, the next is being read. Of a job
+    for which ``read`` raises UserError, ``unreadable`` is told."""
+    waiting, more = iter(jobs), True
+    reading: deque[tuple[Task, Future[Input]]] = deque()
+    batch: list[tuple[Task, Input]] = []
+    while more or reading:
+        while more and len(reading) < 2 * size:
+            job = next(waiting, None)
+            more = job is not None
+            if job is not None:
+                reading.append((job, readers.submit(read, job)))
+        if not reading:
+            break
         job, image = reading.popleft()
         try:
             batch.append((job, image.result()))
         except UserError as error:
-            reason = str(error).removeprefix(f"{job.source}: ")
-            skipped.append((job.source, reason))
-            report.say(f"skipped {job.source}: {reason}")
-            report.step()
+            unreadable(job, error)
         if len(batch) == size:
             yield batch
             batch = []
@@ -196,12 +203,12 @@ class Progress:
         on_terminal = enabled and sys.stderr.isatty()
         self.bar = tqdm(total=total, desc=verb, unit="image") if on_terminal else None
 
-    def step(self) -> None:
-        """One image more is done."""
-        self.done += 1
+    def step(self, images: int = 1) -> None:
+        """So many images more are done."""
+        before, self.done = self.done, self.done + images
         if self.bar is not None:
-            self.bar.update()
-        elif self.enabled and self.done * 10 // self.total > (self.done - 1) * 10 // self.total:
+            self.bar.update(images)
+        elif self.enabled and self.done * 10 // self.total > before * 10 // self.total:
             left = (time.monotonic() - self.start) / self.done * (self.total - self.done)
             print(
                 f"{self.verb}: {self.done}/{self.total} images, {left:.0f} s left",

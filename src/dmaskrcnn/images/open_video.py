@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.extras import install_command
 from dmaskrcnn.images.video_inputs import VideoSource
 
 PATIENCE = 10.0  # seconds without an answer; cameras take up to 3 to begin
@@ -30,7 +31,7 @@ def need_av() -> ModuleType:
         import av
     except ImportError as error:
         raise UserError(
-            "videos need the package av, which is not installed: pip install 'dmaskrcnn[video]'"
+            f"videos need the package av, which is not installed: {install_command('video')}"
         ) from error
     return av
 
@@ -68,6 +69,18 @@ def open_container(source: VideoSource, patience: float) -> Any:
         raise UserError(
             f"{source}: {said}; check the address, and that the camera is on"
         ) from error
+
+
+def is_http(source: VideoSource) -> bool:
+    """Whether it comes over HTTP."""
+    return source.kind == "stream" and source.address.lower().startswith("http")
+
+
+def is_download(source: VideoSource, container: Any) -> bool:
+    """Whether it is a file that comes over HTTP, of a length that its server told."""
+    # the playlist of a live stream has a length, too, and cameras make one up for their JPEGs
+    live = container.format.name in ("hls", "mpjpeg")
+    return is_http(source) and not live and container.size > 0
 
 
 def _camera(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -122,9 +123,9 @@ def kept_suffix(name: Path) -> str:
     return name.suffix if name.suffix.lower() in KEPT_SUFFIXES else ".png"
 
 
-def save_picture(picture: Image.Image, source: Path, path: Path) -> None:
+def save_picture(picture: Image.Image, source: Path | bytes, path: Path) -> None:
     """Save a picture in the format its name says, with EXIF data and colour profile of the image
-    it was made from.
+    it was made from, a file or what one holds.
 
     The picture is upright: of the EXIF data, the rotation is left out.
     """
@@ -139,12 +140,12 @@ def save_picture(picture: Image.Image, source: Path, path: Path) -> None:
     save_picture_whole(picture, path, **options)
 
 
-def _metadata(source: Path) -> dict[str, Any]:
+def _metadata(source: Path | bytes) -> dict[str, Any]:
     """EXIF data without the rotation, which is in the pixels now, and the colour profile if it is
     one of RGB."""
     options: dict[str, Any] = {}
     try:
-        with Image.open(source) as picture:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             exif = picture.getexif()
             exif.pop(0x0112, None)
             if len(exif):

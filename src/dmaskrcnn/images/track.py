@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from dmaskrcnn.arrays import as_array
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.extras import install_command
 
 # Scores down to this share of the threshold keep a track alive (they show nothing): the second
 # stage of ByteTrack, for objects that are half hidden.
@@ -90,7 +92,7 @@ class Tracker:
         except ImportError as error:
             raise UserError(
                 "--track needs the packages supervision and trackers, which are not installed: "
-                "pip install 'dmaskrcnn[track]'"
+                f"{install_command('track')}"
             ) from error
         self.lines = list(lines)
         self._boxes = supervision.Detections
@@ -113,11 +115,11 @@ class Tracker:
             time: of the frame, seconds.
             scale: factors on x and y, where the frame has another size than the first.
         """
-        boxes = detections.boxes.numpy() * np.array([*scale, *scale], dtype=np.float32)
+        boxes = as_array(detections.boxes) * np.array([*scale, *scale], dtype=np.float32)
         found = self._boxes(
             xyxy=boxes,
-            confidence=detections.scores.numpy(),
-            class_id=detections.labels.numpy(),
+            confidence=as_array(detections.scores),
+            class_id=as_array(detections.labels),
             data={"place": np.arange(len(boxes))},
         )
         with warnings.catch_warnings():

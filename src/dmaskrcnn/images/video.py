@@ -3,40 +3,33 @@ extra ``video``) does the work."""
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.images.open_video import PATIENCE, check_size, need_av, open_container, upright
+from dmaskrcnn.images.open_video import (
+    PATIENCE,
+    check_size,
+    is_download,
+    is_http,
+    need_av,
+    open_container,
+    upright,
+)
+from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_inputs import VideoSource
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each try to reopen a stream that dropped
+CLOSED = 3  # tries where the server of an http stream closed it: most have come to their end
+MISSING = Fraction(1, 2)  # seconds; sound that goes on for less after the last frame is usual
+FASTEST = 480  # frames per second that a camera may take
 USUAL_RATE = Fraction(25)  # of a stream that does not tell
-
-
-@dataclass
-class Frame:
-    """One frame.
-
-    Attributes:
-        number: place in the video, from 0. After ``start`` it follows from the time and the rate.
-        time: seconds after the beginning of the video.
-        image: uint8 ``(3, H, W)``, RGB, upright.
-        sound: packets of sound that come before it.
-    """
-
-    number: int
-    time: Fraction
-    image: Tensor
-    sound: list[Any] = field(default_factory=list)
 
 
 class VideoReader:
@@ -93,10 +86,11 @@ class VideoReader:
         video = self._video
         self.codec = str(video.codec_context.name)
         self.duration = self._known_duration()
-        self.live = source.kind == "camera" or (source.kind == "stream" and self.duration is None)
-        self.rate = Fraction(video.average_rate or video.guessed_rate or USUAL_RATE)
-        if not 0 < self.rate <= 1000:  # some containers tell the rate of their clock
-            self.rate = USUAL_RATE
+        self.live = source.kind != "file" and self.duration is None
+        self.live = self.live and not is_download(source, self._container)
+        told = (video.average_rate, video.guessed_rate, video.base_rate)
+        # some containers tell the rate of their clock
+        self.rate = next((Fraction(r) for r in told if r and 0 < r <= FASTEST), USUAL_RATE)
         self.frames = self._known_frames()
         if start and not self.live:
             if self.duration is not None and start >= self.duration:
@@ -116,7 +110,7 @@ class VideoReader:
             if (start or end is not None) and not self.damaged:
                 why = "no frames between --start and --end"
             raise UserError(f"{source}: {why}; check the video")
-        self.height, self.width = self._first.image.shape[1:]
+        self.height, self.width = self._first.pixels.shape[:2]
         self.aspect = Fraction(video.sample_aspect_ratio or 1)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -195,26 +189,41 @@ class VideoReader:
     def _all(self) -> Iterator[Frame]:
         """All frames from ``start`` to ``end``, over what breaks in between."""
         while True:
-            dropped = "it ended"
+            dropped, closed = "it ended", True
             try:
                 yield from self._until_end()
             except (self._av.error.FFmpegError, OSError) as error:
                 if self.stopped:
                     return
                 dropped = getattr(error, "strerror", None) or first_line(error)
+                closed = error.errno == errno.EIO  # a body without a length ends so, too
                 if isinstance(error, self._av.error.ExitError):
                     dropped = f"nothing came for {self.patience:g} s"
                 if not self.live:
                     self.notes.append(f"reading stopped after {self._count} frames ({dropped})")
-            if not self.live or self.stopped or self._ended or not self._reopen(dropped):
+                    return
+            if not self.live or self.stopped or self._ended:
+                self._note_missing()
                 return
+            tries = CLOSED if closed and is_http(self.source) else len(self.waits)
+            if not self._reopen(dropped, self.waits[:tries]):
+                return
+
+    def _note_missing(self) -> None:
+        """Of a file that is shorter than it says, how much there is of it."""
+        told = self.duration if not (self.stopped or self._ended) else None
+        if told and self._last and told - self._last - 1 / self.rate > MISSING:
+            self.notes.append(
+                f"ends after {float(self._last):.1f} s, where it says {float(told):.1f} s; it may "
+                "have been cut off"
+            )
 
     _ended = False  # the time given as ``end`` has come
 
-    def _reopen(self, why: str) -> bool:
+    def _reopen(self, why: str, waits: tuple[float, ...]) -> bool:
         lost = time.monotonic()
         self._container.close()
-        for wait in self.waits:
+        for wait in waits:
             print(f"{self.source}: dropped ({why}); again in {wait:g} s", file=sys.stderr)
             time.sleep(wait)
             if self.stopped:
@@ -229,7 +238,7 @@ class VideoReader:
             gone = Fraction(round((time.monotonic() - lost) * 1000), 1000)
             self._offset = (self._last or Fraction(0)) + max(gone, 1 / self.rate)
             return True
-        self.notes.append(f"the stream did not come back after {len(self.waits)} tries ({why})")
+        self.notes.append(f"the stream did not come back after {len(waits)} tries ({why})")
         return False
 
     def _until_end(self) -> Iterator[Frame]:
@@ -281,11 +290,10 @@ class VideoReader:
 
     def _frame(self, frame: Any, at: Fraction) -> Frame:
         check_size(self.source, frame.width, frame.height)
-        pixels = upright(frame)
         number = round(at * self.rate) if self.start and not self.live else self._count
         self._count += 1
         sound, self._sound_waiting = self._sound_waiting, []
-        return Frame(number, at, torch.from_numpy(pixels).permute(2, 0, 1), sound)
+        return Frame(number, at, upright(frame), sound)
 
 
 def _exact(seconds: float) -> Fraction:

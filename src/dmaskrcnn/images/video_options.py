@@ -20,6 +20,7 @@ class VideoOptions:
         track: follow objects from frame to frame.
         lines: ``x1,y1,x2,y2``, to count who crosses them.
         show: also show the frames in a window.
+        video: write an annotated video; without it nothing is drawn or encoded.
 
     Raises:
         UserError: values that do not fit.
@@ -33,6 +34,7 @@ class VideoOptions:
     track: bool = False
     lines: tuple[str, ...] = ()
     show: bool = False
+    video: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:

@@ -116,7 +116,7 @@ class Teacher(Method):
     batch has no target images.
 
     With ``--pseudo-labels`` or ``--labeller`` target samples carry the objects of another detector:
-    the student learns these and what its own teacher sees (`agreement`); masks that are missing are
+    the student learns these and what its own teacher sees (`consensus`); masks that are missing are
     the teacher's.
     """
 
@@ -178,9 +178,9 @@ class Teacher(Method):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         import torch
 
-        from dmaskrcnn.detector.matching import Truth
+        from dmaskrcnn.detector.assignment import Truth
         from dmaskrcnn.detector.roi_heads import split_chosen
-        from dmaskrcnn.methods.parts.agreement import agreed
+        from dmaskrcnn.methods.parts.consensus import agreed
         from dmaskrcnn.methods.parts.distillation import distil_masks
 
         detector = self.detector

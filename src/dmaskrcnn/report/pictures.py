@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from dmaskrcnn.arrays import as_array
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import Annotations, Dataset, canonical, decode_image
 from dmaskrcnn.data.contours import mask_polygons
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.readable import decodable
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.draw import as_picture, instance_colours
@@ -200,7 +200,7 @@ def _jpeg(image: Tensor, frame: Frame) -> str:
 
 def _found(found: Detections, frame: Frame, classes: list[str]) -> list[dict[str, Any]]:
     found = found.above(LOWEST_SCORE)[:MOST_OBJECTS]
-    entries = _entries(found.boxes, found.masks, found.names, frame, classes)
+    entries = _entries(found.boxes, found.packed, found.names, frame, classes)
     for entry, score in zip(entries, found.scores.tolist(), strict=True):
         entry["s"] = round(score, 3)
     return entries
@@ -208,7 +208,7 @@ def _found(found: Detections, frame: Frame, classes: list[str]) -> list[dict[str
 
 def _truth(objects: Annotations, frame: Frame, classes: list[str]) -> list[dict[str, Any]]:
     names = [classes[label] for label in objects.labels.tolist()]
-    entries = _entries(objects.boxes, objects.masks, names, frame, classes)
+    entries = _entries(objects.boxes, objects.packed, names, frame, classes)
     flags = zip(objects.crowd.tolist(), objects.difficult.tolist(), strict=True)
     for entry, (crowd, difficult) in zip(entries, flags, strict=True):
         entry["n"] += " (crowd)" * crowd + " (difficult)" * difficult
@@ -216,7 +216,7 @@ def _truth(objects: Annotations, frame: Frame, classes: list[str]) -> list[dict[
 
 
 def _entries(
-    boxes: Tensor, masks: Tensor, names: Sequence[str], frame: Frame, classes: list[str]
+    boxes: Tensor, masks: PackedMasks, names: Sequence[str], frame: Frame, classes: list[str]
 ) -> list[dict[str, Any]]:
     """Name, colour (as in every drawn picture), box and outline of each object. Classes that only
     this detector knows join ``classes``."""
@@ -225,7 +225,7 @@ def _entries(
     colours = instance_colours(np.array(list(map(classes.index, known)), dtype=np.int64))
     entries = []
     for name, colour, box, mask in zip(
-        names, colours, boxes.tolist(), as_array(masks), strict=True
+        names, colours, boxes.tolist(), masks.each_frame(), strict=True
     ):
         polygons = mask_polygons(mask, frame.height, frame.width) if mask.size else []
         entries.append(

@@ -142,7 +142,7 @@ class ExportedDetector:
             as_tensor(boxes),
             as_tensor(labels[keep]),
             as_tensor(scores[keep]),
-            as_tensor(paste_masks(masks, boxes, height, width)),
+            paste_masks(masks, boxes, height, width),
             self.classes,
         )
 

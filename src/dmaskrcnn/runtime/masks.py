@@ -3,23 +3,25 @@ but inside each box alone, and with NumPy."""
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
+
+from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
 
 Floats = NDArray[np.float32]
 
 
-def paste_masks(masks: Floats, boxes: Floats, height: int, width: int) -> NDArray[np.bool_]:
+def paste_masks(masks: Floats, boxes: Floats, height: int, width: int) -> PackedMasks:
     """Masks (probabilities, ``(m, 28, 28)``) of the first m of n boxes (``(n, 4)``, xyxy in pixels)
-    in a picture of this size: bool ``(n, height, width)``; all False for the other boxes."""
-    result = np.zeros((len(boxes), height, width), dtype=bool)
-    for row, mask in enumerate(masks):
-        _paste(result[row], mask, boxes[row])
-    return result
+    in a picture of this size; empty for the other boxes."""
+    crops = (_pasted(mask, box, height, width) for mask, box in zip(masks, boxes, strict=False))
+    rest = [NOTHING] * (len(boxes) - len(masks))
+    return PackedMasks.of_crops(height, width, chain(crops, rest))
 
 
-def _paste(canvas: NDArray[np.bool_], mask: Floats, box: Floats) -> None:
-    height, width = canvas.shape
+def _pasted(mask: Floats, box: Floats, height: int, width: int) -> Crop:
     # a frame of zeros around the mask, for which the box grows
     framed = np.pad(mask, 1)
     growth = np.float32(len(framed) / len(mask))
@@ -30,12 +32,13 @@ def _paste(canvas: NDArray[np.bool_], mask: Floats, box: Floats) -> None:
     columns = slice(max(left, 0), min(right + 1, width))
     rows = slice(max(top, 0), min(bottom + 1, height))
     if columns.start >= columns.stop or rows.start >= rows.stop:
-        return
+        return NOTHING
     low, high, share = _taps(right - left + 1, len(framed), columns, left)
     wide = framed[:, low] * (1 - share) + framed[:, high] * share
     low, high, share = _taps(bottom - top + 1, len(framed), rows, top)
     share = share[:, None]
-    canvas[rows, columns] = wide[low] * (1 - share) + wide[high] * share >= 0.5
+    inside = wide[low] * (1 - share) + wide[high] * share >= 0.5
+    return Crop(rows.start, columns.start, inside)
 
 
 def _taps(

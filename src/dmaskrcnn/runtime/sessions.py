@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.extras import install_command
 
 Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 PRECISIONS = {"float32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -23,7 +24,8 @@ def needed(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{name} is not installed: pip install 'dmaskrcnn[export]', or {name} alone"
+            f"{name} is not installed: {install_command('export', name.removesuffix('runtime'))}, "
+            f"or {name} alone"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from html import escape
 from typing import Any
@@ -50,12 +50,24 @@ def make_app(service: Service) -> FastAPI:
         """What the service counts, for Prometheus."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    @app.post("/predict", openapi_extra=_CALL, response_class=Response)
+    @app.post("/predict", openapi_extra=_CALL, response_class=Response, responses=_ANSWERS)
     async def predict(request: Request) -> Response:
         """Find the objects in a picture."""
         return await service.answer(request)
 
     return app
+
+
+def _object(said: str, maybe: Sequence[str] = (), **properties: Any) -> dict[str, Any]:
+    """The schema of a JSON object, all of whose properties are there but those that ``maybe``."""
+    required = [name for name in properties if name not in maybe]
+    return {
+        "type": "object",
+        "description": said,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def _parameter(name: str, schema: dict[str, Any], said: str) -> dict[str, Any]:
@@ -93,6 +105,54 @@ _CALL: dict[str, Any] = {
                 }
             },
         },
+    },
+}
+
+
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_PIXELS = {"type": "integer", "minimum": 1}
+_MASK = _object(
+    "COCO's compressed run lengths.",
+    size={"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+    counts={"type": "string"},
+)
+_FOUND = _object(
+    "One object; its box is x1, y1, x2, y2 in pixels.",
+    ["mask"],
+    **{"class": {"type": "string"}},
+    score=_SHARE,
+    box={"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+    mask=_MASK,
+)
+_JSON = _object(
+    "What was found.",
+    ["picture"],
+    run={"type": "string"},
+    threshold=_SHARE,
+    haze=_SHARE,
+    width=_PIXELS,
+    height=_PIXELS,
+    detections={"type": "array", "items": _FOUND},
+    picture={"type": "string", "description": "A data URL, for answer=both."},
+)
+_REFUSED = {"application/json": {"schema": _object("Why.", error={"type": "string"})}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "JSON, or the annotated picture for answer=picture.",
+        "content": {"application/json": {"schema": _JSON}, "image/jpeg": {"schema": _PICTURE}},
+    },
+    **{
+        status: {"description": said, "content": _REFUSED}
+        for status, said in {
+            400: "The body is not what its type says.",
+            408: "The body came too late.",
+            413: "Too many bytes, or pixels.",
+            415: "No type, or no picture, that is read.",
+            422: "A broken picture, or an option that is wrong.",
+            500: "The detector failed.",
+            503: "Too many calls are waiting.",
+            504: "The answer came too late.",
+        }.items()
     },
 }
 

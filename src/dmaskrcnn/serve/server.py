@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.serve.connections import closing_after
 from dmaskrcnn.serve.http import make_app
 from dmaskrcnn.serve.service import Service
 
@@ -70,6 +71,8 @@ def run_server(service: Service, bound: socket.socket) -> None:
     taken, and where."""
     config = uvicorn.Config(
         make_app(service),
+        http=closing_after(service.limits.timeout),
+        ws="none",
         log_level="warning",
         access_log=False,
         backlog=BACKLOG,

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
+from dmaskrcnn.evaluation.evaluate import (
+    evaluate_to,
+    output_folders,
+    save_in_shares,
+    summary,
+)
 from dmaskrcnn.evaluation.labelled import open_shared_test_set
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.worth import BETTER_START, LONGER, warn
@@ -16,7 +22,8 @@ from dmaskrcnn.training.worth import BETTER_START, LONGER, warn
 def write_final_scores(folder: Path, config: TrainConfig, doubts: Sequence[str] = ()) -> None:
     """Score a finished run on ``config.test``, if there is one: predictions and scores go to
     ``evaluate-<data>`` in the run folder, a table to standard output. Then say, on standard error,
-    why the result may be worth nothing.
+    why the result may be worth nothing. Each process of torchrun calls this, and predicts its
+    share; the first one scores and speaks.
 
     Only now, so that the test images take no part in the training and choose nothing.
 
@@ -41,6 +48,10 @@ def _score(folder: Path, config: TrainConfig) -> bool:
     run = Run(folder)
     (out,) = output_folders([run], config.test, None)
     test = open_shared_test_set([run], config.test, (), config.groups, config.orientation)
-    scores = evaluate_to(out, run, test, device=config.device)
+    if world_size() > 1 and out:
+        save_in_shares(out / "predictions.json", run.detector(config.device), test)
+    if rank():
+        return True
+    scores = evaluate_to(out, run, test, device=config.device, predicted=world_size() > 1)
     print(summary(run, scores, out), flush=True)
     return scores["voc/AP50"].value != 0  # NaN: there was nothing to find

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from dmaskrcnn.config.labeller import FOLDER, LABELS, TRAIN
+from dmaskrcnn.config.labelling import FOLDER, LABELS, TRAIN
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detections import Detections

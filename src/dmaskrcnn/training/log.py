@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dmaskrcnn.errors import UserError, first_line
+from dmaskrcnn.extras import install_command
 from dmaskrcnn.files import write_text
 from dmaskrcnn.metrics_csv import csv_rows
 
@@ -77,7 +78,7 @@ class Metrics:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise UserError(
-                    "--tensorboard: not installed; run: pip install 'dmaskrcnn[tensorboard]'"
+                    f"--tensorboard: not installed; run: {install_command('tensorboard')}"
                 ) from error
             self.events = SummaryWriter(str(path.parent / "tensorboard"), purge_step=keep_until)
 

@@ -41,6 +41,7 @@ from dmaskrcnn.training.labeller import check_labeller, labelled, restored, wait
 from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
+from dmaskrcnn.training.restarts import begun_before, mark
 from dmaskrcnn.training.state import TrainingState
 from dmaskrcnn.training.target_videos import with_frames
 from dmaskrcnn.training.worth import Pace, doubts_after, doubts_before, warn
@@ -52,30 +53,31 @@ LOG_EVERY = 20
 
 def train(config: TrainConfig) -> Path:
     """Train a detector and return its run folder (see `Run`). Under torchrun every process
-    calls this.
+    calls this; where torchrun has started them again, the training goes on.
 
     Raises:
         UserError: bad input, divergence or a non-finite loss; what was saved before stays.
         SystemExit: 130 or 143 after Ctrl-C or SIGTERM, once the state is saved.
     """
-    with ExitStack() as stack:
-        with processes(config.device) as device:
-            # a run knows its data wherever it is resumed
-            config = with_frames(config).absolute()
-            source, target = open_data(config)
-            check_labeller(config)
-            state = TrainingState(config, source, target, device)
-            main = rank() == 0
-            # Last, so that bad input leaves no empty folder.
-            folder = Path(broadcast_path(str(Run.create(config)) if main else ""))
-            if main:
-                stack.enter_context(Run(folder).training())
-                warn(doubts_before(config))
-            if config.settings.asks:
-                state = labelled(config, folder, device, _run)
-            doubts = _run(state, folder)
+    if (begun := begun_before(config)) is not None:
+        return resume(begun)
+    with ExitStack() as stack, processes(config.device) as device:
+        # a run knows its data wherever it is resumed
+        config = with_frames(config).absolute()
+        source, target = open_data(config)
+        check_labeller(config)
+        state = TrainingState(config, source, target, device)
+        main = rank() == 0
+        # Last, so that bad input leaves no empty folder.
+        folder = Path(broadcast_path(str(Run.create(config)) if main else ""))
         if main:
-            write_final_scores(folder, config, doubts)
+            stack.enter_context(Run(folder).training())
+            mark(folder)
+            warn(doubts_before(config))
+        if config.settings.asks:
+            state = labelled(config, folder, device, _run)
+        doubts = _run(state, folder)
+        write_final_scores(folder, config, doubts)
     return folder
 
 
@@ -95,7 +97,6 @@ def resume(folder: Path) -> Path:
             else:
                 state = restored(config, folder, checkpoint, device)
             doubts = _run(state, folder)
-        if main:
             write_final_scores(folder, config, doubts)
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,30 +17,43 @@ from dmaskrcnn.images.video_inputs import VideoSource, holds_pictures, videos_at
 
 
 def with_frames(config: TrainConfig) -> TrainConfig:
-    """The configuration with a folder of frames in ``OUT/frames`` for every video of the target:
-    one named itself, in a folder, or that a pattern matches. Pictures beside them stay part of the
-    target. Under torchrun every process calls this.
+    """The configuration with the `target_with_frames` of ``OUT/frames``. Under torchrun every
+    process calls this.
+
+    Raises:
+        UserError: as `target_with_frames`.
+    """
+    if not (config.adapts or config.adabn):
+        return config
+    set_max_pixels(config.max_pixels)
+    target = target_with_frames(config.target, config.out, config.target_every)
+    return replace(config, target=target)
+
+
+def target_with_frames(target: Sequence[Path], out: Path, every: float) -> tuple[Path, ...]:
+    """The target with a folder of frames in ``out/frames`` for every video in it: one named itself,
+    in a folder, or that a pattern matches. Pictures beside them stay part of the target.
+
+    Args:
+        target: as the user named it.
+        out: where trainings write to.
+        every: seconds between two frames that are looked at.
 
     Raises:
         UserError: a stream or a camera, a video that cannot be read, a missing package.
     """
-    if not (config.adapts or config.adabn):
-        return config
-    found = [_videos(path, config.out) for path in config.target]
+    found = [_videos(path, out) for path in target]
     if not any(found):
-        return config
+        return tuple(target)
     paths: list[str] = []
     if rank() == 0:
         from dmaskrcnn.images.frames_of_video import frames_of_video
 
-        set_max_pixels(config.max_pixels)
-        out, every = config.out / "frames", config.target_every
-        for path, videos in zip(config.target, found, strict=True):
+        for path, videos in zip(target, found, strict=True):
             if not videos or holds_pictures(path):
                 paths.append(str(path))
-            paths += [str(frames_of_video(video, out, every)) for video in videos]
-    paths = json.loads(broadcast_path(json.dumps(paths)))
-    return replace(config, target=tuple(map(Path, paths)))
+            paths += [str(frames_of_video(video, out / "frames", every)) for video in videos]
+    return tuple(map(Path, json.loads(broadcast_path(json.dumps(paths)))))
 
 
 def _videos(path: Path, out: Path) -> list[VideoSource]:

@@ -20,8 +20,8 @@ from torchvision.models.detection.image_list import ImageList
 
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations, Sample
+from dmaskrcnn.detector.assignment import Truth
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.matching import Truth
 from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.roi_heads import split_chosen, take_class
 from dmaskrcnn.detector.rpn import AnchorOutputs

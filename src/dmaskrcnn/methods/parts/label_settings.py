@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
-from dmaskrcnn.config.labeller import LABELS, TRAIN, Labeller
+from dmaskrcnn.config.labelling import LABELS, TRAIN, Labeller
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import check_above_zero
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings

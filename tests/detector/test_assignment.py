@@ -5,8 +5,8 @@ from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
 from dmaskrcnn.data import Annotations
-from dmaskrcnn.detector import matching
-from dmaskrcnn.detector.matching import Truth, match
+from dmaskrcnn.detector import assignment
+from dmaskrcnn.detector.assignment import Truth, match
 
 
 def annotations(boxes: Tensor, crowd: list[int] = []) -> Annotations:  # noqa: B006
@@ -27,7 +27,7 @@ def some_boxes(count: int, seed: int) -> Tensor:
 @pytest.mark.parametrize(("high", "low", "quality"), [(0.7, 0.3, True), (0.5, 0.5, False)])
 @pytest.mark.parametrize("together", [2**25, 1])
 def test_matches_as_torchvision_does(high, low, quality, together, monkeypatch):
-    monkeypatch.setattr(matching, "OVERLAPS", together)
+    monkeypatch.setattr(assignment, "OVERLAPS", together)
     objects = [some_boxes(n, n) for n in (5, 1, 0, 12)]
     candidates = torch.stack([some_boxes(300, 90 + i) for i in range(4)])
     labels, index = match(

@@ -2,7 +2,7 @@ import torch
 
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.sample import Annotations
-from dmaskrcnn.methods.parts.agreement import agreed
+from dmaskrcnn.methods.parts.consensus import agreed
 
 CAR, BUS = 0, 1
 LEFT, NEAR_LEFT = [10.0, 10, 30, 30], [12.0, 10, 32, 30]
