@@ -40,9 +40,10 @@ class _Prior(DehazingMethod):
         if not self.quick or min(guide.shape[-2:]) < STEP:
             return guided_filter(guide, coarse, RADIUS, EPSILON)
         small = F.avg_pool2d(torch.cat((guide, coarse), 1), STEP, ceil_mode=True)
-        pairs = zip(guide[:, 0], small, strict=True)
-        radius = RADIUS // STEP
-        found = [fast_guided_filter(one, *two, radius, EPSILON) for one, two in pairs]
+        found = [
+            fast_guided_filter(one, few[0], few[1], RADIUS // STEP, EPSILON)
+            for one, few in zip(guide[:, 0], small, strict=True)
+        ]
         return torch.stack(found)[:, None]
 
 

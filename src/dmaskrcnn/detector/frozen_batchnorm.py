@@ -142,7 +142,7 @@ class FoldedTogether:
                 torch.cat([norm.get_buffer(name) for norm in norms])
                 for name in ("weight", "bias", "running_mean", "running_var")
             )
-            eps = torch.from_numpy(np.repeat(np.float32([norm.eps for norm in norms]), channels))
+            eps = torch.from_numpy(np.repeat([np.float32(norm.eps) for norm in norms], channels))
             scale = weight * (variance + eps.to(variance.device, non_blocking=True)).rsqrt()
             shift = bias - mean * scale
             if self.dtype is not None:
