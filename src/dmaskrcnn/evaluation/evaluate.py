@@ -20,7 +20,6 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.limits import Limits
-from dmaskrcnn.distributed import gather, rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
 from dmaskrcnn.evaluation.results_json import ResultLines, save_results, write_results
@@ -162,6 +161,8 @@ def save_in_shares(
     Raises:
         UserError: unreadable pictures, or the file cannot be written.
     """
+    from dmaskrcnn.distributed import gather, rank, world_size
+
     data, lines = test.data, list[tuple[int, list[str]]]()
     writer = ResultLines(test.category_ids)
     starts = range(0, len(data), batch_size)[rank() :: world_size()]
