@@ -25,14 +25,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import train_step
-from PIL import Image
+from ellipses import write_pictures
 
 from dmaskrcnn.evaluation.text import Table
-
-OBJECTS = 8  # per picture; COCO has 7.3 on average
-CORNERS = 32  # of a polygon
 
 
 def main() -> None:
@@ -159,7 +155,12 @@ def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
 
     batch, count = args.batches[0], 2 if args.tiny else 3 * args.steps
     config = _config(
-        _pictures(scratch, args.pictures), args.size, batch, 100_000, args.workers, args.device
+        write_pictures(scratch / "data", args.pictures),
+        args.size,
+        batch,
+        100_000,
+        args.workers,
+        args.device,
     )
     source = open_dataset(config.source[0])
     with processes(args.device) as device:
@@ -197,7 +198,7 @@ def predicting(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     from dmaskrcnn.evaluation.evaluate import evaluate
     from dmaskrcnn.images.predict import predict_images
 
-    file = _pictures(scratch, args.pictures)
+    file = write_pictures(scratch / "data", args.pictures)
     config = _config(file, args.size, 1, 1, 0, args.device)
     detector = Detector([f"class {i}" for i in range(6)], config.detector)
     detector = detector.to(args.device).eval().set_precision("auto")
@@ -283,41 +284,6 @@ def _config(source: Path, size: int, batch: int, iterations: int, workers: int, 
         workers=workers,
         device=device,
     )
-
-
-def _pictures(scratch: Path, count: int) -> Path:
-    """Pictures of noise with ellipses, and COCO annotations of these, with polygons."""
-    file = scratch / "data" / "annotations.json"
-    if file.exists():
-        return file
-    (file.parent / "images").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    images, annotations = [], []
-    angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
-    for number in range(count):
-        noise = Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8))
-        noise.resize((640, 480)).save(file.parent / "images" / f"{number}.jpg", quality=90)
-        images.append({"id": number, "file_name": f"{number}.jpg", "width": 640, "height": 480})
-        for _ in range(OBJECTS):
-            radius = random.uniform(10, 120, 2)
-            centre = random.uniform(radius, np.array((640, 480)) - radius)
-            outline = centre + radius * np.stack((np.cos(angles), np.sin(angles)), 1)
-            box = [*(centre - radius), *(2 * radius)]
-            annotations.append(
-                {
-                    "id": len(annotations),
-                    "image_id": number,
-                    "category_id": int(random.integers(6)),
-                    "bbox": [round(float(v), 2) for v in box],
-                    "area": float(np.pi * radius.prod()),
-                    "iscrowd": 0,
-                    "segmentation": [outline.round(2).flatten().tolist()],
-                }
-            )
-    categories = [{"id": i, "name": f"class {i}"} for i in range(6)]
-    data = {"images": images, "annotations": annotations, "categories": categories}
-    file.write_text(json.dumps(data), encoding="utf-8")
-    return file
 
 
 PARTS: dict[str, Callable[[argparse.Namespace, Path], list[list[str]]]] = {

@@ -11,10 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from dmaskrcnn.data.sample import Annotations
-
-# Overlaps of objects with candidates held at once: 128 MB of float32. A GPU is asked for a batch
-# at a time, 16 large photographs of 100 objects one after the other.
-OVERLAPS = 2**25
+from dmaskrcnn.detector.boxes import OVERLAPS, intersections
 
 
 @dataclass
@@ -80,6 +77,7 @@ def match(
         mostly inside a crowd. And int64 ``(N, A)`` the object of most overlap.
     """
     images, objects = truth.real.shape
+    # a GPU is asked for a batch at a time, 16 large photographs of 100 objects one by one
     together = max(1, OVERLAPS // (objects * candidates.shape[-2]))
     rules = foreground, background, low_quality
     parts = []
@@ -99,7 +97,7 @@ def _match(
     rules: tuple[float, float, bool],
 ) -> tuple[Tensor, Tensor]:
     foreground, background, low_quality = rules
-    shared, areas, covered = _overlaps(boxes, candidates)
+    shared, areas, covered = intersections(boxes, candidates)
     overlap = shared / (areas[:, :, None] + covered - shared)
     overlap = overlap.masked_fill(~real[:, :, None], -1)
     quality, index = overlap.max(1)
@@ -112,17 +110,3 @@ def _match(
     # what lies mostly in a crowd says nothing about background
     inside = (shared > 0.5 * covered.clamp(min=1e-6)) & crowd[:, :, None]
     return labels.masked_fill((labels == 0) & inside.any(1), -1), index
-
-
-def _overlaps(boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Shared areas ``(N, G, A)``, the areas of the boxes ``(N, G)`` and of the candidates
-    ``(N, 1, A)`` or ``(A,)``; in px²."""
-    if candidates.dim() == 3:
-        candidates = candidates[:, None]
-    boxes = boxes[:, :, None]
-    left, top, right, bottom = boxes.unbind(-1)
-    x1, y1, x2, y2 = candidates.unbind(-1)
-    width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_(min=0)
-    height = (torch.minimum(bottom, y2) - torch.maximum(top, y1)).clamp_(min=0)
-    areas = ((right - left) * (bottom - top))[:, :, 0]
-    return width * height, areas, (x2 - x1) * (y2 - y1)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
-# Overlaps held at once: 128 MB of float32.
-OVERLAPS = 2**25
+from dmaskrcnn.detector.boxes import OVERLAPS, intersections
+
 # rounds between two looks at whether anything changes; chains of boxes that hide one another are
 # seldom longer
 ROUNDS = 16
@@ -63,14 +63,8 @@ def ranked_nms(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
 
 
 def _stay(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
-    left, top, right, bottom = boxes.unbind(2)
-    area = (right - left) * (bottom - top)
-    width = torch.minimum(right[:, :, None], right[:, None])
-    width = width.sub_(torch.maximum(left[:, :, None], left[:, None])).clamp_(min=0)
-    height = torch.minimum(bottom[:, :, None], bottom[:, None])
-    height = height.sub_(torch.maximum(top[:, :, None], top[:, None])).clamp_(min=0)
-    shared = width.mul_(height)
-    union = (area[:, :, None] + area[:, None]).sub_(shared)
+    shared, areas, covered = intersections(boxes, boxes)
+    union = (areas[:, :, None] + covered).sub_(shared)
     # float16 for the matrix product: what is asked is whether a sum of ones and zeros is zero
     hides = (shared.div_(union) > threshold).triu_(1).to(torch.float16)
     before = stay = valid.to(hides.dtype)[:, None]

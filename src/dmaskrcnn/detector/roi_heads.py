@@ -13,6 +13,7 @@ from torchvision.models.detection import roi_heads
 
 from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
 from dmaskrcnn.detector.assignment import Truth, match
+from dmaskrcnn.detector.boxes import clipped
 from dmaskrcnn.detector.limits import USUAL, Limits
 from dmaskrcnn.detector.nms import grouped_nms
 from dmaskrcnn.detector.precision import run_network
@@ -66,7 +67,7 @@ class RoIHeads(roi_heads.RoIHeads):
 
         of_class = take_class(deltas, labels, first)
         rois, objects = chosen.boxes[:, :first], chosen.index[:, :first]
-        boxes = truth.boxes.gather(1, objects[:, :, None].expand(-1, -1, 4))
+        boxes = truth.boxes.take_along_dim(objects[:, :, None], 1)
         boxes = torch.where(positive[:, :, None], boxes, rois)
         wanted = self.box_coder.encode_single(boxes.reshape(-1, 4), rois.reshape(-1, 4))
         # beta as in torchvision, with which the tests compare every loss
@@ -131,9 +132,8 @@ class RoIHeads(roi_heads.RoIHeads):
         images, count, _ = proposals.boxes.shape
         classes = logits.shape[1] - 1
         boxes = self.box_coder.decode_single(deltas, proposals.boxes.view(-1, 4))
+        boxes = clipped(boxes.view(images, -1, 4), sizes)
         boxes = boxes.view(images, count, classes + 1, 4)[:, :, 1:]
-        limits = boxes.new_tensor([(w, h, w, h) for h, w in sizes])
-        boxes = boxes.clamp(min=0).minimum(limits[:, None, None])
         scores = logits.softmax(1).view(images, count, classes + 1)[:, :, 1:]
         large = (boxes[..., 2:] - boxes[..., :2] >= LEAST_SIDE).all(3)
         found = ((scores >= least) & large & proposals.valid[:, :, None]).nonzero()
@@ -167,7 +167,7 @@ class RoIHeads(roi_heads.RoIHeads):
         order = (~sampled.valid).byte().argsort(stable=True)[:, :count]
         keep, valid = sampled.index.gather(1, order), sampled.valid.gather(1, order)
         return ChosenRoIs(
-            boxes.gather(1, keep[:, :, None].expand(-1, -1, 4)),
+            boxes.take_along_dim(keep[:, :, None], 1),
             labels.gather(1, keep).masked_fill(~valid, -1),
             index.gather(1, keep),
             min(sampled.positives, count),
@@ -235,8 +235,7 @@ def take_class(deltas: Tensor, labels: Tensor, first: int) -> Tensor:
     image: ``(N, first, 4)``; labels int64 ``(N, K)``."""
     images, count = labels.shape
     by_class = deltas.view(images, count, -1, 4)[:, :first]
-    index = labels[:, :first].clamp(min=0)[:, :, None, None].expand(-1, -1, 1, 4)
-    return by_class.gather(2, index)[:, :, 0]
+    return by_class.take_along_dim(labels[:, :first, None, None].clamp(min=0), 2)[:, :, 0]
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, height: int, width: int) -> PackedMasks:

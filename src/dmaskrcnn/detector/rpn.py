@@ -25,6 +25,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms
 
 from dmaskrcnn.detector.assignment import Truth, match
+from dmaskrcnn.detector.boxes import clipped
 from dmaskrcnn.detector.nms import ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
@@ -52,7 +53,7 @@ class AnchorOutputs:
 
     def at(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Objectness ``(N, K)``, deltas and anchors ``(N, K, 4)`` of the anchors ``(N, K)``."""
-        deltas = self.deltas.gather(1, index[:, :, None].expand(-1, -1, 4))
+        deltas = self.deltas.take_along_dim(index[:, :, None], 1)
         return self.objectness.gather(1, index), deltas, self.anchors[index]
 
 
@@ -117,14 +118,12 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
     @torch.no_grad()
     def propose(self, outputs: AnchorOutputs, sizes: Sequence[tuple[int, int]]) -> Proposals:
         """The best boxes of each image; detached."""
-        device = outputs.objectness.device
         # The best of each level are picked first and only those decoded: the same proposals for a
         # small part of the work.
         index = self._get_top_n_idx(outputs.objectness.detach(), outputs.per_level)
         scores, deltas, anchors = outputs.at(index)
         boxes = self.box_coder.decode_single(deltas.reshape(-1, 4), anchors.reshape(-1, 4))
-        limits = torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype, device=device)
-        boxes = boxes.view(len(sizes), -1, 4).clamp(min=0).minimum(limits[:, None])
+        boxes = clipped(boxes.view(len(sizes), -1, 4), sizes)
         large = (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(2)
         counts = [min(self.pre_nms_top_n(), count) for count in outputs.per_level]
         if boxes.device.type == "cpu":
@@ -135,7 +134,7 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         most = min(self.post_nms_top_n(), scores.shape[1])
         scores, best = scores.topk(most)
         valid = scores >= 0
-        boxes = boxes.gather(1, best[:, :, None].expand(-1, -1, 4))
+        boxes = boxes.take_along_dim(best[:, :, None], 1)
         return Proposals(boxes * valid[:, :, None], valid)
 
     def _best_one_by_one(
@@ -199,4 +198,4 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         limits = self.fg_bg_sampler.batch_size_per_image, self.fg_bg_sampler.positive_fraction
         sampled = sample_balanced(labels, *limits, seeds)
         objects = index.gather(1, sampled.index[:, : sampled.positives])
-        return sampled, truth.boxes.gather(1, objects[:, :, None].expand(-1, -1, 4))
+        return sampled, truth.boxes.take_along_dim(objects[:, :, None], 1)
