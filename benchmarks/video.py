@@ -31,10 +31,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from inference import save_random
 
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.config import DetectorConfig
-from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.evaluation.text import Table
 from dmaskrcnn.images.predict_videos import predict_videos
 from dmaskrcnn.images.video import VideoReader
@@ -43,15 +42,6 @@ from dmaskrcnn.images.video_inputs import VideoSource
 from dmaskrcnn.images.video_options import VideoOptions
 from dmaskrcnn.images.video_out import VideoWriter
 from dmaskrcnn.run import Run
-
-TINY = DetectorConfig(
-    backbone="resnet18",
-    image_size=64,
-    max_size=96,
-    fpn_channels=16,
-    box_head_width=16,
-    mask_head_layers=1,
-)
 
 
 def main() -> None:
@@ -82,8 +72,8 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Wall and processor seconds of every round, by variant and by part."""
-    torch.manual_seed(0)
-    detector = Detector(("car",), TINY).eval() if args.tiny else Run(args.run).detector(args.device)
+    run = save_random("r18", scratch / "run", tiny=True) if args.tiny else args.run
+    detector = Run(run).detector(args.device)
     video = tiny_video(scratch / "tiny.mp4") if args.tiny else args.video
     source = VideoSource(str(video), "file", Path("video"))
     options = VideoOptions(args.threshold, args.batch_size, end=args.seconds)

@@ -117,7 +117,7 @@ def pictures(
         assert street.objects is not None
         drawn.append(draw_truth(street.image, street.objects, clear.classes))
         for detector in detectors.values():
-            found = detector.predict(hazy.load(index).image, threshold=0.5)
+            found = detector.predict(hazy.picture(index), threshold=0.5)
             drawn.append(_enlarge(found, *haze.image.shape[1:]).draw(haze.image))
     heads = ["the street in clear air, and the truth", *(f"in haze: {n}" for n in detectors)]
     sheet = contact_sheet(drawn, len(heads), heads)

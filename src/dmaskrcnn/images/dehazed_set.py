@@ -134,7 +134,7 @@ def _dehaze(
     complete, noted = False, time.monotonic()
     try:
         for i, path in todo.items():
-            hazy = data.load(i).image
+            hazy = data.picture(i)
             began = time.perf_counter()
             clear = dehazer(hazy)[0].cpu()
             taken = time.perf_counter() - began

@@ -45,7 +45,7 @@ def pooled_features(detector: Detector, data: Dataset, indices: Sequence[int]) -
     rows = []
     with torch.inference_mode():
         for index in tqdm(indices, "features", unit="image", leave=False, disable=None):
-            batch = detector.normalise([detector.resize(data.load(index).image)])
+            batch = detector.normalise([detector.resize(data.picture(index))])
             maps = detector.features(batch)
             size = batch.image_sizes[0]
             cropped = (level.crop(maps[level.name][0], size) for level in detector.levels)

@@ -80,7 +80,7 @@ def picture_data(material: Material) -> dict[str, Any] | None:
     indices = decodable(data, spread_out(len(data), PICTURES))
     if not indices:
         return None
-    images = [data.load(index).image for index in indices]
+    images = [data.picture(index) for index in indices]
     frames = [Frame.of(image) for image in images]
     dehazed = material.comparison.images if test and material.comparison else {}
     classes = list(data.classes)  # first, so that a class has one colour in all rows

@@ -122,7 +122,7 @@ def _write(run: Run, folder: Path, source: Dataset, target: Dataset, device: tor
     def found() -> Iterator[Detections]:
         said = f"labelling at {' and '.join(map(str, sizes))} px"
         for index in tqdm(range(len(target)), said, file=sys.stderr, leave=False):
-            yield look(predictors, target.load(index).image, CANDIDATE)
+            yield look(predictors, target.picture(index), CANDIDATE)
 
     ids = dict(zip(source.classes, source.category_ids, strict=True))
     save_results(folder / LABELS, target.image_ids, found(), ids)
