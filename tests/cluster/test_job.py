@@ -231,7 +231,11 @@ def test_nothing_can_be_read(ray: Any, pictures: Path, tmp_path: Path):
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pytest.importorskip("ray"), "is_initialized", lambda: False)
+    monkeypatch.setattr(
+        pytest.importorskip("ray", reason="needs the extra `cluster`"),
+        "is_initialized",
+        lambda: False,
+    )
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     said = rf"^--cluster 127.0.0.1:{port}: no Ray there .*refused.*ray start --head"

@@ -60,7 +60,7 @@ def test_in_strips_and_with_opencv_it_is_the_same(
     monkeypatch.setattr(filters, "_opencv", lambda: None)
     wanted = guided_filter(guide, image, 3, 1e-3), minimum_filter(image, 5)
     if opencv:
-        cv2 = pytest.importorskip("cv2")
+        cv2 = pytest.importorskip("cv2", reason="needs OpenCV, which comes with the extra `track`")
         monkeypatch.setattr(filters, "_opencv", lambda: cv2)
     monkeypatch.setattr(filters, "STRIP", strip)
     torch.testing.assert_close(guided_filter(guide, image, 3, 1e-3), wanted[0], atol=1e-7, rtol=0)
