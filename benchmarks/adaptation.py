@@ -69,6 +69,9 @@ METHODS: dict[str, list[str]] = {
     "adapt-plain": ["--method", "teacher", *HAZE, *MOSAIC],
     "adapt-quarter": [*ADAPT, "--haze-augment", "0.25"],
     "adapt-slow": [*ADAPT, "--teacher-ema", "0.995"],
+    # of the preset demo: half as many hazy pictures; as many clear ones as `source` has
+    "adapt-half": [*ADAPT, "--target-batch", "4"],
+    "adapt-clear": [*ADAPT, "--batch", "12", "--target-batch", "4", "--haze-augment", "0.3333"],
     "adapt-sizes": [*ADAPT, "--multi-scale", "0.8", "1.5"],
     "adapt-labeller": [*ADAPT, "--labeller", "train"],
     # of another detector: --labels

@@ -41,8 +41,12 @@ class TestEvaluate:
         text = capsys.readouterr().out
         assert f"{out / 'predictions.json'} against {run}\ndifference in points" in text
         assert {p.name for p in (tmp_path / "both").iterdir()} == {run.name, "predictions"}
-        main(["evaluate", *arguments[1:], "--by-size", "--classes", "car"])
+        twice = [arguments[1], *arguments[1:], "--out", str(tmp_path / "again")]
+        main(["evaluate", *twice, "--by-size", "--classes", "car"])
         said = capsys.readouterr().out
+        differences = said[said.index("\ndifferences in points by size: small") :]
+        assert "\ncar    small " in differences
+        assert "+0.0 [+0.0, +0.0]" in differences
         assert "\nby size: small to 32 x 32 px" in said
         assert "\ncar    small " in said
         assert contents(out) == before

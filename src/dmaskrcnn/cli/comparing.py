@@ -27,7 +27,7 @@ def evaluate_verb(verb: Evaluate) -> None:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
     runs = [open_run(run) for run in verb.runs]
     test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups, verb.orientation)
-    all_scores = []
+    all_scores, sized = [], []
     for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
         scores = evaluate_to(
             out,
@@ -41,8 +41,8 @@ def evaluate_verb(verb: Evaluate) -> None:
         print(summary(run, scores, out))
         if verb.by_size:
             predictions = out / "predictions.json" if out and not run.is_results else run.path
-            by_size = scores_by_size(predictions, test, verb.bootstrap, verb.seed)
-            print(f"{size_table(by_size)}\n")
+            sized.append(scores_by_size(predictions, test, verb.bootstrap, verb.seed))
+            print(f"{size_table(sized[-1])}\n")
         all_scores.append(scores)
     for run, scores in zip(runs[1:], all_scores[1:], strict=True):
         try:
@@ -51,6 +51,8 @@ def evaluate_verb(verb: Evaluate) -> None:
             raise UserError(f"{run} against {runs[0]}: {error}") from error
         table = scores_table(differences, scores.objects, scores.drawn)
         print(f"{run} against {runs[0]}\n{table}\n")
+    for run, by_size in zip(runs[1:], sized[1:], strict=False):  # none where none are asked for
+        print(f"{run} against {runs[0]}\n{size_table(by_size, sized[0])}\n")
 
 
 def report_verb(verb: Report) -> None:
