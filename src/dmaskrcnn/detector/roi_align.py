@@ -99,12 +99,7 @@ class _SparseProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         columns, weights = ctx.saved_tensors
         lengths = [n * h * w for n, _, h, w in ctx.shapes]
-        # Transpose: order the entries by column, and gather rows of the gradient. Stable, so that
-        # sums run in one order.
-        ordered, order = columns.flatten().sort(stable=True)
-        # where each column's entries begin, and the last ones end; bincount would wait for a GPU
-        first = torch.arange(sum(lengths) + 1, device=columns.device)
-        starts = torch.searchsorted(ordered, first)
+        order, starts = _transposed(columns, sum(lengths))
         rows = F.embedding_bag(
             order // columns.shape[1],
             grad.contiguous(),
@@ -118,6 +113,24 @@ class _SparseProduct(torch.autograd.Function):
             for part, (n, c, h, w) in zip(rows.split(lengths), ctx.shapes, strict=True)
         )
         return None, None, *maps
+
+
+def _transposed(columns: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of ``S`` (its ``columns``, of which there are ``count``), the entries in the order of its
+    columns, in each of these as they came, so that sums run in one order; and where each column
+    begins, and the last one ends."""
+    if columns.device.type != "cpu":
+        ordered, order = columns.flatten().sort(stable=True)
+        # bincount would wait for a GPU
+        first = torch.arange(count + 1, device=columns.device)
+        return order, torch.searchsorted(ordered, first)
+    from scipy.sparse import csr_array  # a training needs it, a prediction does not
+
+    # counts where the above sorts: a third of the time
+    rows, taps = columns.shape
+    entries = np.arange(columns.numel()), columns.numpy().ravel(), np.arange(rows + 1) * taps
+    by_column = csr_array(entries, shape=(rows, count)).tocsc()
+    return torch.from_numpy(by_column.data), torch.from_numpy(by_column.indptr).long()
 
 
 class MultiScaleRoIAlign(TorchvisionMultiScaleRoIAlign):
