@@ -11,8 +11,9 @@ import pytest
 import torch
 from faster_coco_eval.core import mask as reference
 
+from dmaskrcnn.data.masks_field import held_masks
 from dmaskrcnn.data.objects import no_masks
-from dmaskrcnn.data.packed_masks import NOTHING, PackedMasks, held_masks
+from dmaskrcnn.data.packed_masks import NOTHING, PackedMasks
 from dmaskrcnn.detections import Detections
 
 
