@@ -15,6 +15,7 @@ import torch
 from export_cases import CLASSES, exported, needed, picture
 from predict_cases import content
 from run_files import assert_same_bits
+from serve_cases import JPEG, encoded
 from torchvision.models import detection
 
 from dmaskrcnn import Detector
@@ -84,6 +85,20 @@ def test_trained_stopped_resumed_and_used(
     assert "COCO mask AP" in capsys.readouterr().out
 
 
+def served(detector: object) -> int:
+    """How many objects a service answers with."""
+    pytest.importorskip("fastapi", reason="needs dmaskrcnn[serve]")
+    testclient = pytest.importorskip("starlette.testclient", reason="needs httpx")
+    from dmaskrcnn.serve.http import make_app
+    from dmaskrcnn.serve.limits import Limits
+    from dmaskrcnn.serve.service import Service
+
+    with testclient.TestClient(make_app(Service({"a": detector}, Limits()))) as client:
+        answer = client.post("/predict?threshold=0.05", content=encoded((96, 64)), headers=JPEG)
+    assert answer.status_code == 200, answer.text
+    return len(answer.json()["detections"])
+
+
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_exported(preset: str, start: str, tmp_path: Path, runtime: str):
     needed("onnx", "onnxruntime", "openvino")
@@ -97,3 +112,4 @@ def test_exported(preset: str, start: str, tmp_path: Path, runtime: str):
     assert (found.lost, found.added) == (0, 0)
     assert found.box < 0.01
     assert found.mask >= 0.99
+    assert served(ours) == served(detector) > 0
