@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from run_files import assert_same_bits
 
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data import open_images
 from dmaskrcnn.training import loop, plan
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.loop import train
@@ -58,6 +60,21 @@ def test_minutes_are_known(tiny: Make, said):
         "  train  the source alone                       22 min",
         "  fine   the source alone, 0.1 times the rate    8 min",
     ]
+
+
+@pytest.mark.parametrize("method", ["grl", "oracle", "teacher", "labels"])
+def test_every_method_is_timed(tiny: Make, clear: Path, hazy: Path, said, tmp_path: Path, method):
+    options = {"method": method, "target": (hazy,), "iterations": 200}
+    if method == "oracle":
+        options["target"] = (clear,)
+    if method == "labels":
+        entry = {"category_name": "car", "score": 0.9, "bbox": [10, 10, 30, 20]}
+        found = [entry | {"image_id": name} for name in open_images(hazy).image_ids]
+        (labels := tmp_path / "labels.json").write_text(json.dumps(found))
+        options |= {"method": "teacher", "pseudo_labels": str(labels)}
+    lines = said(tiny(**options))
+    assert lines[0].startswith("plan: about ")
+    assert all(line.endswith((" s", " min")) for line in lines[1:])
 
 
 def test_timing_changes_no_training(tiny: Make, hazy: Path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -143,16 +144,21 @@ def _step_seconds(
         method = config.settings.build(detector)
         learner = Learner(method).to(device).train()
         method.teacher = copy.deepcopy(detector).eval()
-        moved = unpack(pack(batch), device)
+        moved, optimizer = unpack(pack(batch), device), learner.optimizer(config)
 
         def step() -> None:
+            optimizer.zero_grad()
             learner(moved, 0.0).total().backward()
+            learner.clip(config)
+            optimizer.step()
 
         computing = config.accumulate * _timed(step, device)
     except torch.OutOfMemoryError:
         return None
     workers = loading_processes(config, device)
-    return max(computing, loading / workers) if workers else computing + loading
+    if device.type == "cpu":  # loading takes its part of the same cores
+        computing += loading / (os.cpu_count() or 1 if workers else 1)
+    return max(computing, loading / max(1, workers))
 
 
 def _labelling(

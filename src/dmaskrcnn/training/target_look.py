@@ -103,7 +103,7 @@ def harm(before: Found, after: Found) -> list[str]:
     """What an adaptation that went wrong looks like without labels. Not all harm shows so."""
     advice = (
         "adapting may have done harm; compare pictures-before.jpg with pictures.jpg, and begin "
-        "from a better detector (--weights RUN), with a longer --burn-in or a lower --lr"
+        "from a better detector (--weights RUN) or with a lower --lr"
     )
     signs = []
     if before.objects >= FEW:
