@@ -131,6 +131,14 @@ class PackedMasks:
         """The smallest window around each mask."""
         return (_crop(runs, self.height) for runs in unpack(self.counts))
 
+    def mirrored(self) -> PackedMasks:
+        """Left for right."""
+        mirrored = (
+            Crop(top, self.width - left - inside.shape[1], inside[:, ::-1])
+            for top, left, inside in self.crops()
+        )
+        return PackedMasks.of_crops(self.height, self.width, mirrored)
+
     def each_frame(self) -> Iterator[NDArray[np.bool_]]:
         """Each mask in its picture, ``(H, W)``."""
         for crop in self.crops():

@@ -1,4 +1,5 @@
-"""A training that torchrun starts again, because one of its processes died, goes on where it was.
+"""A training that is started again, by torchrun because one of its processes died or by a person
+because its labeller took hours, goes on where it was.
 
 torchrun runs the same command again: `train` would begin a second run. So the first process leaves
 a mark of the torchrun in its run folder, by which all processes of the next attempt find it.
@@ -7,9 +8,11 @@ a mark of the torchrun in its run folder, by which all processes of the next att
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
+from dmaskrcnn.config.labelling import TRAIN
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import read_bytes, write_text
@@ -50,6 +53,29 @@ def begun_before(config: TrainConfig) -> Path | None:
             marked = read_bytes(file).decode() == own + "\n" and (run.path / "last.pt").is_file()
             if marked and _kept(run.config) == wanted:
                 return run.path
+    return None
+
+
+def stopped_before(config: TrainConfig) -> Path | None:
+    """The latest run with these options that was stopped before its end, where a labeller was
+    trained for it: hours of work that nobody wants to do again.
+
+    Args:
+        config: with absolute paths.
+    """
+    asks = config.settings.asks
+    if not asks or asks.run != TRAIN or "RANK" in os.environ:  # torchrun: see `begun_before`
+        return None
+    wanted = config.to_dict()
+    folders = config.out.glob(f"{config.name or config.method}-*")
+    for folder in sorted(folders, key=lambda one: one.stat().st_mtime, reverse=True):
+        with suppress(OSError, UserError):
+            run = Run(folder)
+            if run.finished or run.config != wanted:
+                continue
+            with run.training():  # nobody else does
+                print(f"{run} was stopped; going on with it", file=sys.stderr)
+                return folder
     return None
 
 
