@@ -32,11 +32,12 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from adaptation_tables import FIRST, LAST, Rows, counted, per_class, table, with_means
+from adaptation_tables import FIRST, LAST, Rows, counted, table, titled, with_means
 
 from dmaskrcnn import evaluate
 from dmaskrcnn.evaluation.evaluate import output_folders
 from dmaskrcnn.evaluation.labelled import open_shared_test_set
+from dmaskrcnn.evaluation.sized_set import SIZES, Size
 from dmaskrcnn.run import Run
 
 HAZE = ["--haze-augment", "0.5"]
@@ -89,7 +90,9 @@ def main() -> None:
     training.add_argument("--oracle", nargs="+", help="the same images with labels")
     training.add_argument("--labels", help="results of another detector on the target")
     training.add_argument("--labeller", help="a run that labels, instead of one trained each time")
-    training.add_argument("--options", default="", help="of all trainings, in quotes")
+    training.add_argument(
+        "--options", default="", help="of all trainings, in quotes, above the methods' own"
+    )
     training.add_argument("--minutes-each", type=float, help="of each, instead of --iterations")
     training.add_argument("--weights", default="imagenet", help="start of the start")
     training.add_argument("--preset", default="cpu")
@@ -108,6 +111,9 @@ def main() -> None:
         "--against", default=FIRST, choices=METHODS, help="what the differences are to"
     )
     scoring.add_argument("--image-size", type=int, default=0, help="px; default: as trained")
+    scoring.add_argument(
+        "--by-size", action="store_true", help="also of small, medium and large objects (COCO's)"
+    )
     for verb in (training, scoring):
         verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -120,11 +126,11 @@ def main() -> None:
 def train(args: argparse.Namespace) -> None:
     began = time.monotonic()
     common = ["--preset", args.preset, "--source", *args.source, "--out", str(args.out)]
-    common += shlex.split(args.options)
+    words = shlex.split(args.options)
     for seed, method in itertools.product(args.seeds, args.methods):
         start = ["--weights", args.weights, "--iterations", str(args.burn_in)]
         name = f"start-seed{seed}"
-        run(args.out, name, [*common, *METHODS["source"], *start, "--seed", str(seed)])
+        run(args.out, name, [*common, *METHODS["source"], *words, *start, "--seed", str(seed)])
         from_start = ["--weights", str(args.out / f"{name}-1")]
         length = ["--minutes", str(args.minutes_each)] if args.minutes_each else []
         from_start += length or ["--iterations", str(args.iterations)]
@@ -137,7 +143,7 @@ def train(args: argparse.Namespace) -> None:
                 flush=True,
             )
             continue
-        options = [*common, *METHODS[base], *from_start, "--seed", str(seed)]
+        options = [*common, *METHODS[base], *words, *from_start, "--seed", str(seed)]
         if base.startswith(LAST):
             if args.oracle is None:
                 sys.exit(f"{method} needs --oracle: the target as a labelled data set")
@@ -218,26 +224,21 @@ def score(args: argparse.Namespace) -> None:
     for method in (FIRST, args.against):
         if method not in runs:
             sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
-    hazy = score_runs(runs, args.test, args.groups)
-    scores = next(iter(hazy[FIRST].values()))
-    names, titles = counted(scores), {}
-    clear = score_runs(runs, args.clear, args.groups, names) if args.clear else {}
+    timed = [m for m in runs if timings(args.out, m) and timings(args.out, FIRST)]
+    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in timed}
     with (args.out / "scored.log").open("a") as log:
         sets = map(str, [*args.test, *(args.clear or ())])
         log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(sets)}: ")
         log.write(", ".join(runs) + "\n")
-    for metric, title in per_class(scores).items():
-        titles |= {
-            f"{metric}/{name}": f"{title} of {name} ({n} objects)" for name, n in names.items()
-        }
-        if len(names) > 1:
-            titles[f"{metric} mean"] = f"mean {title} of these classes"
-    timed = [m for m in runs if timings(args.out, m) and timings(args.out, FIRST)]
-    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in timed}
-    text = "\n\n".join(
-        table(hazy, metric, title, args.against, clear, costs).markdown()
-        for metric, title in titles.items()
-    )
+    tables = []
+    for name, size in ({"": None} | (SIZES if args.by_size else {})).items():
+        hazy = score_runs(runs, args.test, args.groups, size=size)
+        scores = next(iter(hazy[FIRST].values()))
+        names = counted(scores)
+        clear = score_runs(runs, args.clear, args.groups, names, size) if args.clear else {}
+        for metric, title in titled(scores, names, name).items():
+            tables.append(table(hazy, metric, title, args.against, clear, costs).markdown())
+    text = "\n\n".join(tables)
     name = f"results-{args.image_size}.md" if args.image_size else "results.md"
     (args.out / name).write_text(text + "\n")
     print(text)
@@ -255,10 +256,14 @@ def finished_runs(out: Path, image_size: int) -> dict[str, dict[int, Run]]:
 
 
 def score_runs(
-    runs: dict[str, dict[int, Run]], test: list[Path], groups: str, names: Iterable[str] = ()
+    runs: dict[str, dict[int, Run]],
+    test: list[Path],
+    groups: str,
+    names: Iterable[str] = (),
+    size: Size | None = None,
 ) -> Rows:
     """From the predictions of an earlier time, where no other weights came since. Means are over
-    the classes ``names``, by default over those with objects enough."""
+    the classes ``names``, by default over those with objects enough; ``size``: see `SizedSet`."""
     every = [trained for by_seed in runs.values() for trained in by_seed.values()]
     opened = open_shared_test_set(every, test, groups=groups)
     scores: Rows = {}
@@ -270,9 +275,9 @@ def score_runs(
             made = found.stat().st_mtime if found.exists() else 0.0
             since = weights.stat().st_mtime if weights.exists() else 0.0
             if made > since:
-                scored = evaluate(found, opened)
+                scored = evaluate(found, opened, size=size)
             else:
-                scored = evaluate(trained, opened, results=found)
+                scored = evaluate(trained, opened, results=found, size=size)
             scores.setdefault(method, {})[seed] = with_means(scored, names or counted(scored))
     return scores
 

@@ -46,6 +46,17 @@ def per_class(scores: Scores) -> dict[str, str]:
     )
 
 
+def titled(scores: Scores, names: Mapping[str, int], size: str = "") -> dict[str, str]:
+    """The metrics that get a table, with its title: of each of these classes, and their mean."""
+    titles, of_size, only = {}, f" {size}" if size else "", f", {size} objects" if size else ""
+    for metric, title in per_class(scores).items():
+        for name, n in names.items():
+            titles[f"{metric}/{name}"] = f"{title} of {name} ({n}{of_size} objects)"
+        if len(names) > 1:
+            titles[f"{metric} mean"] = f"mean {title} of these classes{only}"
+    return titles
+
+
 def table(
     rows: Rows,
     metric: str,

@@ -113,8 +113,9 @@ def save_detector(folder: Path, *classes: str, seed: int = 0) -> Path:
     return folder
 
 
-def coco_eval(truth, found, kind):
-    """The twelve COCO numbers, and precision ``(T, R, K)``, from faster-coco-eval."""
+def coco_eval(truth, found, kind, area=None):
+    """The twelve COCO numbers, and precision ``(T, R, K)``, from faster-coco-eval; of objects whose
+    area is within ``area`` where that is given."""
     annotations, results = [], []
     for index, (objects, detections) in enumerate(zip(truth.objects, found, strict=True)):
         for sort, record in ((annotations, objects), (results, detections)):
@@ -129,8 +130,10 @@ def coco_eval(truth, found, kind):
                 entry |= {
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "id": len(sort) + 1,
-                    "area": (x2 - x1) * (y2 - y1),
+                    "area": float(record.masks[i].sum()),
                 }
+                if sort is results and kind == "segm":
+                    del entry["bbox"]  # the area is the mask's
                 entry |= (
                     {"score": float(record.scores[i])}
                     if sort is results
@@ -145,6 +148,8 @@ def coco_eval(truth, found, kind):
             {"images": images, "annotations": annotations, "categories": categories, "info": {}}
         )
         run = COCOeval(real, real.loadRes(results), kind, print_function=lambda *_: None)
+        if area:
+            run.params.areaRng = [area] * 4
         run.evaluate()
         run.accumulate()
         run.summarize()

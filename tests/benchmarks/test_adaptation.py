@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import adaptation
 import numpy as np
 import pytest
-from adaptation_tables import gap_closed, table, with_means
+from adaptation_tables import gap_closed, table, titled, with_means
 
 from dmaskrcnn.evaluation.bootstrap import Metric, with_interval
 from dmaskrcnn.evaluation.scores import Scores
@@ -78,3 +79,16 @@ def test_means_in_clear_air_are_over_the_classes_of_haze():
         assert found.value == pytest.approx(mean)
         assert found.low < mean < found.high
     assert "voc/AP50 mean" not in with_means(scores(0.2), ["bicycle"]).metrics
+
+
+def test_titles_say_what_was_counted():
+    measured = replace(scores(0.2), objects={"car": 40, "bus": 3})
+    measured.metrics.update({f"box/{part}/car": metric(0.1) for part in ("AP", "AP75")})
+    assert titled(measured, {"car": 40}) == {
+        "voc/AP50/car": "AP50 of car (40 objects)",
+        "box/AP/car": "box AP of car (40 objects)",
+        "box/AP75/car": "box AP75 of car (40 objects)",
+    }
+    small = titled(measured, {"car": 40, "bus": 30}, "small")
+    assert small["voc/AP50/bus"] == "AP50 of bus (30 small objects)"
+    assert small["voc/AP50 mean"] == "mean AP50 of these classes, small objects"

@@ -41,6 +41,10 @@ class TestEvaluate:
         text = capsys.readouterr().out
         assert f"{out / 'predictions.json'} against {run}\ndifference in points" in text
         assert {p.name for p in (tmp_path / "both").iterdir()} == {run.name, "predictions"}
+        main(["evaluate", *arguments[1:], "--by-size", "--classes", "car"])
+        said = capsys.readouterr().out
+        assert "\nby size: small to 32 x 32 px" in said
+        assert "\ncar    small " in said
         assert contents(out) == before
 
     def test_bad_input(

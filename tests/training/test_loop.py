@@ -14,7 +14,9 @@ from dmaskrcnn.demo import write_scenes
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.grl import GRL
 from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.loop import train
+from dmaskrcnn.training.state import TrainingState
 
 Make = Callable[..., TrainConfig]
 
@@ -128,6 +130,17 @@ class TestRun:
                 for ema in (0.9, 0.999)
             ]
             assert torch.equal(*averages) != differ
+
+    def test_by_the_clock_the_average_slows_down_with_the_steps(self, tiny: Make):
+        """Minutes do not tell how many there will be: a long training must not end with the
+        average of its last 50."""
+        start = str(train(tiny(method="source")))
+        config = tiny(method="source", weights=start, iterations=0, minutes=1, ema=0.998)
+        state = TrainingState(config, *open_data(config), torch.device("cpu"))
+        decays = []
+        for state.detector_steps in (0, 440, 890, 10_000):
+            decays.append(state.decay(config.phases[0]))
+        assert decays == pytest.approx([0.98, 0.98, 0.99, 0.998])
 
     def test_starts_from_another_run(self, tiny: Make):
         first = train(tiny(method="source"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def evaluate_verb(verb: Evaluate) -> None:
     """Score runs one after the other, and their differences to the first."""
+    from dmaskrcnn.evaluation.by_size import scores_by_size, size_table
     from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
     from dmaskrcnn.evaluation.labelled import open_shared_test_set
     from dmaskrcnn.evaluation.scores import paired_difference
@@ -38,6 +39,10 @@ def evaluate_verb(verb: Evaluate) -> None:
             device=verb.device,
         )
         print(summary(run, scores, out))
+        if verb.by_size:
+            predictions = out / "predictions.json" if out and not run.is_results else run.path
+            by_size = scores_by_size(predictions, test, verb.bootstrap, verb.seed)
+            print(f"{size_table(by_size)}\n")
         all_scores.append(scores)
     for run, scores in zip(runs[1:], all_scores[1:], strict=True):
         try:

@@ -67,6 +67,9 @@ class Evaluate(RunsDetectors, ReadsLabels):
     ] = None
     """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
     this is given."""
+    by_size: bool = False
+    """Also score small, medium and large objects by themselves: up to 32 x 32 px of the picture,
+    up to 96 x 96, and above (COCO's sizes)."""
     groups: Groups = ""
     orientation: Orientation = "auto"
     batch_size: BatchSize = 4

@@ -92,8 +92,9 @@ class TrainOptions:
     ema: float = 0.999
     """Decay of the exponential moving average of the weights, which is what is saved and evaluated;
     0 turns it off. Where the start is no detector yet, the decay after n steps is (1 + n) /
-    (10 + n), up to this. From a trained one it is this from the first step on, by default what that
-    gives for all --iterations (0.98 with --minutes), up to the preset's."""
+    (10 + n), up to this; from a trained one with --minutes likewise, but at least 0.98. From a
+    trained one with --iterations it is this from the first step on, by default what that gives for
+    all of them, up to the preset's."""
     classifier_lr: float = 1.0
     """Learning rate of the domain classifier, as a factor on the detector's."""
     classifier_clip: float = 1.0

@@ -32,9 +32,6 @@ from dmaskrcnn.files import load_yaml
 
 STARTS = ("coco", "imagenet", "scratch")  # what --weights names that is no file
 UNTRAINED = ("imagenet", "scratch")  # starts whose heads are random
-# Decay of the average from a trained detector where the clock sets the length: the last 50 steps
-# count, and a teacher that is so quick suits the few hundred steps that minutes allow on a CPU.
-BY_THE_CLOCK = 0.98
 # the architecture of a detector that learns from nothing: there are no statistics to freeze
 FROM_SCRATCH = {"norm": "batch", "trainable_layers": 5}
 
@@ -185,11 +182,10 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
     architecture = FROM_SCRATCH if options.weights == "scratch" else {}
     architecture = architecture | _chosen(values, _names(DetectorConfig))
     options = replace(options, detector=replace(start.detector, **architecture))
-    if options.weights not in UNTRAINED and "ema" not in values:
+    if options.weights not in UNTRAINED and "ema" not in values and options.iterations:
         # No ramp there: what counts at its end. A preset's decay would keep the start in a short
         # training (0.998 after 300 steps: more than half of it).
-        steps = options.iterations
-        decay = rising_decay(options.ema, steps) if steps else min(options.ema, BY_THE_CLOCK)
+        decay = rising_decay(options.ema, options.iterations)
         options = replace(options, ema=round(decay, 4))
     settings = methods[method]
     for name in values:

@@ -25,6 +25,7 @@ from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_traine
 from dmaskrcnn.evaluation.results_json import ResultLines, save_results, write_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
+from dmaskrcnn.evaluation.sized_set import Size
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.run import Run, open_run, run_names
 from dmaskrcnn.runtime.exported import ExportedDetector
@@ -57,6 +58,7 @@ def evaluate(
     groups: str = "",
     orientation: Orientation = "auto",
     min_score: float = MIN_SCORE,
+    size: Size | None = None,
 ) -> Scores:
     """Score a detector on labelled images. All scores of this package come from here.
 
@@ -76,6 +78,7 @@ def evaluate(
             one, see `dmaskrcnn.data.group_images`.
         orientation: of the boxes of a test set that is opened here, see `open_dataset`.
         min_score: lowest score of a box that counts, of a detector that runs here.
+        size: of the objects that are asked for, such as ``SIZES["small"]``; by default all.
 
     Raises:
         UserError: unreadable input, a test set without labels, no class in common, or ``results``
@@ -108,7 +111,7 @@ def evaluate(
         if results is not None:
             save_results(results, test.data.image_ids, found, test.category_ids)
             found = test.results(results)
-    return score(test.data, found, bootstrap=bootstrap, seed=seed, groups=test.groups)
+    return score(test.data, found, bootstrap=bootstrap, seed=seed, groups=test.groups, size=size)
 
 
 def evaluate_to(

@@ -46,7 +46,7 @@ class GroundTruth(Protocol):
 
 
 @dataclass(frozen=True)
-class _Image:
+class MatchedImage:
     """What is kept of one image: no masks.
 
     Attributes:
@@ -101,7 +101,7 @@ class MatchedSet:
             for index, found in zip(range(images), predictions, strict=True)
         ]
 
-    def _read(self, index: int, objects: Annotations, detections: Detections) -> _Image:
+    def _read(self, index: int, objects: Annotations, detections: Detections) -> MatchedImage:
         """What may match in one image."""
         order = np.argsort(-as_array(detections.scores), kind="stable")
         labels = self._translate(detections)[order]
@@ -119,15 +119,15 @@ class MatchedSet:
             self._masks_found = self._masks_found or bool(detections.packed.areas.any())
             top = _places_in_class(labels) < COCO_DETECTIONS
             masks = self._mask_overlap(index, detections, order, same & top[:, None], objects)
-        return _Image(
+        return MatchedImage(
             int(self.place[index]),
             as_array(detections.scores)[order].astype(np.float64),
             labels,
             real_labels,
             crowd,
             difficult,
-            _pairs(overlap * same),
-            _pairs(masks),
+            Pairs.of(overlap * same),
+            Pairs.of(masks),
             with_masks,
         )
 
@@ -214,18 +214,19 @@ class MatchedSet:
         _, _, crowd, difficult = self._objects
         if family == "voc":
             counted = labels >= 0
-            matched = match_voc(self._all_pairs("boxes"), len(image), difficult, crowd)
+            found, ignored = match_voc(self._all_pairs("boxes"), len(image), difficult, crowd)
         else:
             group = self._group()
             counted = (labels >= 0) & (_places_in_class(group) < COCO_DETECTIONS)
             pairs = self._all_pairs("boxes" if family == "box" else "masks")
             pairs, ignore = pairs[counted[pairs.detection]], difficult | crowd
-            matched = match_coco(pairs, group, ignore, crowd, COCO_OVERLAPS)
+            found, ignored = match_coco(pairs, group, ignore, crowd, COCO_OVERLAPS)
+        ignored |= ~found & self._unasked(family)
         known = self._known(family)
         (chosen,) = np.nonzero(counted & known[image])
         chosen = chosen[np.lexsort((image[chosen], -scores[chosen], labels[chosen]))]
         ends = np.searchsorted(labels[chosen], np.arange(self.classes + 1))
-        found, ignored = (flags[:, chosen] for flags in matched)
+        found, ignored = found[:, chosen], ignored[:, chosen]
         rankings = []
         for label in range(self.classes):
             own = slice(*ends[label : label + 2].tolist())
@@ -233,6 +234,10 @@ class MatchedSet:
             of_class = image[chosen[own]], found[:, own], ignored[:, own], numbers
             rankings.append(Ranking(*of_class, at_recalls=family != "voc"))
         return rankings
+
+    def _unasked(self, family: str) -> NDArray[np.bool_]:
+        """Which detections are no false positives where they find nothing."""
+        return np.zeros(len(self._detections[0]), dtype=bool)
 
     def _known(self, family: str) -> NDArray[np.bool_]:
         """Which images, by their place, the family looks at: where an object has no mask, the truth
@@ -281,11 +286,6 @@ class MatchedSet:
             envelope = np.maximum.accumulate(precision[::-1])
             result[number] = envelope.sum() / objects[number]
         return result
-
-
-def _pairs(overlap: NDArray[np.float64]) -> Pairs:
-    rows, columns = np.nonzero(overlap >= LEAST)
-    return Pairs(rows, columns, overlap[rows, columns])
 
 
 def _places_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:

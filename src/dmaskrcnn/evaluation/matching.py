@@ -36,8 +36,19 @@ class Pairs:
     target: Numbers
     overlap: Array
 
+    @classmethod
+    def of(cls, overlap: Array) -> Pairs:
+        """Of the overlaps ``(D, G)`` of detections and objects."""
+        rows, columns = np.nonzero(overlap >= LEAST)
+        return cls(rows, columns, overlap[rows, columns])
+
     def __getitem__(self, keep: Flags | Numbers) -> Pairs:
         return Pairs(self.detection[keep], self.target[keep], self.overlap[keep])
+
+
+def box_areas(boxes: Array) -> Array:
+    """Of boxes ``(n, 4)``, xyxy: ``(n,)``."""
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
 
 def box_overlap(detected: Array, objects: Array, crowd: Flags) -> Array:
@@ -55,8 +66,7 @@ def box_overlap(detected: Array, objects: Array, crowd: Flags) -> Array:
     low = np.maximum(detected[:, None, :2], objects[None, :, :2])
     high = np.minimum(detected[:, None, 2:], objects[None, :, 2:])
     intersection = np.clip(high - low, 0, None).prod(-1)
-    detected_area = np.prod(detected[:, 2:] - detected[:, :2], axis=-1)[:, None]
-    object_area = np.prod(objects[:, 2:] - objects[:, :2], axis=-1)[None]
+    detected_area, object_area = box_areas(detected)[:, None], box_areas(objects)[None]
     whole = np.where(crowd[None], detected_area, detected_area + object_area - intersection)
     return np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0)
 

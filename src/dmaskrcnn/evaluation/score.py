@@ -45,6 +45,7 @@ from dmaskrcnn.evaluation.bootstrap import Metric, mean_over_classes, resample_c
 from dmaskrcnn.evaluation.matched_set import GroundTruth, MatchedSet
 from dmaskrcnn.evaluation.resampled import Rows, resampled_precision
 from dmaskrcnn.evaluation.scores import Scores
+from dmaskrcnn.evaluation.sized_set import Size, SizedSet
 
 
 def score(
@@ -54,6 +55,7 @@ def score(
     bootstrap: int = 1000,
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
+    size: Size | None = None,
 ) -> Scores:
     """Compare detections with the ground truth.
 
@@ -66,12 +68,14 @@ def score(
             pairs two runs.
         groups: the group of each image, ``(images,)``, any whole numbers: images of a group are
             drawn together. None: each by itself.
+        size: of the objects that are asked for, see `SizedSet`; the authors' metric asks for all.
+            None: all.
 
     Raises:
         ValueError: if there are more or fewer predictions or groups than images.
         UserError: if the masks of an image differ in size between truth and prediction.
     """
-    matched = MatchedSet(truth, predictions)
+    matched = SizedSet(truth, predictions, size) if size else MatchedSet(truth, predictions)
     images = len(truth.image_ids)
     owner = np.empty(images, dtype=np.int64)  # in the order of the pools
     owner[matched.place] = np.arange(images) if groups is None else groups

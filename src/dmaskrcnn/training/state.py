@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from dmaskrcnn.config.schedule import Phase, Schedule, rising_decay
+from dmaskrcnn.config.schedule import BY_THE_CLOCK, Phase, Schedule, rising_decay
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Batch, Dataset, describe_learnable
 from dmaskrcnn.data.sample import Broken
@@ -111,9 +111,11 @@ class TrainingState:
         self.phase = phase
 
     def decay(self, phase: Phase) -> float:
-        """Of the average, after a step that trained the detector."""
+        """Of the average, after a step that trained the detector: rising where the start is no
+        detector yet, and where nobody knows how many steps there will be."""
         decay = self.config.ema if phase.decay is None else phase.decay
-        return rising_decay(decay, self.detector_steps) if self.untrained else decay
+        least = 0.0 if self.untrained else BY_THE_CLOCK if self.config.minutes else 1.0
+        return rising_decay(decay, self.detector_steps, least)
 
     def _restart(self) -> None:
         """Let the detector go on from its average. Once: what resumes in the middle of a phase has
