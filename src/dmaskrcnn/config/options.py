@@ -72,8 +72,9 @@ class TrainOptions:
     minutes: Annotated[float, arg(help_behavior_hint="")] = 0.0
     """Length of the schedule in minutes instead: the learning rate follows the clock, and training
     ends on time."""
-    batch: int = 4
-    """Source images per optimiser step, over all processes and accumulation steps."""
+    batch: Annotated[int | Literal["auto"], arg(metavar="INT|auto")] = 4
+    """Source images per optimiser step, over all processes and accumulation steps. `auto` measures
+    what fits the memory, and how many are worth it."""
     target_batch: Annotated[int, arg(help_behavior_hint="(default: as many as source images)")] = 0
     """Target images per optimiser step."""
     accumulate: int = 1
@@ -145,3 +146,8 @@ class TrainOptions:
 
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     """The architecture."""
+
+    @property
+    def sources(self) -> int:
+        """Source images per optimiser step; 0 while ``batch`` is still to be measured."""
+        return 0 if self.batch == "auto" else self.batch

@@ -17,6 +17,12 @@ from dmaskrcnn.detector.boxes import OVERLAPS, intersections
 ROUNDS = 16
 
 
+def one_by_one(device: torch.device) -> bool:
+    """Whether going through boxes in their order is quick: on a CPU, which would spend long on the
+    overlaps of all with all."""
+    return device.type == "cpu"
+
+
 def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
     """What no better box of its own group overlaps by more than ``threshold``.
 
@@ -29,7 +35,7 @@ def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float)
     Returns:
         int64 indices, by falling score.
     """
-    if boxes.device.type == "cpu":
+    if one_by_one(boxes.device):
         return batched_nms(boxes, scores, groups, threshold)
     # One call, where torchvision waits for the GPU at every group of a large n.
     return nms(moved_apart(boxes, groups), scores.double(), threshold)

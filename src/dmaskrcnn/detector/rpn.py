@@ -26,7 +26,7 @@ from torchvision.ops import batched_nms
 
 from dmaskrcnn.detector.assignment import Truth, match
 from dmaskrcnn.detector.boxes import clipped
-from dmaskrcnn.detector.nms import ranked_nms
+from dmaskrcnn.detector.nms import one_by_one, ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.sampling import Sampled, normaliser, sample_balanced
@@ -126,7 +126,7 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         boxes = clipped(boxes.view(len(sizes), -1, 4), sizes)
         large = (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(2)
         counts = [min(self.pre_nms_top_n(), count) for count in outputs.per_level]
-        if boxes.device.type == "cpu":
+        if one_by_one(boxes.device):
             return self._best_one_by_one(boxes, scores.sigmoid(), large, counts)
         stay = self._staying(boxes, large, counts)
         # of those that do not stay none comes before any that does

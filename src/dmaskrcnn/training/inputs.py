@@ -119,7 +119,7 @@ def make_batches(
     return Batches(
         source,
         target,
-        config.batch // config.accumulate,
+        config.sources // config.accumulate,
         config.targets // config.accumulate if target else 0,
         config.seed,
         method.source_view(replace(usual, haze=haze)),

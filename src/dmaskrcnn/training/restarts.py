@@ -41,18 +41,20 @@ def begun_before(config: TrainConfig) -> Path | None:
     own = _torchrun()
     if not own or all(os.environ.get(count, "0") == "0" for count in again):
         return None
-    wanted = _kept(config.absolute().to_dict())
+    wanted = config.absolute().to_dict()
     # the latest: without --rdzv-id, addresses come again
     marks = config.out.glob(f"{config.name or config.method}-*/{MARK}")
     for file in sorted(marks, key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, UserError):
             run = Run(file.parent)
             marked = read_bytes(file).decode() == own + "\n" and (run.path / "last.pt").is_file()
-            if marked and _kept(run.config) == wanted:
+            if marked and _kept(run.config, wanted) == _kept(wanted, wanted):
                 return run.path
     return None
 
 
-def _kept(config: dict[str, object]) -> dict[str, object]:
-    """What a run remembers as it was given; of videos, its target is their frames."""
-    return {name: value for name, value in config.items() if name != "target"}
+def _kept(config: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """What a run remembers as it was given; of videos, its target is their frames, and a batch that
+    was to be measured is a number."""
+    other = {"target", "batch"} if given["batch"] == "auto" else {"target"}
+    return {name: value for name, value in config.items() if name not in other}
