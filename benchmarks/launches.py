@@ -27,6 +27,7 @@ import train_step
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data import transport
 from dmaskrcnn.data.sample import Batch
 from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.detector import nms, rpn
@@ -189,6 +190,7 @@ def _as_on_a_gpu() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (nms, rpn):
             stack.enter_context(patch.object(module, "one_by_one", lambda device: False))
+        stack.enter_context(patch.object(transport, "unpacked_bits", transport.shifted_bits))
         yield
 
 

@@ -137,7 +137,7 @@ class TrainOptions:
     elsewhere."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`."""
-    workers: Annotated[int, arg(help_behavior_hint="(default: 1; with a GPU up to 8)")] = -1
+    workers: Annotated[int, arg(help_behavior_hint="(default: 1; with a GPU up to 16)")] = -1
     """Processes that load images; 0 loads in the training process."""
     checkpoint_minutes: float = 5.0
     """Minutes between two checkpoints."""
