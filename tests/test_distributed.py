@@ -13,7 +13,7 @@ import pytest
 import torch.distributed as dist
 from torch.distributed import HashStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from dmaskrcnn.distributed import meet
+from dmaskrcnn.distributed import alone, meet, rank, world_size
 from dmaskrcnn.errors import UserError
 
 JOIN = """
@@ -24,6 +24,15 @@ time.sleep(float(sys.argv[1]))
 with processes("cpu"):
     print(average(torch.tensor(float(sys.argv[2]))).item())
 """
+
+
+def test_a_process_may_compute_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    with alone():
+        assert (rank(), world_size()) == (0, 1)
+    assert (rank(), world_size()) == (1, 2)
 
 
 def test_processes_meet_whatever_earlier_ones_have_left():

@@ -185,7 +185,6 @@ def batch_loader(
     start: int,
     stop: int | None,
     workers: int,
-    prefetch: int = 4,
     device: torch.device | None = None,
 ) -> Generator[Batch, None, None]:
     """The batches of iterations ``start … stop − 1``, made ahead by worker processes.
@@ -197,14 +196,13 @@ def batch_loader(
         start: first iteration.
         stop: end, exclusive; None: endless.
         workers: processes, at most one per core; 0: in this process.
-        prefetch: batches that a worker makes ahead.
         device: where the batches are to be; None: where they are made.
 
     Raises:
         UserError: as raised in the worker, its one line kept.
     """
     iterations = count(start) if stop is None else range(start, stop)
-    workers = min(workers, _cores())
+    workers = min(workers, cores())
     on_gpu = device is not None and device.type == "cuda"
     if workers == 0:
         for iteration in iterations:
@@ -216,7 +214,8 @@ def batch_loader(
         batch_size=None,
         sampler=_Iterations(iterations),  # pyright: ignore[reportArgumentType]
         num_workers=workers,
-        prefetch_factor=prefetch,
+        # batches that a process makes ahead; many hold much memory that all processes share
+        prefetch_factor=4 if workers == 1 else 2,
         collate_fn=_as_is,
         pin_memory=on_gpu,
         worker_init_fn=partial(_start_worker, Image.MAX_IMAGE_PIXELS),
@@ -274,5 +273,6 @@ def _start_worker(max_pixels: int | None, _: int) -> None:
     torch.set_num_threads(1)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,6 +31,7 @@ from dmaskrcnn.distributed import average, broadcast_path, largest, processes, r
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.methods.parts.losses import Losses
 from dmaskrcnn.run import Run
+from dmaskrcnn.training.batch_size import measured
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.curves import draw_examples, draw_safely, plot_curves
 from dmaskrcnn.training.feed import Feed
@@ -69,6 +70,7 @@ def train(config: TrainConfig) -> Path:
             return resume(begun)
         source, target = open_data(config)
         check_labeller(config)
+        config = measured(config, source, target, device)
         state = TrainingState(config, source, target, device)
         main = rank() == 0
         # Last, so that bad input leaves no empty folder.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,14 +45,14 @@ def begun_before(config: TrainConfig) -> Path | None:
     own = _torchrun()
     if not own or all(os.environ.get(count, "0") == "0" for count in again):
         return None
-    wanted = _kept(config.absolute().to_dict())
+    wanted = config.absolute().to_dict()
     # the latest: without --rdzv-id, addresses come again
     marks = config.out.glob(f"{config.name or config.method}-*/{MARK}")
     for file in sorted(marks, key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, UserError):
             run = Run(file.parent)
             marked = read_bytes(file).decode() == own + "\n" and (run.path / "last.pt").is_file()
-            if marked and _kept(run.config) == wanted:
+            if marked and _alike(run.config, wanted, but={"target"}):  # of videos: their frames
                 return run.path
     return None
 
@@ -71,7 +72,7 @@ def stopped_before(config: TrainConfig) -> Path | None:
     for folder in sorted(folders, key=lambda one: one.stat().st_mtime, reverse=True):
         with suppress(OSError, UserError):
             run = Run(folder)
-            if run.finished or run.config != wanted:
+            if run.finished or not _alike(run.config, wanted):
                 continue
             with run.training():  # nobody else does
                 print(f"{run} was stopped; going on with it", file=sys.stderr)
@@ -79,6 +80,9 @@ def stopped_before(config: TrainConfig) -> Path | None:
     return None
 
 
-def _kept(config: dict[str, object]) -> dict[str, object]:
-    """What a run remembers as it was given; of videos, its target is their frames."""
-    return {name: value for name, value in config.items() if name != "target"}
+def _alike(config: dict[str, object], wanted: dict[str, object], but: Collection[str] = ()) -> bool:
+    """Whether a run was given these options; of a batch that was to be measured it remembers a
+    number."""
+    but = {*but, "batch"} if wanted["batch"] == "auto" else but
+    kept = [{k: v for k, v in one.items() if k not in but} for one in (config, wanted)]
+    return kept[0] == kept[1]
