@@ -3,6 +3,7 @@ beside speed where there is something to score.
 
     uv run python benchmarks/inference.py  # ResNet-18 at 320 px and ResNet-50 at 800 px: minutes
     uv run python benchmarks/inference.py --models r18 --rounds 1 --pictures 1  # a short run
+    uv run python benchmarks/inference.py --models r18 mobile r50 v2 --variants float32 openvino
     uv run python benchmarks/inference.py --run runs/adapt-1 --test hazy/instances.json \\
         --calibrate hazy/images  # a trained detector, with its AP
 
@@ -38,7 +39,7 @@ from dmaskrcnn.evaluation.text import Table
 EAGER = ("torchvision", "float32", "bf16")
 OPENVINO = ("openvino", "openvino-bf16", "openvino-int8")
 VARIANTS = (*EAGER, "onnx", *OPENVINO)
-MODELS = {"r18": ("resnet18", "cpu"), "r50": ("resnet50", "default")}
+MODELS = {"r18": "cpu", "r50": "default", "mobile": "mobile", "v2": "v2"}  # the preset
 CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 THRESHOLD = 0.5
 Predict = Callable[[Any], Any]
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["r18", "r50"])
     parser.add_argument("--run", type=Path, help="a run folder, instead of --models")
     parser.add_argument("--test", type=Path, nargs="+", help="a labelled test set, for AP")
     parser.add_argument("--calibrate", type=Path, nargs="+", help="pictures, for int8")
@@ -98,7 +99,7 @@ def save_random(name: str, folder: Path, tiny: bool) -> Path:
     from dmaskrcnn.detector.detector import Detector
 
     torch.manual_seed(0)
-    config = PRESETS[MODELS[name][1]].detector
+    config = PRESETS[MODELS[name]].detector
     if tiny:
         sizes: Any = {"image_size": 64, "max_size": 96, "fpn_channels": 16, "box_head_width": 16}
         config = DetectorConfig(backbone="resnet18", mask_head_layers=1, **sizes)

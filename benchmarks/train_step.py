@@ -178,8 +178,10 @@ def work(args: argparse.Namespace) -> None:
         print(json.dumps(answers[line.strip()]()), flush=True)
 
 
-def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[], None]:
-    """One optimiser step of a variant as a function."""
+def build_step(
+    variant: str, size: int, batch: int, device: Any, wrap: Callable[[Any], Any] | None = None
+) -> Callable[[], None]:
+    """One optimiser step of a variant as a function; ``wrap`` is given what learns."""
     import torch
 
     from dmaskrcnn.config.train import TrainConfig
@@ -222,6 +224,7 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     detector.set_precision("float32" if variant == "source-float32" else "auto")
     method.teacher = copy.deepcopy(detector).eval()
     optimizer = optimizer_of(learner)
+    model = wrap(learner) if wrap else learner
     pairs = Batch(source, [replace(s, objects=None) for s in target] if name != "source" else [])
     # on a GPU as a training gets it, from pinned memory in one copy; torchvision's is there already
     block, layout = pack(pairs)
@@ -231,7 +234,7 @@ def build_step(variant: str, size: int, batch: int, device: Any) -> Callable[[],
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         batch = unpack(packed, device) if device.type == "cuda" else pairs
-        learner(batch, 0.5).total().backward()
+        model(batch, 0.5).total().backward()
         if variant == "floor":
             features = detector.features(detector.normalise(floor))
             maps = [features[level.name] for level in detector.levels]

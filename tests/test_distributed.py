@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import torch.distributed as dist
 from torch.distributed import HashStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from dmaskrcnn.distributed import meet
+from dmaskrcnn.distributed import alone, meet, rank, world_size
 from dmaskrcnn.errors import UserError
 
 JOIN = """
@@ -23,6 +24,15 @@ time.sleep(float(sys.argv[1]))
 with processes("cpu"):
     print(average(torch.tensor(float(sys.argv[2]))).item())
 """
+
+
+def test_a_process_may_compute_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    with alone():
+        assert (rank(), world_size()) == (0, 1)
+    assert (rank(), world_size()) == (1, 2)
 
 
 def test_processes_meet_whatever_earlier_ones_have_left():
@@ -55,16 +65,21 @@ def test_a_second_attempt_in_the_store_of_the_first():
     shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(agent.port), "WORLD_SIZE": "2"}
     shared |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
     for delay in ("0", "3"):
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-c", JOIN, delay if number else "0", str(number)],
-                env={**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(2)
-        ]
-        for process in started:
-            said, errors = process.communicate(timeout=200)
-            assert (process.returncode, said) == (0, "0.5\n"), errors
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-c", JOIN, delay if number else "0", str(number)],
+                        env={**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": "0"},
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                    )
+                )
+                for number in range(2)
+            ]
+            for process in started:
+                stack.callback(process.kill)  # where the other one failed
+            for process in started:
+                said, errors = process.communicate(timeout=200)
+                assert (process.returncode, said) == (0, "0.5\n"), errors

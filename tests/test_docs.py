@@ -73,6 +73,9 @@ THEIRS = {
     "x_leftImg8bit.png",
     "my-mscnn.safetensors",
     "other.json",
+    "found.json",
+    "yolo11n-seg.pt",
+    "coco_instances_results.json",
     "target_detector.json",
     "instances_val.json",
 }

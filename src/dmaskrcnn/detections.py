@@ -13,13 +13,8 @@ import numpy as np
 
 from dmaskrcnn.arrays import as_array, as_tensor, dtype_name
 from dmaskrcnn.data.coco_results import Arrays, coco_arrays
-from dmaskrcnn.data.packed_masks import (
-    FramesOfMasks,
-    PackedMasks,
-    frames_on_demand,
-    held_masks,
-    packed_masks,
-)
+from dmaskrcnn.data.masks_field import FramesOfMasks, frames_on_demand, held_masks, packed_masks
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.supervision_arrays import supervision_arrays
 from dmaskrcnn.data.yolo_lines import yolo_boxes, yolo_polygons
 from dmaskrcnn.errors import UserError

@@ -25,6 +25,7 @@ from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
 
 T = TypeVar("T")
+_together = True  # whether the other processes are asked
 # what gloo says of it
 _GONE = re.compile("Connection (closed|reset) by peer|Application timeout|gloo.*(peer|Timed out)")
 _PATIENCE = 600.0  # seconds for all processes to come: pictures may lie far away, and start it late
@@ -32,12 +33,23 @@ _PATIENCE = 600.0  # seconds for all processes to come: pictures may lie far awa
 
 def rank() -> int:
     """This process's number among all, 0 without torchrun."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if _together and dist.is_initialized() else 0
 
 
 def world_size() -> int:
     """The number of processes, 1 without torchrun."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if _together and dist.is_initialized() else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within it this process computes as if there were no others."""
+    global _together
+    _together = False
+    try:
+        yield
+    finally:
+        _together = True
 
 
 @contextmanager

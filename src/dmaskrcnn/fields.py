@@ -4,7 +4,8 @@ checks of their ranges. Imports no torch."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from dmaskrcnn.errors import UserError
 
@@ -22,7 +23,7 @@ def convert(value: Any, kind: Any) -> Any:
 
     Args:
         value: plain, as YAML or a person in Python gives it.
-        kind: bool, int, float, str, `Path`, a Literal, or a tuple of these.
+        kind: bool, int, float, str, `Path`, a Literal, a number or a Literal, or a tuple of these.
 
     Raises:
         ValueError: it is none of this type; the message tells what was expected.
@@ -36,6 +37,8 @@ def convert(value: Any, kind: Any) -> Any:
         return value
     if get_origin(kind) is tuple:
         return _tuple(value, get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return _number_or_word(value, *get_args(kind))
     if value is None or isinstance(value, (list, tuple)):
         raise ValueError(f"{value!r} is no value")
     if kind is bool:
@@ -67,6 +70,15 @@ def _number(value: Any, kind: type) -> Any:
         return kind(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not {NUMBERS[kind]}") from None
+
+
+def _number_or_word(value: Any, kind: type, words: Any) -> Any:
+    if value in get_args(words):
+        return value
+    try:
+        return convert(value, kind)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor {' or '.join(get_args(words))}") from None
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from dmaskrcnn.data.image import IMAGE_SUFFIXES
-from dmaskrcnn.data.packed_masks import FramesOfMasks, held_masks, packed_masks
+from dmaskrcnn.data.masks_field import FramesOfMasks, held_masks, packed_masks
 from dmaskrcnn.data.picture_input import Picture
 from dmaskrcnn.draw import JPEG, draw_objects
 from dmaskrcnn.errors import UserError

@@ -1,4 +1,5 @@
-"""`benchmarks/gpu.py` runs where there is no GPU: the parts that need no process of their own."""
+"""`benchmarks/gpu.py` runs where there is no GPU: all parts but the two that let
+`train_step.py` time steps."""
 
 from __future__ import annotations
 
@@ -15,17 +16,21 @@ def test_every_part_gives_its_rows(
 ):
     file = tmp_path / "rows.json"
     words = ["--device", "cpu", "--tiny", "--workers", "0", "--json", str(file)]
-    parts = ["parity", "training", "predicting"]
+    parts = ["training", "predicting", "parity", "exchange"]
     monkeypatch.setattr(sys, "argv", ["", *words, "--parts", *parts])
     gpu.main()
     rows = json.loads(file.read_text())
     assert [row[0].split(",")[0] for row in rows] == [
-        "losses",
-        "predictions",
         "training",
         "network and boxes alone",
         "evaluate",
         "predict",
+        "losses",
+        "predictions",
+        "source step",
     ]
-    assert float(rows[0][1]) == 0  # the CPU beside itself
-    assert capsys.readouterr().out.count("\n| ") >= len(rows)
+    assert float(rows[4][1]) == 0  # the CPU beside itself
+    assert "gloo, 2 processes" in rows[6][0]
+    said = capsys.readouterr()
+    assert all(row[1] in said.err for row in rows)  # each as soon as it is there
+    assert said.out.count("\n| ") >= len(rows)

@@ -120,8 +120,8 @@ def test_picture_truncated_after_the_start(
     for picture in (broken / "images").iterdir():
         truncate(picture)
     arguments = ("--source", broken, "--workers", workers, "--method", "source")
-    # the line that announces the run
-    message = fails("train", "--config", config_file, *arguments, said_before=1)
+    # the plan, of two phases, and the line that announces the run
+    message = fails("train", "--config", config_file, *arguments, said_before=4)
     assert ".png: cannot read the picture" in message
     assert str(broken) in message
 
@@ -136,7 +136,7 @@ def test_loading_process_that_dies(
         "dmaskrcnn.data.loader.Batches.__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     )
     arguments = ("--method", "source", "--workers", 1)
-    message = fails("train", "--config", config_file, *arguments, said_before=1)
+    message = fails("train", "--config", config_file, *arguments, said_before=4)
     assert "a process that loads images died" in message
     assert "--workers" in message
 
@@ -210,8 +210,8 @@ class TestFullDiskWhileTraining:
 
         monkeypatch.setattr(TrainingState, "save", save_on_full_disk)
         arguments = ("--method", "source", "--checkpoint-minutes", "1e-9", "--precision", "float32")
-        # the announcement and two of progress
-        message = fails("train", "--config", config_file, *arguments, said_before=3)
+        # the plan, the announcement and two of progress
+        message = fails("train", "--config", config_file, *arguments, said_before=6)
         assert f"{folder / file}: cannot be written" in message
         after = contents(folder)
         assert after.keys() == before.keys()

@@ -27,6 +27,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no target images": ({"target_batch": -1}, "--target-batch must not be negative"),
     "target of source": ({"method": "source", "target_batch": 2}, "--target-batch has no use"),
     "both lengths": ({"minutes": 1.0, "iterations": 5}, "--minutes and --iterations"),
+    "no batch": ({"batch": 0}, "--batch must be above 0"),
+    "batch in words": ({"batch": "all"}, "batch: 'all' is not a whole number, nor auto"),
+    "half a batch": ({"batch": 2.5}, "batch: 2.5 is not a whole number, nor auto"),
+    "target of auto": (
+        {"batch": "auto", "target_batch": 3, "accumulate": 2},
+        "--target-batch 3 must be a multiple",
+    ),
     "accumulate": ({"batch": 4, "accumulate": 3}, "--batch 4 must be a multiple of --accumulate 3"),
     "accumulate target": (
         {"batch": 4, "target_batch": 3, "accumulate": 2},
@@ -67,6 +74,12 @@ def test_every_preset_survives_yaml(preset: str, method: str):
     assert again == config
     assert again.detector == config.detector
     assert config.targets == (config.batch if method == "grl" else 0)
+
+
+def test_a_batch_that_is_to_be_measured_survives_yaml():
+    config = make(batch="auto")
+    assert (config.sources, config.targets) == (0, 0)
+    assert TrainConfig.from_dict(yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
 
 
 def test_presets_fill_only_what_is_not_given():

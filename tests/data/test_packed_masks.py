@@ -11,8 +11,9 @@ import pytest
 import torch
 from faster_coco_eval.core import mask as reference
 
+from dmaskrcnn.data.masks_field import held_masks
 from dmaskrcnn.data.objects import no_masks
-from dmaskrcnn.data.packed_masks import NOTHING, PackedMasks, held_masks
+from dmaskrcnn.data.packed_masks import NOTHING, PackedMasks
 from dmaskrcnn.detections import Detections
 
 
@@ -108,3 +109,11 @@ def test_detections_make_frames_once_and_when_they_are_read():
     one.masks[1] = True  # as ever, they are the object's own
     assert one[1].packed.areas.tolist() == [frames[0].numel()]
     assert torch.equal(replace(one, scores=one.scores / 2).masks, one.masks)
+
+
+def test_mirrored_is_the_frames_flipped():
+    frames = np.zeros((3, 7, 11), dtype=bool)
+    frames[0, 2:5, 3:9], frames[1, 0, 10] = True, True  # and one that is empty
+    mirrored = PackedMasks.of_frames(frames).mirrored()
+    assert np.array_equal(np.asarray(mirrored.frames()), frames[:, :, ::-1])
+    assert PackedMasks.of_frames(frames[:, :, ::-1]).counts == mirrored.counts

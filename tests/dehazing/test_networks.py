@@ -8,7 +8,8 @@ import torch
 from dehazing_cases import check_aod_net, check_mscnn, random_aod_net, random_mscnn
 
 from dmaskrcnn.dehazing.aodnet import AODNet
-from dmaskrcnn.dehazing.mscnn import enlarge
+from dmaskrcnn.dehazing.mscnn import MSCNN, RobustMSCNN, enlarge
+from dmaskrcnn.haze import filters
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -27,6 +28,23 @@ def test_released_mscnn_ignores_the_coarse_network() -> None:
     assert not torch.allclose(before[0], after[0], atol=1e-3)
     assert torch.equal(before[1], after[1])
     assert not torch.allclose(before[0], before[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("released", [True, False])
+@pytest.mark.parametrize("method", [MSCNN, RobustMSCNN])
+@pytest.mark.parametrize("size", [(302, 40), (301, 41), (451, 33)])
+def test_mscnn_in_strips_is_the_same(
+    method: type[MSCNN], released: bool, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = method(released)
+    hazy = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        whole = network.estimate(hazy)
+        monkeypatch.setattr(filters, "STRIP", 1)
+        strips = network.estimate(hazy)
+    torch.testing.assert_close(strips.maps, whole.maps, atol=1e-6, rtol=0)
+    torch.testing.assert_close(strips.clear, whole.clear, atol=3e-6, rtol=0)
 
 
 def test_odd_sizes_are_resized_as_by_matlab() -> None:

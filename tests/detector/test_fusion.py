@@ -53,3 +53,20 @@ def test_a_mirrored_look_is_mirrored_back():
     assert sorted(found.boxes.tolist()) == [[0, 0, 10, 10], [30, 0, 40, 10]]
     assert found.masks[found.boxes[:, 0] == 30][0, :10, 30:].all()
     torch.testing.assert_close(found.scores, torch.tensor([0.4, 0.4]))
+
+
+def test_masks_are_those_of_whole_frames():
+    """The mean of frames, weighted by scores, whatever of them is empty."""
+    generator = torch.Generator().manual_seed(0)
+    looks, frames, scores = [], [], []
+    for _ in range(4):
+        mask = torch.rand(1, HEIGHT, WIDTH, generator=generator) > 0.5
+        mask[:, :, : int(torch.randint(0, WIDTH + 1, (), generator=generator))] = False
+        score = torch.rand(1, generator=generator)
+        box = torch.tensor([[5.0, 5, 30, 15]])
+        looks.append(Detections(box, torch.zeros(1, dtype=torch.int64), score, mask, ("car",)))
+        frames.append(mask)
+        scores.append(score)
+    weights = torch.cat(scores) / torch.cat(scores).sum()
+    mean = torch.tensordot(weights, torch.cat(frames).float(), dims=1)
+    assert torch.equal(fuse(looks).masks[0], mean >= 0.5)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dmaskrcnn.detector import inference
 from dmaskrcnn.errors import UserError
 
 
@@ -64,3 +65,26 @@ def test_errors_name_the_place(detector, image):
     for options in ({"threshold": 2}, {"batch_size": 0}, {"tiles": 3}):
         with pytest.raises(UserError):
             detector.stream([image], **options)
+
+
+def test_a_cpu_looks_at_large_pictures_in_parts(detector, image, monkeypatch):
+    images = [image, image.flip(1), image[:, :32], image.flip(2), image]
+    together = detector.predict(images, 0.0, batch_size=5)
+    sizes = []
+    normalise = detector.normalise
+    monkeypatch.setattr(
+        detector, "normalise", lambda batch: sizes.append(len(batch)) or normalise(batch)
+    )
+    monkeypatch.setattr(inference, "AT_ONCE", 2 * 64 * 96)
+    found = detector.predict(images, 0.0, batch_size=5)
+    assert sizes == [2, 2, 1]
+    monkeypatch.setattr(inference, "AT_ONCE", 1)
+    alone = detector.predict(images, 0.0, batch_size=5)
+    assert sizes[3:] == [1] * 5
+    assert [(one.height, one.width) for one in found] == [tuple(i.shape[1:]) for i in images]
+    for place in (0, 1, 3, 4):  # not the one that is padded to the size of others
+        whole = together[place]
+        for parts in (found[place], alone[place]):
+            torch.testing.assert_close(parts.boxes, whole.boxes, atol=1e-3, rtol=1e-5)
+            torch.testing.assert_close(parts.scores, whole.scores, atol=1e-6, rtol=1e-5)
+            assert torch.equal(parts.labels, whole.labels)

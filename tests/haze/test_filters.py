@@ -66,5 +66,13 @@ def test_in_strips_and_with_opencv_it_is_the_same(
     torch.testing.assert_close(guided_filter(guide, image, 3, 1e-3), wanted[0], atol=1e-7, rtol=0)
     assert torch.equal(minimum_filter(image, 5), wanted[1])
     assert torch.equal(by_strips(lambda part: minimum_filter(part, 5), 2, image), wanted[1])
+    monkeypatch.setattr(filters, "STRIP", 1 << 22)
+    colours = torch.stack([image, guide, image], 1)[:, :, 0]
+    for radius in (9, 50, 200):  # a good part of the picture, and more than all of it
+        wanted = guided_filter(guide, colours, radius, 1e-2)
+        monkeypatch.setattr(filters, "STRIP", strip)
+        found = guided_filter(guide, colours, radius, 1e-2)
+        monkeypatch.setattr(filters, "STRIP", 1 << 22)
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
     small = image[..., :4, :3].double()  # the window is larger than the picture
     torch.testing.assert_close(box_mean(small, 9), small.mean((2, 3), True).expand_as(small))

@@ -9,7 +9,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_images
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import Run
-from dmaskrcnn.training import labeller
+from dmaskrcnn.training import labeller, target_labels
 from dmaskrcnn.training.loop import resume, train
 
 
@@ -38,7 +38,7 @@ def one_car_each(monkeypatch):
         box = torch.tensor([[10.0, 10, 40, 30]])
         return Detections(box, torch.tensor([0]), torch.tensor([0.9]), masks, predictors[0].classes)
 
-    monkeypatch.setattr(labeller, "look", look)
+    monkeypatch.setattr(target_labels, "look", look)
 
 
 def test_a_larger_detector_is_trained_on_the_source_and_labels_the_target(student, hazy, capsys):
@@ -51,7 +51,10 @@ def test_a_larger_detector_is_trained_on_the_source_and_labels_the_target(studen
     labels = json.loads((run / LABELS).read_text())
     assert {one["image_id"] for one in labels} == set(open_images(hazy).image_ids)
     assert float(rows(run)[-1]["pseudo_labels"]) > 0
-    assert "labeller: first 2 iterations" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "labeller   2 iterations, the source alone, resnet18 at 96 px" in said
+    assert "labelling  6 target images at 96 and 144 px" in said
+    assert "labeller: its labels are in" in said
     assert resume(run) == run  # its labels are found again
 
 
@@ -62,12 +65,34 @@ def test_a_run_is_taken_as_it_is(student, tiny):
     assert not (run / "labeller-1").exists()
 
 
+def test_pictures_that_came_meanwhile_are_labelled_and_broken_ones_are_named(
+    student, tiny, tmp_path, hazy, capsys
+):
+    (folder := tmp_path / "target").mkdir()
+    first, second, third = sorted((hazy / "images").iterdir())[:3]
+    for picture in (first, second):
+        (folder / picture.name).write_bytes(picture.read_bytes())
+    teacher = train(tiny(method="source", iterations=1))
+    run = train(student(labeller=str(teacher), target=(folder,), target_batch=1, iterations=1))
+    (run / "last.pt").unlink()  # as if it had been killed before its first checkpoint
+    with (run / "labelling" / "part-0.jsonl").open("a") as file:
+        file.write("\n[cut sho")
+    content = second.read_bytes()
+    (folder / second.name).write_bytes(content[: len(content) // 2])
+    (folder / third.name).write_bytes(third.read_bytes())
+    capsys.readouterr()
+    assert resume(run) == run
+    labels = json.loads((run / LABELS).read_text())
+    assert {one["image_id"] for one in labels} == {first.stem, third.stem}
+    assert f"not labelled: {folder / second.name}" in capsys.readouterr().err
+
+
 def test_a_stopped_labeller_is_resumed_by_the_run_it_is_for(student, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(labeller, "_write", stop)
+        patched.setattr(labeller, "label_target", stop)
         with pytest.raises(KeyboardInterrupt):
             train(student(labeller="train"))
     run = student().out / "teacher-1"

@@ -99,6 +99,8 @@ def test_which_run_an_attempt_goes_on_with(tiny: Make, monkeypatch: pytest.Monke
     assert restarts.begun_before(config) == run
     assert train(config) == run
     assert restarts.begun_before(tiny(method="source", iterations=2)) is None
+    # the run has the number that was measured
+    assert restarts.begun_before(tiny(method="source", iterations=1, batch="auto")) == run
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "8")  # of another torchrun
     assert restarts.begun_before(config) is None
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")

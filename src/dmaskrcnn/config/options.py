@@ -72,8 +72,9 @@ class TrainOptions:
     minutes: Annotated[float, arg(help_behavior_hint="")] = 0.0
     """Length of the schedule in minutes instead: the learning rate follows the clock, and training
     ends on time."""
-    batch: int = 4
-    """Source images per optimiser step, over all processes and accumulation steps."""
+    batch: Annotated[int | Literal["auto"], arg(metavar="INT|auto")] = 4
+    """Source images per optimiser step, over all processes and accumulation steps. `auto` measures
+    what fits the memory, and how many are worth it."""
     target_batch: Annotated[int, arg(help_behavior_hint="(default: as many as source images)")] = 0
     """Target images per optimiser step."""
     accumulate: int = 1
@@ -137,7 +138,7 @@ class TrainOptions:
     elsewhere."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`."""
-    workers: Annotated[int, arg(help_behavior_hint="(default: 1; with a GPU up to 8)")] = -1
+    workers: Annotated[int, arg(help_behavior_hint="(default: 1; with a GPU up to 16)")] = -1
     """Processes that load images; 0 loads in the training process."""
     checkpoint_minutes: float = 5.0
     """Minutes between two checkpoints."""
@@ -146,3 +147,8 @@ class TrainOptions:
 
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     """The architecture."""
+
+    @property
+    def sources(self) -> int:
+        """Source images per optimiser step; 0 while ``batch`` is still to be measured."""
+        return 0 if self.batch == "auto" else self.batch

@@ -3,10 +3,16 @@ torch."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.detector.config import DetectorConfig
+
+# What an hour of two cores is enough for.
+ON_A_CPU = TrainOptions(
+    iterations=3_000, optimizer="adamw", lr=3e-4, ema=0.998, scale_jitter=(0.7, 1.3)
+)
 
 # Complete sets of options; every value can be overridden by the flag of its name.
 PRESETS: dict[str, TrainOptions] = {
@@ -33,7 +39,8 @@ PRESETS: dict[str, TrainOptions] = {
     "default": TrainOptions(),
     # Ten times the images per second of `default` on two cores: a narrow network, small images, few
     # proposals.
-    "cpu": TrainOptions(
+    "cpu": replace(
+        ON_A_CPU,
         preset="cpu",
         detector=DetectorConfig(
             backbone="resnet18",
@@ -50,16 +57,12 @@ PRESETS: dict[str, TrainOptions] = {
             trainable_layers=3,
         ),
         weights="imagenet",
-        iterations=3_000,
-        optimizer="adamw",
-        lr=3e-4,
-        ema=0.998,
-        scale_jitter=(0.7, 1.3),
     ),
     # torchvision's Mask R-CNN v2: nine points of box AP on COCO above `default`, and slower.
     "v2": TrainOptions(preset="v2", detector=DetectorConfig(heads="deep")),
     # A start that knows COCO for a CPU: torchvision's Faster R-CNN on MobileNet V3, with masks.
-    "mobile": TrainOptions(
+    "mobile": replace(
+        ON_A_CPU,
         preset="mobile",
         detector=DetectorConfig(
             backbone="mobilenet_v3_large",
@@ -72,11 +75,6 @@ PRESETS: dict[str, TrainOptions] = {
             pre_nms=(300, 150),
             post_nms=(200, 150),
         ),
-        iterations=3_000,
-        optimizer="adamw",
-        lr=3e-4,
-        ema=0.998,
-        scale_jitter=(0.7, 1.3),
     ),
     # For the rendered scenes of `dmaskrcnn demo`: learns from scratch in a minute or two on two
     # cores.

@@ -122,10 +122,12 @@ class TrainConfig(TrainOptions):
     def targets(self) -> int:
         """Target images per optimiser step: ``target_batch``, or as many as source images; 0 where
         the method uses none."""
-        return (self.target_batch or self.batch) if self.adapts else 0
+        return (self.target_batch or self.sources) if self.adapts else 0
 
     def _check_numbers(self) -> None:
-        check_above_zero(self, "batch", "accumulate", "lr", "clip", "classifier_lr", "max_pixels")
+        if self.batch != "auto":
+            check_above_zero(self, "batch")
+        check_above_zero(self, "accumulate", "lr", "clip", "classifier_lr", "max_pixels")
         check_above_zero(self, "classifier_clip", "checkpoint_minutes", "target_every")
         check_not_negative(self, "iterations", "minutes", "target_batch", "warmup", "weight_decay")
         check_not_negative(self, "seed", "read_size")
@@ -138,7 +140,7 @@ class TrainConfig(TrainOptions):
             if not 0 < low <= high:
                 raise UserError(f"{flag(name)} must be two rising factors, got {factors}")
         self.detector.at_size(self.read_size)
-        for name, count in (("batch", self.batch), ("target-batch", self.targets)):
+        for name, count in (("batch", self.sources), ("target-batch", self.targets)):
             if count % self.accumulate:
                 raise UserError(
                     f"--{name} {count} must be a multiple of --accumulate {self.accumulate}"

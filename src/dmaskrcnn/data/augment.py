@@ -2,8 +2,8 @@
 masks follow the picture.
 
 Order: scale jitter with crop, resize and flip in one resampling; then haze; four of these in a
-mosaic; colour, greyscale, blur, hidden blocks. A picture is resampled once and masks are picked by
-nearest index, so that the cost hardly grows with their number.
+mosaic; colour, greyscale, blur, hidden blocks. A picture is resampled once, and polygons are
+rasterised at the size that comes out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
+from dmaskrcnn.data.masks_field import Held, held_masks
 from dmaskrcnn.data.mosaic import Layout, compose
 from dmaskrcnn.data.objects import no_masks
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.sample import Annotations, Sample
+from dmaskrcnn.data.shapes import Shapes, Window, nearest
 from dmaskrcnn.data.sizes import target_size
 
 # (image, its objects, random numbers) to the image behind haze
@@ -71,6 +74,13 @@ class Augmentation:
     dehaze: Dehaze | None = None
     hide: float = 0.0
     sizes: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def least(self) -> tuple[float, float]:
+        """The shorter and the longer side, px, of the largest picture that is asked for: what has
+        more pixels may be decoded at a part of its size."""
+        factor = max(1.0, self.scale[1])  # those of `MOSAIC_SCALE` are smaller
+        return factor * self.short_side, factor * self.long_side
 
     def of_batch(self, seed: int) -> Augmentation:
         """The same at a size of its own for one batch: padded to the largest of them, pictures of
@@ -128,8 +138,7 @@ class Augmentation:
 
     def _mosaic(self, samples: list[Sample], seed: int, generator: torch.Generator) -> Sample:
         """Each part in air of its own: one haze over four scenes would have no depth."""
-        height, width = samples[0].image.shape[-2:]
-        size = target_size(height, width, self.short_side, self.long_side)
+        size = target_size(*samples[0].size, self.short_side, self.long_side)
         layout = Layout.draw(*size, generator)
         parts = []
         for index, (sample, room) in enumerate(zip(samples, layout.rooms, strict=True)):
@@ -164,7 +173,7 @@ def resample(
     dropped.
 
     Args:
-        sample: image uint8 ``(3, H, W)``.
+        sample: image uint8 ``(3, H, W)``, perhaps reduced already.
         short_side: px of the shorter side at factor 1.
         long_side: px limit of the longer side at factor 1.
         factor: on the size.
@@ -173,7 +182,7 @@ def resample(
         room: the height and width in px that the window may have at most; None: those of factor 1.
     """
     height, width = sample.image.shape[-2:]
-    full_h, full_w = target_size(height, width, short_side, long_side)
+    full_h, full_w = target_size(*sample.size, short_side, long_side)
     most_h, most_w = room or (full_h, full_w)
     out_h = max(1, min(round(full_h * factor), most_h))
     out_w = max(1, min(round(full_w * factor), most_w))
@@ -189,12 +198,14 @@ def resample(
         image = image.flip(-1)
     objects = sample.objects
     if objects is not None:
-        objects = _resample_objects(objects, (top, left, win_h, win_w), (out_h, out_w), flip)
-    return replace(sample, image=image, objects=objects)
+        top, left, win_h, win_w = (sample.reduced * side for side in (top, left, win_h, win_w))
+        window = top, left, win_h, win_w
+        objects = _resample_objects(objects, window, (out_h, out_w), flip)
+    return replace(sample, image=image, objects=objects, reduced=1)
 
 
 def _resample_objects(
-    objects: Annotations, window: tuple[int, int, int, int], size: tuple[int, int], flip: bool
+    objects: Annotations, window: Window, size: tuple[int, int], flip: bool
 ) -> Annotations:
     top, left, win_h, win_w = window
     out_h, out_w = size
@@ -212,11 +223,7 @@ def _resample_objects(
     has_mask = objects.has_mask[keep]
     masks = no_masks(len(keep), out_h, out_w)
     if has_mask.any():
-        rows = top + ((torch.arange(out_h) + 0.5) * (win_h / out_h)).long().clamp(max=win_h - 1)
-        columns = left + ((torch.arange(out_w) + 0.5) * (win_w / out_w)).long().clamp(max=win_w - 1)
-        if flip:
-            columns = columns.flip(0)
-        masks = _pick(objects.masks, rows, columns)[keep]
+        masks = _resample_masks(held_masks(objects)[keep], window, size, flip)
         # a mask that shrank to nothing would teach that there is none
         has_mask = has_mask & masks.flatten(1).any(1)
     return Annotations(
@@ -229,11 +236,13 @@ def _resample_objects(
     )
 
 
-def _pick(masks: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """``masks[:, rows][:, :, columns]``, contiguous; columns first, as rasterised masks lie column
-    by column (4× faster)."""
-    picked = masks.transpose(1, 2).index_select(1, columns)
-    return picked.transpose(1, 2).contiguous().index_select(1, rows)
+def _resample_masks(held: Held, window: Window, size: tuple[int, int], flip: bool) -> Tensor:
+    if isinstance(held, Shapes):
+        return held.resampled(window, size, flip)
+    frames = held.frames() if isinstance(held, PackedMasks) else held
+    rows, columns = map(torch.from_numpy, map(nearest, window[:2], window[2:], size))
+    picked = frames.index_select(1, rows).index_select(2, columns)
+    return picked.flip(2) if flip else picked
 
 
 def strong_photometric(image: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmaskrcnn.arrays import as_image
 from dmaskrcnn.data.classes import choose_classes
 from dmaskrcnn.data.formats import find_format
-from dmaskrcnn.data.image import decode_image
+from dmaskrcnn.data.image import decode_image, decode_reduced
 from dmaskrcnn.data.objects import ObjectTable
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part
@@ -58,7 +59,7 @@ class Dataset:
         own_ids: bool = True,
     ) -> None:
         """Args as the attributes; ``sizes`` int32 ``(n, 2)`` height, width, and ``objects``: both
-        None if unlabelled; ``stored``: leave labelled pictures as stored whatever EXIF says."""
+        None if unlabelled; ``stored``: leave labelled pictures as stored."""
         self.classes, self.category_ids = classes, category_ids
         self.paths, self.image_ids = paths, image_ids
         self._sizes, self._objects = sizes, objects
@@ -74,23 +75,21 @@ class Dataset:
         """Whether samples carry objects."""
         return self._objects is not None
 
-    def load(self, index: int) -> Sample:
-        """Decode one picture (once) with its objects.
+    def load(self, index: int, least: tuple[float, float] | None = None) -> Sample:
+        """Decode one picture (once) with its objects; ``least``: see `decode_reduced`.
 
         Raises:
-            UserError: the picture is unreadable or not of the size its annotations state, or a mask
-            cannot be decoded.
+            UserError: the picture is unreadable or not of the size stated, or a mask is unreadable.
         """
-        image = self.picture(index)
-        objects = None if self._sizes is None else self.annotations(index)
-        return Sample(image, self.paths[index], self.image_ids[index], objects)
+        path, size = self.paths[index], None if self._sizes is None else self.size(index)
+        pixels, reduced = decode_reduced(path, least, size, self.stored)
+        objects = None if size is None else self.annotations(index)
+        return Sample(as_image(pixels), path, self.image_ids[index], objects, reduced=reduced)
 
     def picture(self, index: int) -> Tensor:
-        """Decode one picture (once) without its objects: uint8 ``(3, H, W)``. Raises UserError as
-        ``load``."""
-        if self._sizes is None:
-            return decode_image(self.paths[index])
-        return decode_image(self.paths[index], self.size(index), self.stored)
+        """Decode one picture without its objects: uint8 ``(3, H, W)``. Errors as of ``load``."""
+        size = None if self._sizes is None else self.size(index)
+        return decode_image(self.paths[index], size, self.stored)
 
     def size(self, index: int) -> tuple[int, int]:
         """``(height, width)`` of a labelled image, without opening it."""

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import count
@@ -120,19 +120,29 @@ class Batches(TorchDataset[Batch]):
             for j in range(self._rank, per_batch, self._world):
                 position = index * per_batch + j
                 seed = derive_seed(self._seed, domain, position)
-                sample = self._load(domain, images, position, batch.broken)
-                others = self._others(domain, images, position, augment.companions(seed))
+                load = partial(self._load, domain, images, least=augment.least)
+                sample = load(position, batch.broken)
+                others = self._others(domain, position, augment.companions(seed), load)
                 samples[domain].append(replace(augment(sample, seed, others), seed=seed))
         return batch
 
-    def _others(self, domain: str, images: Dataset, position: int, count: int) -> list[Sample]:
+    def _others(
+        self, domain: str, position: int, count: int, load: Callable[..., Sample]
+    ) -> list[Sample]:
         """Images that the position alone chooses, to go with its own; those that are broken are
         reported where their own turn comes."""
         places = len(self._places[domain])
         own = (derive_seed(self._seed, domain, position, "beside", k) for k in range(count))
-        return [self._load(domain, images, turn % places, []) for turn in own]
+        return [load(turn % places, []) for turn in own]
 
-    def _load(self, domain: str, images: Dataset, position: int, broken: list[Broken]) -> Sample:
+    def _load(
+        self,
+        domain: str,
+        images: Dataset,
+        position: int,
+        broken: list[Broken],
+        least: tuple[float, float],
+    ) -> Sample:
         """The image of a position, or, where it cannot be decoded, one that the position alone
         chooses; what is found to be broken is added to ``broken``."""
         places = self._places[domain]
@@ -141,7 +151,7 @@ class Batches(TorchDataset[Batch]):
         for attempt in range(ATTEMPTS):
             if (image := int(places[place])) >= 0:
                 try:
-                    return images.load(image)
+                    return images.load(image, least)
                 except UserError as error:
                     broken.append(Broken(domain, place, str(error)))
             place = derive_seed(self._seed, domain, position, "instead", attempt) % len(places)
@@ -175,7 +185,6 @@ def batch_loader(
     start: int,
     stop: int | None,
     workers: int,
-    prefetch: int = 4,
     device: torch.device | None = None,
 ) -> Generator[Batch, None, None]:
     """The batches of iterations ``start … stop − 1``, made ahead by worker processes.
@@ -187,14 +196,13 @@ def batch_loader(
         start: first iteration.
         stop: end, exclusive; None: endless.
         workers: processes, at most one per core; 0: in this process.
-        prefetch: batches that a worker makes ahead.
         device: where the batches are to be; None: where they are made.
 
     Raises:
         UserError: as raised in the worker, its one line kept.
     """
     iterations = count(start) if stop is None else range(start, stop)
-    workers = min(workers, _cores())
+    workers = min(workers, cores())
     on_gpu = device is not None and device.type == "cuda"
     if workers == 0:
         for iteration in iterations:
@@ -206,7 +214,8 @@ def batch_loader(
         batch_size=None,
         sampler=_Iterations(iterations),  # pyright: ignore[reportArgumentType]
         num_workers=workers,
-        prefetch_factor=prefetch,
+        # batches that a process makes ahead; many hold much memory that all processes share
+        prefetch_factor=4 if workers == 1 else 2,
         collate_fn=_as_is,
         pin_memory=on_gpu,
         worker_init_fn=partial(_start_worker, Image.MAX_IMAGE_PIXELS),
@@ -264,5 +273,6 @@ def _start_worker(max_pixels: int | None, _: int) -> None:
     torch.set_num_threads(1)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

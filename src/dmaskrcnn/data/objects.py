@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmaskrcnn.arrays import as_tensor, torch_or_none
-from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.sample import Annotations
+from dmaskrcnn.data.shapes import Shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ class ObjectTable:
         return [as_written(one) if for_json else one.tolist() for one in polygons]
 
     def annotations(self, image: int, height: int, width: int) -> Annotations:
-        """The objects of one image, its masks packed.
+        """The objects of one image, its masks as they are annotated.
 
         Raises:
             ValueError: a mask cannot be decoded.
@@ -78,7 +78,7 @@ class ObjectTable:
         masks = no_masks(len(has_mask), height, width)
         if has_mask.any():
             segmentations = [self.segmentation(row, False) for row in range(rows.start, rows.stop)]
-            masks = PackedMasks.of_segmentations(height, width, segmentations)
+            masks = Shapes.of_segmentations(height, width, segmentations)
         return Annotations(
             as_tensor(self.boxes[rows].copy()),
             as_tensor(self.labels[rows].copy()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from dmaskrcnn.data.rle import compressed, counts_between, pack, pixel_changes, 
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-T = TypeVar("T")
 
 
 class Crop(NamedTuple):
@@ -82,7 +79,7 @@ class PackedMasks:
         """
         missing = any(s is None for s in segmentations)
         empty = cls.nothing(1, height, width).counts[0] if missing else ""
-        texts = [empty if s is None else _text(s, height, width) for s in segmentations]
+        texts = [empty if s is None else packed_counts(s, height, width) for s in segmentations]
         if any(isinstance(s, dict) for s in segmentations):
             return cls.checked(height, width, texts)
         return cls(height, width, tuple(texts))
@@ -134,6 +131,14 @@ class PackedMasks:
         """The smallest window around each mask."""
         return (_crop(runs, self.height) for runs in unpack(self.counts))
 
+    def mirrored(self) -> PackedMasks:
+        """Left for right."""
+        mirrored = (
+            Crop(top, self.width - left - inside.shape[1], inside[:, ::-1])
+            for top, left, inside in self.crops()
+        )
+        return PackedMasks.of_crops(self.height, self.width, mirrored)
+
     def each_frame(self) -> Iterator[NDArray[np.bool_]]:
         """Each mask in its picture, ``(H, W)``."""
         for crop in self.crops():
@@ -143,13 +148,19 @@ class PackedMasks:
 
     def frames(self) -> Tensor:
         """bool ``(N, H, W)``."""
-        frames = np.zeros(self.shape, dtype=bool)
-        for crop, frame in zip(self.crops(), frames, strict=True):
-            _place(crop, frame)
-        return as_tensor(frames)
+        return frames_of_crops(self.crops(), self.shape)
 
 
-def _text(segmentation: Any, height: int, width: int) -> str:
+def frames_of_crops(crops: Iterable[Crop], shape: tuple[int, int, int]) -> Tensor:
+    """bool ``(N, H, W)``: each mask in its picture."""
+    frames = np.zeros(shape, dtype=bool)
+    for crop, frame in zip(crops, frames, strict=True):
+        _place(crop, frame)
+    return as_tensor(frames)
+
+
+def packed_counts(segmentation: Any, height: int, width: int) -> str:
+    """The text of COCO's three ways to write a mask. Raises ValueError for what cannot be read."""
     counts = compressed(segmentation, height, width)["counts"]
     return counts if isinstance(counts, str) else counts.decode()
 
@@ -176,38 +187,3 @@ def _crop(runs: NDArray[np.int64], height: int) -> Crop:
 def _place(crop: Crop, frame: NDArray[np.bool_]) -> None:
     top, left, part = crop
     frame[top : top + part.shape[0], left : left + part.shape[1]] = part
-
-
-class FramesOfMasks:
-    """A dataclass' field ``masks``: given as frames, bool ``(N, H, W)``, or packed; read as frames,
-    which are kept from then on, since they may be written to."""
-
-    def __get__(self, owner: Any, kind: type) -> Tensor:
-        if owner is None:
-            raise AttributeError("masks")  # a field of each object, with no default
-        held = held_masks(owner)
-        if isinstance(held, PackedMasks):
-            frames = held.frames()
-            held = frames if isinstance(frames, np.ndarray) else frames.to(owner.boxes.device)
-            owner.__dict__["masks"] = held
-        return held
-
-    def __set__(self, owner: Any, masks: Tensor | PackedMasks) -> None:
-        owner.__dict__["masks"] = masks
-
-
-def frames_on_demand(kind: type[T]) -> type[T]:
-    """Decorates a dataclass whose field ``masks`` is `FramesOfMasks`."""
-    kind.masks = FramesOfMasks()  # pyright: ignore[reportAttributeAccessIssue]
-    return kind
-
-
-def held_masks(owner: Any) -> Tensor | PackedMasks:
-    """What the field ``masks`` holds, as it is: frames or packed."""
-    return owner.__dict__["masks"]
-
-
-def packed_masks(owner: Any) -> PackedMasks:
-    """The field ``masks``, packed."""
-    held = held_masks(owner)
-    return held if isinstance(held, PackedMasks) else PackedMasks.of_frames(held)

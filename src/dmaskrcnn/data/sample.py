@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmaskrcnn.arrays import as_tensor
-from dmaskrcnn.data.packed_masks import (
-    FramesOfMasks,
-    PackedMasks,
-    frames_on_demand,
-    held_masks,
-    packed_masks,
-)
+from dmaskrcnn.data.masks_field import FramesOfMasks, frames_on_demand, held_masks, packed_masks
+from dmaskrcnn.data.packed_masks import PackedMasks
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +28,7 @@ class Annotations:
         boxes: float32 ``(N, 4)``, xyxy in pixels of the image.
         labels: int64 ``(N,)``, 0-based indices into the data set's ``classes``.
         masks: bool ``(N, H, W)``; all False where ``has_mask`` is False. May be given as
-            `PackedMasks`; frames are made of these where they are read, and kept.
+            `PackedMasks` or `Shapes`; frames are made of these where they are read, and kept.
         has_mask: bool ``(N,)``; False for objects annotated with a box only.
         crowd: bool ``(N,)``; COCO's ``iscrowd``: never a positive, never a false positive.
         difficult: bool ``(N,)``; Pascal VOC's flag: trained on, ignored in evaluation.
@@ -94,6 +89,8 @@ class Sample:
             dehazed: what a teacher sees. None where no method asks for it.
         seed: of every random choice about this image in this iteration (augmentation, sampled
             RoIs), in whichever process.
+        reduced: how many pixels of the file, to which the objects refer, lie along a side of one of
+            ``image`` (see `decode_reduced`): 1 but for what training has just read.
     """
 
     image: Tensor
@@ -102,6 +99,12 @@ class Sample:
     objects: Annotations | None = None
     seed: int = 0
     weak: Tensor | None = None
+    reduced: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` that the objects refer to."""
+        return self.image.shape[-2] * self.reduced, self.image.shape[-1] * self.reduced
 
 
 @dataclass(frozen=True)

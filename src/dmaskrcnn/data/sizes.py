@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def target_size(height: int, width: int, short_side: int, long_side: int) -> tuple[int, int]:
+def target_size(height: int, width: int, short_side: float, long_side: float) -> tuple[int, int]:
     """``(height, width)`` with the shorter side at ``short_side`` unless the longer one would
     exceed ``long_side``."""
     scale = min(short_side / min(height, width), long_side / max(height, width))

@@ -24,7 +24,7 @@ _ALIGNMENT = 64  # bytes; as PyTorch's own allocator
 @dataclass
 class _View:
     """Where a tensor lies in the block; ``offset`` −1: all False and not stored. ``dtype``
-    torch.bool: as bits."""
+    torch.bool: as bits, ``offset`` from the first of all that are so, which lie at the end."""
 
     offset: int
     shape: tuple[int, ...]
@@ -40,12 +40,14 @@ class _View:
 def pack(batch: Batch) -> tuple[Tensor, Any]:
     """The block, uint8, and the batch with each tensor replaced by its place in it."""
     stored: list[tuple[_View, Tensor]] = []
-    end = 0
+    end, bits = 0, 0
 
     def place(tensor: Tensor) -> _View:
-        nonlocal end
-        view = _View(end, tuple(tensor.shape), tensor.dtype)
-        end = -(-(end + view.bytes) // _ALIGNMENT) * _ALIGNMENT
+        nonlocal end, bits
+        packed = tensor.dtype == torch.bool
+        view = _View(bits if packed else end, tuple(tensor.shape), tensor.dtype)
+        after = -(-(view.offset + view.bytes) // _ALIGNMENT) * _ALIGNMENT
+        bits, end = (after, end) if packed else (bits, after)
         stored.append((view, tensor))
         return view
 
@@ -65,14 +67,15 @@ def pack(batch: Batch) -> tuple[Tensor, Any]:
     layout = [
         [place_sample(sample) for sample in samples] for samples in (batch.source, batch.target)
     ]
-    block = torch.empty(end, dtype=torch.uint8)
+    block = torch.empty(end + bits, dtype=torch.uint8)
     for view, tensor in stored:
-        room = block[view.offset : view.offset + view.bytes]
         if view.dtype == torch.bool:
+            room = block[end + view.offset : end + view.offset + view.bytes]
             room.numpy()[:] = np.packbits(tensor.numpy())
         else:
+            room = block[view.offset : view.offset + view.bytes]
             room.view(view.dtype).view(view.shape).copy_(tensor)
-    return block, (layout, batch.broken)
+    return block, (layout, end, batch.broken)
 
 
 def unpack(packed: tuple[Tensor, Any], device: torch.device | None = None) -> Batch:
@@ -83,37 +86,43 @@ def unpack(packed: tuple[Tensor, Any], device: torch.device | None = None) -> Ba
         device: where the batch is to be: a GPU gets it in one copy, of which nobody waits for the
             end where the block is in pinned memory. None: where it is.
     """
-    block, (layout, broken) = packed
+    block, (layout, end, broken) = packed
     if device is not None:
         block = block.to(device, non_blocking=True)
+    flags = unpacked_bits(block[end:])
+
+    def view(of: _View) -> Tensor:
+        if of.offset < 0:
+            return no_masks(*of.shape).to(block.device)  # pyright: ignore[reportCallIssue]
+        if of.dtype == torch.bool:
+            first = 8 * of.offset
+            return flags[first : first + math.prod(of.shape)].view(of.shape)
+        return block[of.offset : of.offset + of.bytes].view(of.dtype).view(of.shape)
 
     def restore(sample: tuple[Any, ...]) -> Sample:
         image, objects, weak, (path, image_id, seed) = sample
-        annotations = (
-            None if objects is None else Annotations(*(_view(block, view) for view in objects))
-        )
+        annotations = None if objects is None else Annotations(*map(view, objects))
         return Sample(
-            _view(block, image),
+            view(image),
             path,
             image_id,
             annotations,
             seed,
-            None if weak is None else _view(block, weak),
+            None if weak is None else view(weak),
         )
 
     source, target = ([restore(sample) for sample in samples] for samples in layout)
     return Batch(source, target, broken)
 
 
-def _view(block: Tensor, view: _View) -> Tensor:
-    if view.offset < 0:
-        return no_masks(*view.shape).to(block.device)  # pyright: ignore[reportCallIssue]
-    stored = block[view.offset : view.offset + view.bytes]
-    if view.dtype != torch.bool:
-        return stored.view(view.dtype).view(view.shape)
-    count = math.prod(view.shape)
-    if block.device.type == "cpu":
-        bits = np.unpackbits(stored.numpy(), count=count).view(bool)
-        return torch.from_numpy(bits).view(view.shape)
-    places = torch.arange(7, -1, -1, dtype=torch.uint8, device=block.device)
-    return (stored[:, None] >> places & 1).flatten()[:count].bool().view(view.shape)
+def unpacked_bits(stored: Tensor) -> Tensor:
+    """Eight bool of each byte, the highest bit first; on a GPU in three launches."""
+    if stored.device.type == "cpu":
+        return torch.from_numpy(np.unpackbits(stored.numpy()).view(bool))
+    return shifted_bits(stored)
+
+
+def shifted_bits(stored: Tensor) -> Tensor:
+    """`unpacked_bits` on any device."""
+    places = torch.arange(8, dtype=torch.uint8, device=stored.device)
+    return (stored[:, None] << places >= 128).flatten()

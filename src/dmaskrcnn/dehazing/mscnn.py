@@ -15,10 +15,13 @@ from dmaskrcnn.dehazing.dark_channel import dark_channel
 from dmaskrcnn.dehazing.guards import recover_gently, spare_sky, steady_airlight
 from dmaskrcnn.dehazing.method import DehazingNetwork, Estimate
 from dmaskrcnn.dehazing.phases import block_weight, highest_of_block, parameters, upsampled_weight
-from dmaskrcnn.haze.filters import grey, guided_filter, minimum_filter
+from dmaskrcnn.haze.filters import by_strips, grey, guided_filter, minimum_filter
 from dmaskrcnn.haze.scattering import recover
 
 PATCH = 15  # pixels, of the airlight's minimum filter
+# Rows that the transmission depends on: of the coarse network half a kernel of 11 px, and then of 9
+# and of 7 px in the picture enlarged from half, 4 px each; one of a block; even.
+REACH = 14
 T_RANGE = (0.1, 0.9)
 EPSILON = 0.04  # of the guided filter
 # of the local response normalisation, on each side: MatConvNet's param [5, 1, 2e-5, 0.75]
@@ -124,8 +127,10 @@ class MSCNN(DehazingNetwork):
         height, width = image.shape[-2:]
         if min(height, width) < 2:  # pooling needs a pair
             image = F.pad(image, (0, int(width < 2), 0, int(height < 2)), mode="replicate")
-        coarse = enlarge(self.coarse(image), image.shape[-2:])
-        fine = enlarge(self.fine(image, None if self.released else coarse), image.shape[-2:])
+        coarse = by_strips(self.coarse, REACH, image, step=2)
+        coarse = enlarge(coarse, image.shape[-2:])
+        seen = (image,) if self.released else (image, coarse)
+        fine = enlarge(by_strips(self.fine, REACH, *seen, step=2), image.shape[-2:])
         return coarse[..., :height, :width], fine[..., :height, :width]
 
     def estimate(self, hazy: Tensor, for_8_bits: bool = False) -> Estimate:

@@ -51,8 +51,8 @@ class Size:
     clear: int = 200
     hazy: int = 120
     test: int = 60
-    start: int = 260
-    adapt: int = 150
+    start: int = 400
+    adapt: int = 240
 
 
 def demo(out: Path, seed: int = 0, size: Size = Size(), report: Report | None = None) -> Path:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.detector.boxes import OVERLAPS, intersections
@@ -37,19 +37,22 @@ class Truth:
     @classmethod
     def of(cls, objects: Sequence[Annotations]) -> Truth:
         """The objects of one batch, on the device where they are."""
-        empty = max(map(len, objects)) == 0
+        counts = np.array([len(o) for o in objects])
+        column = np.arange(max(1, counts.max()))
+        there = column < counts[:, None]
+        # of all in one row, the last for those that are none
+        row = np.where(there, column + (counts.cumsum() - counts)[:, None], counts.sum())
+        device = objects[0].boxes.device
+        index, some = (torch.from_numpy(v).to(device, non_blocking=True) for v in (row, there))
 
-        def beside(values: Sequence[Tensor], padding: bool = False) -> Tensor:
-            padded = pad_sequence(list(values), batch_first=True, padding_value=padding)
-            shape = (len(values), 1, *padded.shape[2:])
-            return padded.new_full(shape, padding) if empty else padded
+        def beside(values: list[Tensor]) -> Tensor:
+            return torch.cat((*values, values[0].new_zeros(1, *values[0].shape[1:])))[index]
 
         crowd = beside([o.crowd for o in objects])
-        ignored = beside([o.crowd for o in objects], padding=True)
         return cls(
             boxes=beside([o.boxes for o in objects]),
             labels=beside([o.labels for o in objects]),
-            real=~ignored,
+            real=some & ~crowd,
             crowd=crowd,
             has_mask=beside([o.has_mask for o in objects]),
             masks=[o.masks for o in objects],

@@ -144,7 +144,8 @@ class Detector(nn.Module):
         """The FPN's maps, those of ``levels`` and P6: ``(N, C, H/stride, W/stride)`` each, bfloat16
         in mixed precision."""
         mixed, device = self.dtype is not None, self.device.type
-        folded = FoldedTogether(self.backbone, self.dtype) if self.training else nullcontext()
+        kept = torch.is_inference_mode_enabled()  # of predictions, which fold once
+        folded = nullcontext() if kept else FoldedTogether(self.backbone, self.dtype)
         with folded, torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=mixed):
             return self.backbone(images.tensors)
 

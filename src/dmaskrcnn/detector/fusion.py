@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.predictor import Predictor
 
@@ -41,10 +43,11 @@ def fuse(looks: Sequence[Detections]) -> Detections:
     Args:
         looks: of the same picture, at least one.
     """
-    boxes, labels, scores, masks = (
+    boxes, labels, scores = (
         torch.cat([getattr(found, name) for found in looks])
-        for name in ("boxes", "labels", "scores", "masks")
+        for name in ("boxes", "labels", "scores")
     )
+    crops = [crop for found in looks for crop in found.packed.crops()]
     groups: list[list[int]] = []
     fused: list[Tensor] = []
     for row in scores.argsort(descending=True, stable=True).tolist():
@@ -61,12 +64,13 @@ def fuse(looks: Sequence[Detections]) -> Detections:
         return looks[0]
     joint = torch.stack([scores[g].sum() / max(len(g), len(looks)) for g in groups])
     order = joint.argsort(descending=True, stable=True)
-    shapes = [_mean(masks, scores, groups[k]) >= 0.5 for k in order.tolist()]
+    shapes = (_mask([crops[row] for row in g], scores[g]) for g in map(groups.__getitem__, order))
+    height, width = looks[0].packed.shape[1:]
     return Detections(
         torch.stack(fused)[order],
         torch.stack([labels[group[0]] for group in groups])[order],
         joint[order],
-        torch.stack(shapes),
+        PackedMasks.of_crops(height, width, shapes),
         looks[0].classes,
     )
 
@@ -76,7 +80,24 @@ def _mean(values: Tensor, scores: Tensor, rows: list[int]) -> Tensor:
     return torch.tensordot(weights, values[rows].float(), dims=1)
 
 
+def _mask(crops: Sequence[Crop], scores: Tensor) -> Crop:
+    """From half of the scores on, in the window around all of them."""
+    weights = (scores / scores.sum()).tolist()
+    shown = [pair for pair in zip(crops, weights, strict=True) if pair[0].inside.size]
+    if not shown:
+        return NOTHING
+    top, left = min(crop.top for crop, _ in shown), min(crop.left for crop, _ in shown)
+    bottom = max(crop.top + len(crop.inside) for crop, _ in shown)
+    right = max(crop.left + crop.inside.shape[1] for crop, _ in shown)
+    votes = np.zeros((bottom - top, right - left), dtype=np.float32)
+    for crop, weight in shown:
+        height, width = crop.inside.shape
+        window = votes[crop.top - top :, crop.left - left :][:height, :width]
+        window += weight * crop.inside
+    return Crop(top, left, votes >= 0.5)
+
+
 def _mirrored(found: Detections, width: int) -> Detections:
     boxes = found.boxes.clone()
     boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
-    return replace(found, boxes=boxes, masks=found.masks.flip(-1))
+    return replace(found, boxes=boxes, masks=found.packed.mirrored())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dmaskrcnn.data.picture_input import Channels, each_pixels, image_tensor, is_one
+from dmaskrcnn.data.sizes import target_size
 from dmaskrcnn.detections import Detections
+from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.limits import Limits, check_threshold
 from dmaskrcnn.detector.roi_heads import paste_masks
 from dmaskrcnn.detector.tiles import Tiled
@@ -21,6 +24,10 @@ from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
     from dmaskrcnn.detector.detector import Detector
+
+# Pixels of the network's input that a CPU looks at together, unless one picture has more: larger
+# batches are no faster there, and take half a gigabyte for each of 800 x 1333.
+AT_ONCE = 1 << 20
 
 
 def stream(
@@ -64,9 +71,36 @@ def stream(
 def detect(
     detector: Detector, images: Sequence[Tensor], threshold: float, limits: Limits, best: bool
 ) -> list[Detections]:
-    """The objects in uint8 images ``(3, H, W)``, in one forward pass."""
+    """The objects in uint8 images ``(3, H, W)``, in one forward pass; on a CPU in several, where
+    together they have more than `AT_ONCE` pixels."""
     was_training = detector.training
     detector.eval()
+    parts = [images] if detector.device.type != "cpu" else _parts(images, detector.config)
+    found = [one for part in parts for one in _found(detector, part, threshold, limits, best)]
+    detector.train(was_training)
+    return found
+
+
+def _parts(images: Sequence[Tensor], config: DetectorConfig) -> list[list[Tensor]]:
+    """The images in their order, as many together as have no more than `AT_ONCE` pixels when they
+    are padded to the largest."""
+    parts: list[list[Tensor]] = []
+    largest = 0
+    for image in images:
+        height, width = image.shape[-2:]
+        area = math.prod(target_size(height, width, config.image_size, config.max_size))
+        largest = max(largest, area)
+        if parts and largest * (len(parts[-1]) + 1) <= AT_ONCE:
+            parts[-1].append(image)
+        else:
+            parts.append([image])
+            largest = area
+    return parts
+
+
+def _found(
+    detector: Detector, images: Sequence[Tensor], threshold: float, limits: Limits, best: bool
+) -> list[Detections]:
     moved = [image.to(detector.device, non_blocking=True) for image in images]
     batch = detector.normalise([detector.resize(image) for image in moved])
     features = detector.features(batch)
@@ -75,7 +109,6 @@ def detect(
     results = detector.roi_heads.detect(
         features, proposals.per_image(), sizes, limits, threshold, best
     )
-    detector.train(was_training)
     return [
         _detections(result, size, image.shape[-2:], detector.classes)
         for result, size, image in zip(results, sizes, images, strict=True)

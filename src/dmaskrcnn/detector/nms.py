@@ -15,6 +15,14 @@ from dmaskrcnn.detector.boxes import OVERLAPS, intersections
 # rounds between two looks at whether anything changes; chains of boxes that hide one another are
 # seldom longer
 ROUNDS = 16
+# numbers of the matrix of who hides whom, for lists that share their rounds: 256 MB
+HIDING = 2**27
+
+
+def one_by_one(device: torch.device) -> bool:
+    """Whether going through boxes in their order is quick: on a CPU, which would spend long on the
+    overlaps of all with all."""
+    return device.type == "cpu"
 
 
 def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
@@ -29,7 +37,7 @@ def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float)
     Returns:
         int64 indices, by falling score.
     """
-    if boxes.device.type == "cpu":
+    if one_by_one(boxes.device):
         return batched_nms(boxes, scores, groups, threshold)
     # One call, where torchvision waits for the GPU at every group of a large n.
     return nms(moved_apart(boxes, groups), scores.double(), threshold)
@@ -57,21 +65,27 @@ def ranked_nms(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
         bool ``(L, K)``: what stays.
     """
     lists, count = valid.shape
-    together = max(1, OVERLAPS // max(1, count * count))
-    pairs = zip(boxes.split(together), valid.split(together), strict=True)
-    return torch.cat([_stay(*pair, threshold) for pair in pairs]) if lists else valid
+    # of no area: they overlap nothing
+    boxes = boxes * valid[:, :, None]
+    together = max(1, HIDING // max(1, count * count))
+    stay = [_stay(part, threshold) for part in boxes.split(together)] if lists else [valid]
+    return torch.cat(stay) & valid
 
 
-def _stay(boxes: Tensor, valid: Tensor, threshold: float) -> Tensor:
-    shared, areas, covered = intersections(boxes, boxes)
-    union = (areas[:, :, None] + covered).sub_(shared)
+def _stay(boxes: Tensor, threshold: float) -> Tensor:
+    lists, count, _ = boxes.shape
     # float16 for the matrix product: what is asked is whether a sum of ones and zeros is zero
-    hides = (shared.div_(union) > threshold).triu_(1).to(torch.float16)
-    before = stay = valid.to(hides.dtype)[:, None]
+    hides = torch.empty(lists, count, count, dtype=torch.float16, device=boxes.device)
+    together = max(1, OVERLAPS // max(1, count * count))
+    for some, part in zip(hides.split(together), boxes.split(together), strict=True):
+        shared, areas, covered = intersections(part, part)
+        union = (areas[:, :, None] + covered).sub_(shared)
+        some.copy_(shared.div_(union) > threshold)
+    hides.triu_(1)
+    before = stay = hides.new_ones(lists, 1, count)
     while True:
-        for _ in range(ROUNDS):
-            before = stay
-            stay = (torch.bmm(before, hides) == 0) & valid[:, None]
-            stay = stay.to(hides.dtype)
+        for _ in range(ROUNDS):  # two launches each
+            before, hidden = stay, torch.bmm(stay, hides)
+            stay = torch.eq(hidden, 0, out=torch.empty_like(hidden))
         if torch.equal(stay, before):
             return stay[:, 0] > 0

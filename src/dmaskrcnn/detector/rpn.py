@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,7 +27,7 @@ from torchvision.ops import batched_nms
 
 from dmaskrcnn.detector.assignment import Truth, match
 from dmaskrcnn.detector.boxes import clipped
-from dmaskrcnn.detector.nms import ranked_nms
+from dmaskrcnn.detector.nms import one_by_one, ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
 from dmaskrcnn.detector.sampling import Sampled, normaliser, sample_balanced
@@ -126,7 +127,7 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         boxes = clipped(boxes.view(len(sizes), -1, 4), sizes)
         large = (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(2)
         counts = [min(self.pre_nms_top_n(), count) for count in outputs.per_level]
-        if boxes.device.type == "cpu":
+        if one_by_one(boxes.device):
             return self._best_one_by_one(boxes, scores.sigmoid(), large, counts)
         stay = self._staying(boxes, large, counts)
         # of those that do not stay none comes before any that does
@@ -154,14 +155,14 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
     def _staying(self, boxes: Tensor, large: Tensor, counts: list[int]) -> Tensor:
         """Bool ``(N, K)``: what no better box of its level hides; each level's boxes by falling
         score, as ``topk`` gives them."""
-        most = max(counts)
-        padded = [F.pad(v, (0, 0, 0, most - v.shape[1])) for v in boxes.split(counts, 1)]
-        valid = [F.pad(v, (0, most - v.shape[1])) for v in large.split(counts, 1)]
-        # (levels, N, K, 4) as one list of lists
-        stay = ranked_nms(
-            torch.stack(padded).flatten(0, 1), torch.stack(valid).flatten(0, 1), self.nms_thresh
-        ).view(len(counts), len(boxes), most)
-        return torch.cat([s[:, :count] for s, count in zip(stay, counts, strict=True)], 1)
+        images, levels, most = len(boxes), len(counts), max(counts)
+        # of each level its own list, as long as the longest
+        place = np.concatenate([k * most + np.arange(count) for k, count in enumerate(counts)])
+        index = torch.from_numpy(place).to(boxes.device, non_blocking=True)
+        lists = boxes.new_zeros(images, levels * most, 4).index_copy_(1, index, boxes)
+        valid = large.new_zeros(images, levels * most).index_copy_(1, index, large)
+        stay = ranked_nms(lists.view(-1, most, 4), valid.view(-1, most), self.nms_thresh)
+        return stay.view(images, -1).index_select(1, index)
 
     def _losses(
         self, outputs: AnchorOutputs, truth: Truth, seeds: Sequence[int]

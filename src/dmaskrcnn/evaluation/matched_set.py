@@ -231,7 +231,8 @@ class MatchedSet:
         for label in range(self.classes):
             own = slice(*ends[label : label + 2].tolist())
             numbers = self._counted(label) * known
-            rankings.append(Ranking(image[chosen[own]], found[:, own], ignored[:, own], numbers))
+            of_class = image[chosen[own]], found[:, own], ignored[:, own], numbers
+            rankings.append(Ranking(*of_class, at_recalls=family != "voc"))
         return rankings
 
     def _unasked(self, family: str) -> NDArray[np.bool_]:

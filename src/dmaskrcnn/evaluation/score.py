@@ -34,19 +34,16 @@ group gets none, since resampling one says nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmaskrcnn.detections import Detections
-from dmaskrcnn.evaluation.average_precision import (
-    area_under_curve,
-    average_precision,
-    recall_points,
-)
+from dmaskrcnn.evaluation.average_precision import Ranking, average_precision
 from dmaskrcnn.evaluation.bootstrap import Metric, mean_over_classes, resample_counts, with_interval
 from dmaskrcnn.evaluation.matched_set import GroundTruth, MatchedSet
+from dmaskrcnn.evaluation.resampled import Rows, resampled_precision
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.evaluation.sized_set import Size, SizedSet
 
@@ -85,43 +82,33 @@ def score(
     owner = _numbered(owner)
     drawn = len(np.unique(owner))
     counts = resample_counts(drawn, bootstrap, seed)[owner]
-    # column 0 is the test set itself; the resamples, for an interval, in single precision
-    whole, weights = np.ones((images, 1)), counts.astype(np.float32)
+    weights = counts.astype(np.float32)
     families = {
         "voc": {"AP50": slice(0, 1)},
         "box": {"AP": slice(0, 10), "AP50": slice(0, 1), "AP75": slice(5, 6)},
     }
     if matched.has_masks:
         families["mask"] = families["box"]
+    rankings = {family: matched.rankings(family) for family in families}
+    # a class at a time: its curves of boxes and of masks are of the same detections
+    by_class = [_areas(of_class, weights) for of_class in zip(*rankings.values(), strict=True)]
     metrics: dict[str, Metric] = {}
-    objects: dict[str, int] = {}
-    for family, parts in families.items():
-        rankings = matched.rankings(family)
-        interpolation = area_under_curve if family == "voc" else recall_points
-        of_each = zip(truth.classes, rankings, strict=True)
-        objects |= {name: int(r.objects.sum()) for name, r in of_each if family == "box"}
+    for index, (family, parts) in enumerate(families.items()):
         # (classes, 1 + B, T)
-        areas = (
-            np.stack(
-                [
-                    np.concatenate(
-                        [average_precision(r, w, interpolation) for w in (whole, weights)]
-                    )
-                    for r in rankings
-                ]
-            )
-            if rankings
-            else np.empty((0, 1, 10))
-        )
+        areas = np.array([of_class[index] for of_class in by_class])
+        if not by_class:
+            areas = np.empty((0, 1, 10))
         for part, steps in parts.items():
             values = areas[..., steps].mean(-1)
             metrics[f"{family}/{part}"] = _metric(mean_over_classes(values), owner)
-            for name, ranking, row in zip(truth.classes, rankings, values, strict=True):
+            for name, ranking, row in zip(truth.classes, rankings[family], values, strict=True):
                 metrics[f"{family}/{part}/{name}"] = _metric(row, owner[ranking.objects > 0])
+    of_box = zip(truth.classes, rankings["box"], strict=True)
+    objects = {name: int(ranking.objects.sum()) for name, ranking in of_box}
     of_images = matched.legacy
     with_objects = ~np.isnan(of_images)
     with np.errstate(invalid="ignore"):
-        both = np.column_stack([whole, counts])
+        both = np.column_stack([np.ones(images), counts])
         legacy = np.nan_to_num(of_images) @ both / (with_objects @ both)
     metrics["legacy/mAP"] = _metric(legacy, owner[with_objects])
     return Scores(
@@ -134,6 +121,17 @@ def score(
         groups=drawn,
         grouping="" if drawn == images else hashlib.sha256(owner.tobytes()).hexdigest(),
     )
+
+
+def _areas(rankings: Sequence[Ranking], weights: Rows) -> list[NDArray[np.float64]]:
+    """Average precision of a class by each rule: of the test set and of its resamples, at each
+    threshold, ``(1 + B, T)``."""
+    curves = [ranking.curves for ranking in rankings]
+    every = [curve for of_rule in curves for curve in of_rule]
+    whole = np.array([average_precision(curve) for curve in every])
+    areas = np.concatenate([whole[:, None], resampled_precision(every, weights)], axis=1)
+    ends = np.cumsum([len(of_rule) for of_rule in curves])
+    return [of_rule.T for of_rule in np.split(areas, ends[:-1])]
 
 
 def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ time per pixel. OpenCV's, where it is installed, take a quarter of the time on a
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from torch import Tensor
 GREY = (0.2989, 0.5870, 0.1140)
 # Pixels of a picture that are filtered at once: of 100 megapixels, float64 maps are gigabytes.
 STRIP = 1 << 22
+# A window with so many rows to each side of those of a picture: strips would be all of it.
+LARGE = 16
 
 
 @cache
@@ -46,19 +48,22 @@ def _each_map(image: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Te
     return result.view(image.shape)
 
 
-def by_strips(function: Callable[..., Tensor], reach: int, *images: Tensor) -> Tensor:
+def by_strips(
+    function: Callable[..., Tensor], reach: int, *images: Tensor, step: int = 1
+) -> Tensor:
     """``function(*images)``, of a large picture strip by strip, so that its intermediate maps are
     small.
 
     Args:
-        function: of maps ``(N, C, H, W)`` to one of the same height and width.
-        reach: how many rows up and down a pixel of the result depends on.
+        function: of maps ``(N, C, H, W)`` to one of ``(…, H // step, W // step)``.
+        reach: how many rows up and down a pixel of the result depends on; a multiple of ``step``.
         images: its arguments.
+        step: rows and columns for each of the result.
     """
     if _traced():
         return function(*images)
     height, width = images[0].shape[-2:]
-    rows = max(STRIP // width, 8 * reach, 1)
+    rows = -(-max(STRIP // width, 8 * reach, 1) // step) * step
     if height <= rows:
         return function(*images)
     result = None
@@ -69,10 +74,11 @@ def by_strips(function: Callable[..., Tensor], reach: int, *images: Tensor) -> T
             layout = torch.contiguous_format
             if not part.is_contiguous():
                 layout = torch.channels_last
-            size = (*part.shape[:-2], height, width)
+            size = (*part.shape[:-2], height // step, width // step)
             result = torch.empty(size, dtype=part.dtype, device=part.device, memory_format=layout)
-        inner = part[..., top - low : top - low + rows, :]
-        result[..., top : top + rows, :] = inner[..., : height - top, :]
+        place = result[..., top // step : (top + rows) // step, :]
+        first = (top - low) // step
+        place.copy_(part[..., first : first + place.shape[-2], :])
     assert result is not None
     return result
 
@@ -117,7 +123,7 @@ def _minimum_along(image: Tensor, size: int, axis: int) -> Tensor:
     return lowest
 
 
-def box_mean(image: Tensor, radius: int) -> Tensor:
+def box_mean(image: Tensor, radius: int | tuple[int, int]) -> Tensor:
     """The mean over ``2 radius + 1`` by ``2 radius + 1`` pixels, cut at the border (He's
     ``boxfilter`` divided by its count).
 
@@ -126,13 +132,14 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
 
     Args:
         image: ``(..., H, W)``, float64.
-        radius: >= 0, in pixels.
+        radius: >= 0, in pixels; or one along the columns and one along the rows.
     """
+    radii = radius if isinstance(radius, tuple) else (radius, radius)
     if _on_cpu(image) and image.dtype == torch.float64:  # augmentations are the same everywhere
-        return _each_map(image, lambda values: _window_mean(values, radius))
+        return _each_map(image, lambda values: _window_mean(values, radii))
     for axis in (-1, -2):
         length = image.shape[axis]
-        reach = min(radius, length - 1)  # beyond, every window is the whole row
+        reach = min(radii[axis], length - 1)  # beyond, every window is the whole row
         pad = [reach + 1, reach] if axis == -1 else [0, 0, reach + 1, reach]
         sums = F.pad(image, pad).cumsum(axis)
         place = torch.arange(length, device=image.device)
@@ -144,8 +151,8 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
     return image
 
 
-def _window_mean(values: np.ndarray, radius: int) -> np.ndarray:
-    reach = [min(radius, length - 1) for length in values.shape]
+def _window_mean(values: np.ndarray, radii: tuple[int, int]) -> np.ndarray:
+    reach = [min(*pair) for pair in zip(radii, (n - 1 for n in values.shape), strict=True)]
     shares = []
     for length, far in zip(values.shape, reach, strict=True):
         place = np.arange(length)
@@ -174,6 +181,9 @@ def guided_filter(guide: Tensor, image: Tensor, radius: int, epsilon: float) -> 
     Returns:
         float32 ``(N, 1, H, W)``.
     """
+    height, width = guide.shape[-2:]
+    if height * width > STRIP and height <= LARGE * radius and not _traced():
+        return _guided_filter_by_passes(guide, image, radius, epsilon)
     fit = partial(_guided_filter, radius=radius, epsilon=epsilon)
     return by_strips(fit, 2 * radius, guide, image)
 
@@ -186,6 +196,59 @@ def _guided_filter(guide: Tensor, image: Tensor, radius: int, epsilon: float) ->
     slope = covariance.div_(variance.add_(epsilon))
     offset = image_mean.addcmul_(slope, guide_mean, value=-1)
     return box_mean(offset, radius).addcmul_(box_mean(slope, radius), guide).float()
+
+
+def _guided_filter_by_passes(guide: Tensor, image: Tensor, radius: int, epsilon: float) -> Tensor:
+    """`_guided_filter` with windows of a good part of the picture, whose strips would overlap."""
+    count, channels, height, width = image.shape
+    sizes = (1, channels, channels, 1)
+
+    def products(rows: slice) -> Tensor:
+        own, other = guide[..., rows, :].double(), image[..., rows, :].double()
+        return torch.cat((own, other, own * other, own.square()), 1)
+
+    fit = torch.empty(count, 2 * channels, height, width, device=image.device)
+    for rows, means in _running_means(products, height, width, radius):
+        guide_mean, image_mean, product, square = means.split(sizes, 1)
+        slope = (product - guide_mean * image_mean) / (square - guide_mean.square() + epsilon)
+        fit[..., rows, :] = torch.cat((slope, image_mean - slope * guide_mean), 1)
+    result = torch.empty(image.shape, device=image.device)
+    fits = _running_means(lambda rows: fit[..., rows, :].double(), height, width, radius)
+    for rows, means in fits:
+        slope, offset = means.chunk(2, 1)
+        result[..., rows, :] = offset.addcmul_(slope, guide[..., rows, :])
+    return result
+
+
+def _running_means(
+    maps: Callable[[slice], Tensor], height: int, width: int, radius: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """`box_mean` of maps ``(N, C, height, width)``, float64, of which ``maps`` gives some rows at a
+    time, each twice: as they come into the windows and as they leave them. Rows, and their means,
+    strip by strip."""
+
+    def wide(low: int, high: int) -> Tensor:
+        """Means along the rows; zeros outside the picture."""
+        above = min(max(-low, 0), high - low)
+        first, last = min(low + above, height), min(max(high, 0), height)
+        means = maps(slice(first, max(first, last)))
+        if means.shape[-2]:
+            means = box_mean(means, (0, radius))
+        return F.pad(means, (0, 0, above, high - low - above - means.shape[-2]))
+
+    step = max(STRIP // (8 * width), 1)
+    reach = min(radius, height - 1)
+    sums = wide(0, 0).sum(-2, True)
+    for low in range(0, reach, step):
+        sums += wide(low, min(low + step, reach)).sum(-2, True)
+    for top in range(0, height, step):
+        end = min(top + step, height)
+        change = wide(top + reach, end + reach).sub_(wide(top - reach - 1, end - reach - 1))
+        windows = change.cumsum_(-2).add_(sums)
+        sums = windows[..., -1:, :].clone()
+        place = torch.arange(top, end, device=windows.device)
+        rows = (place + reach).clamp_(max=height - 1) - (place - reach).clamp_(min=0) + 1
+        yield slice(top, end), windows.div_(rows[:, None])
 
 
 def fast_guided_filter(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.readable import readable
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.draw import contact_sheet
-from dmaskrcnn.errors import printable
+from dmaskrcnn.errors import first_line, printable
 from dmaskrcnn.files import atomic_write, save_picture_whole
 from dmaskrcnn.methods.parts.guard import LN2
 from dmaskrcnn.methods.parts.losses import column
@@ -81,3 +82,11 @@ def draw_examples(detector: Detector, data: Dataset, out: Path, count: int = 6) 
     sheet = contact_sheet(drawn, columns=min(3, len(images)))
     atomic_write(out, lambda path: save_picture_whole(sheet, path, format="JPEG", quality=90))
     return max((float(score) for one in found for score in one.scores), default=0.0)
+
+
+def draw_safely(file: Path, draw: Callable[[Path], object]) -> None:
+    """Draw a picture of a training, which is saved and stays so whatever happens here."""
+    try:
+        draw(file)
+    except Exception as error:  # of other libraries, too
+        print(f"warning: {file}: not drawn ({first_line(error)})", file=sys.stderr)

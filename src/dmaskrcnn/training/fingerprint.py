@@ -32,7 +32,10 @@ def fingerprint(source: Dataset, target: Dataset | None) -> dict[str, Any]:
         "source_images": len(source),
         "target_images": len(target) if target is not None else 0,
         "classes": list(source.classes),
-        "pictures": {domain: _pictures(data) for domain, data in domains.items()},
+        "pictures": {
+            domain: torch.tensor(picture_numbers(data), dtype=torch.int64)
+            for domain, data in domains.items()
+        },
         "labels": {domain: _labels(data) for domain, data in domains.items()},
         "broken": {domain: {} for domain in domains},
     }
@@ -89,9 +92,11 @@ def _align(
     return gone
 
 
-def _pictures(data: Dataset) -> Tensor:
+def picture_numbers(data: Dataset) -> list[int]:
+    """A number for each picture, in [-2^63, 2^63), that changes with its content; see
+    `fingerprint`."""
     with ThreadPoolExecutor(READERS) as pool:
-        return torch.tensor(list(pool.map(_picture, data.paths)), dtype=torch.int64)
+        return list(pool.map(_picture, data.paths))
 
 
 def _picture(path: Path) -> int:

@@ -24,6 +24,7 @@ from dmaskrcnn.data import (
 )
 from dmaskrcnn.data.coco_images import set_image_folders
 from dmaskrcnn.data.image import set_max_pixels
+from dmaskrcnn.data.loader import cores
 from dmaskrcnn.data.readable import broken_headers, check_headers
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
@@ -119,7 +120,7 @@ def make_batches(
     return Batches(
         source,
         target,
-        config.batch // config.accumulate,
+        config.sources // config.accumulate,
         config.targets // config.accumulate if target else 0,
         config.seed,
         method.source_view(replace(usual, haze=haze)),
@@ -132,8 +133,9 @@ def make_batches(
 
 
 def loading_processes(config: TrainConfig, device: torch.device) -> int:
-    """Loading processes: one keeps up with a CPU; a GPU gets this process's part of the cores, up
-    to eight."""
+    """Loading processes: one keeps up with a CPU; a GPU gets this process's part of the cores but
+    one, which asks it for work, up to sixteen."""
     if config.workers >= 0:
         return config.workers
-    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) // world_size()))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
+    return 1 if device.type == "cpu" else max(1, min(16, cores() // here - 1))

@@ -1,38 +1,35 @@
 """`--labeller`: a better detector labels the target images before the student is trained.
 
 It never sees the target's labels: it is a run that is there already, or is trained here first, on
-the source alone. What it finds is kept in the student's run folder as COCO results.
+the source alone. What it finds is kept in the student's run folder as COCO results
+(`target_labels`).
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
-from tqdm import tqdm
 
-from dmaskrcnn.config.labelling import FOLDER, LABELS, TRAIN
+from dmaskrcnn.config.labelling import FOLDER, TRAIN
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset
-from dmaskrcnn.detections import Detections
-from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.detector.fusion import look
 from dmaskrcnn.distributed import gather, rank
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.results_json import save_results
-from dmaskrcnn.methods.parts.distillation import CANDIDATE
 from dmaskrcnn.run import Run, open_run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.state import TrainingState
+from dmaskrcnn.training.target_labels import label_target
+from dmaskrcnn.training.worth import doubts_before, warn
 
-LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
-
-# trains to the end, in the first folder, which lies in the second
-Fit = Callable[[TrainingState, Path, Path], object]
+# trains to the end, in the first folder, which lies in the second; what is wrong with the result
+Fit = Callable[[TrainingState, Path, Path], list[str]]
 
 
 def check_labeller(config: TrainConfig) -> None:
@@ -64,7 +61,14 @@ def restored(
     return state
 
 
-def labelled(config: TrainConfig, folder: Path, device: torch.device, fit: Fit) -> TrainingState:
+def labelled(
+    config: TrainConfig,
+    folder: Path,
+    source: Dataset,
+    target: Dataset | None,
+    device: torch.device,
+    fit: Fit,
+) -> TrainingState:
     """The beginning of a training once a labeller has left the labels of the target in its folder:
     training the labeller and labelling, as far as they are not done. Under torchrun every process
     calls this.
@@ -72,58 +76,56 @@ def labelled(config: TrainConfig, folder: Path, device: torch.device, fit: Fit) 
     Args:
         config: of the training; it has a labeller.
         folder: of its run.
+        source, target: its data, the target without labels.
         device: for the labeller, too.
         fit: how to train.
 
     Raises:
         UserError: as a training.
+        SystemExit: 130 or 143 after Ctrl-C or SIGTERM.
     """
-    source, target = open_data(config)
     asks = config.settings.asks
     assert asks is not None
     assert target is not None
     run = open_run(asks.run)
     if asks.run == TRAIN:
-        own, run = asks.training(config, folder, device.type == "cuda"), Run(folder / f"{FOLDER}-1")
-        if rank() == 0:
-            _announce(config, own, len(target))
-            if not run.path.is_dir():
-                Run.create(own)
-        gather([None])  # all wait for the folder
-        if not run.finished:
-            if (run.path / "last.pt").is_file():
-                state = restored(own, run.path, Checkpoint.load(run.path), device)
-            else:
-                state = TrainingState(own, *open_data(own), device)
-            fit(state, run.path, folder)
-    if rank() == 0 and not (folder / LABELS).is_file():
-        _write(run, folder, source, target, device)
-    gather([None])  # and for the labels
-    return TrainingState(config, *open_data(config, folder), device)
-
-
-def _announce(config: TrainConfig, own: TrainConfig, targets: int) -> None:
-    def length(c: TrainConfig) -> str:
-        return f"{c.minutes:g} minutes" if c.minutes else f"{c.iterations} iterations"
-
-    print(
-        f"labeller: first {length(own)} of {own.detector.backbone} at {own.detector.image_size} "
-        f"px on the source alone, which then labels {targets} target images at two sizes, each "
-        f"also mirrored; then {length(config)} of the detector that is wanted",
-        file=sys.stderr,
+        run = Run(folder / f"{FOLDER}-1")
+        _train(run, asks.training(config, folder, device.type == "cuda"), source, device, fit)
+    if asked := label_target(run, folder, source, target, device):
+        stop(folder, "labelling", asked)
+    # of the folder that it was just written to
+    return TrainingState(
+        config, source, config.settings.label_target(target, source, folder), device
     )
 
 
-def _write(run: Run, folder: Path, source: Dataset, target: Dataset, device: torch.device) -> None:
-    detector = Detector.load(run.path, device, image_size=run.image_size)
-    sizes = (detector.config.image_size, round(LARGER * detector.config.image_size))
-    predictors = [detector, Detector.load(run.path, device, image_size=sizes[1])]
+def stop(folder: Path, at: str, asked: int) -> NoReturn:
+    """End a training on a signal once its state is saved, with the words that continue it. Raises
+    SystemExit."""
+    if rank() == 0:
+        print(
+            f"stopped at {at}; saved. Continue with: dmaskrcnn train --resume "
+            f"{shlex.quote(str(folder))}",
+            file=sys.stderr,
+        )
+    raise SystemExit(128 + asked)
 
-    def found() -> Iterator[Detections]:
-        said = f"labelling at {' and '.join(map(str, sizes))} px"
-        for index in tqdm(range(len(target)), said, file=sys.stderr, leave=False):
-            yield look(predictors, target.picture(index), CANDIDATE)
 
-    ids = dict(zip(source.classes, source.category_ids, strict=True))
-    save_results(folder / LABELS, target.image_ids, found(), ids)
-    print(f"labeller: its labels are in {folder / LABELS}", file=sys.stderr)
+def _train(run: Run, config: TrainConfig, source: Dataset, device: torch.device, fit: Fit) -> None:
+    """Train the labeller, as far as it is not trained; ``config`` is its own, ``run`` its place in
+    the student's folder."""
+    if rank() == 0:
+        if run.finished:
+            print(f"labeller: trained already, {run}", file=sys.stderr)
+        elif not run.path.is_dir():
+            Run.create(config)
+            warn(f"labeller: {doubt}" for doubt in doubts_before(config))
+    gather([None])  # all wait for the folder
+    if run.finished:
+        return
+    if (run.path / "last.pt").is_file():
+        state = restored(config, run.path, Checkpoint.load(run.path), device)
+    else:
+        state = TrainingState(config, source, None, device)
+    doubts = fit(state, run.path, run.path.parent)
+    warn(f"labeller: {doubt}" for doubt in doubts)

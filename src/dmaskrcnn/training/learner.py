@@ -3,6 +3,9 @@ moving average of the detector."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -59,6 +62,22 @@ class Learner(nn.Module):
         if config.optimizer == "sgd":
             return torch.optim.SGD(groups, momentum=0.9, fused=True)
         return torch.optim.AdamW(groups, fused=True)
+
+
+def build(
+    config: TrainConfig, classes: Sequence[str], device: torch.device, weights: str | None = None
+) -> tuple[Learner, Detector | None]:
+    """What learns, on the device, and the average of its weights where the training keeps one.
+    ``weights`` to start from, where they are not the configuration's."""
+    torch.manual_seed(config.seed)  # the same start in every process
+    detector = Detector.create(classes, config.detector, weights or config.weights)
+    method: Method = config.settings.build(detector)
+    learner = Learner(method).to(device).train()
+    detector.set_precision(config.precision)
+    average = copy.deepcopy(detector).eval() if config.ema else None
+    if average is not None:
+        method.teacher = average
+    return learner, average
 
 
 @torch.no_grad()

@@ -16,7 +16,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 
@@ -32,17 +31,20 @@ from dmaskrcnn.distributed import average, broadcast_path, largest, processes, r
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.methods.parts.losses import Losses
 from dmaskrcnn.run import Run
+from dmaskrcnn.training.batch_size import measured
 from dmaskrcnn.training.checkpoint import Checkpoint
-from dmaskrcnn.training.curves import draw_examples, plot_curves
+from dmaskrcnn.training.curves import draw_examples, draw_safely, plot_curves
 from dmaskrcnn.training.feed import Feed
 from dmaskrcnn.training.final_scores import write_final_scores
 from dmaskrcnn.training.inputs import open_data
-from dmaskrcnn.training.labeller import check_labeller, labelled, restored, waits_for_labels
+from dmaskrcnn.training.labeller import check_labeller, labelled, restored, stop, waits_for_labels
 from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
+from dmaskrcnn.training.plan import announce
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
-from dmaskrcnn.training.restarts import begun_before, mark
+from dmaskrcnn.training.restarts import begun_before, mark, stopped_before
 from dmaskrcnn.training.state import TrainingState
+from dmaskrcnn.training.target_look import look_after, look_before
 from dmaskrcnn.training.target_videos import with_frames
 from dmaskrcnn.training.worth import Pace, doubts_after, doubts_before, warn
 
@@ -64,8 +66,11 @@ def train(config: TrainConfig) -> Path:
     with ExitStack() as stack, processes(config.device) as device:
         # a run knows its data wherever it is resumed
         config = with_frames(config).absolute()
+        if (begun := stopped_before(config)) is not None:
+            return resume(begun)
         source, target = open_data(config)
         check_labeller(config)
+        config = measured(config, source, target, device)
         state = TrainingState(config, source, target, device)
         main = rank() == 0
         # Last, so that bad input leaves no empty folder.
@@ -74,8 +79,10 @@ def train(config: TrainConfig) -> Path:
             stack.enter_context(Run(folder).training())
             mark(folder)
             warn(doubts_before(config))
+            announce(config, folder, source, target, device)
         if config.settings.asks:
-            state = labelled(config, folder, device, _run)
+            del state  # its memory is the labeller's
+            state = labelled(config, folder, source, target, device, _run)
         doubts = _run(state, folder)
         write_final_scores(folder, config, doubts)
     return folder
@@ -93,7 +100,7 @@ def resume(folder: Path) -> Path:
         assert config is not None
         with processes(config.device) as device:
             if checkpoint is None:
-                state = labelled(config, folder, device, _run)
+                state = labelled(config, folder, *open_data(config), device, _run)
             else:
                 state = restored(config, folder, checkpoint, device)
             doubts = _run(state, folder)
@@ -118,13 +125,7 @@ def _run(state: TrainingState, folder: Path, part_of: Path | None = None) -> lis
             "is kept"
         ) from error
     if asked:
-        if metrics:
-            print(
-                f"stopped at iteration {state.iteration}; saved. Continue with: dmaskrcnn "
-                f"train --resume {part_of or folder}",
-                file=sys.stderr,
-            )
-        raise SystemExit(128 + asked)
+        stop(part_of or folder, f"iteration {state.iteration}", asked)
     return doubts
 
 
@@ -153,6 +154,8 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # The step.
             phase = state.schedule.phase(progress)
             state.enter(phase)
+            if metrics and phase.target:
+                look_before(state, folder)
             batches = feed.take(phase, state.iteration, stop)
             # A signal may have cost one process alone its batches: then all of them stop.
             stopped = 0 if batches else stop.signal
@@ -271,12 +274,13 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
     """Save what was learnt and, of a run that has come to its end, how it looks; see `_run`."""
     if finished:
         _write_row(state, metrics)
+        look_before(state, folder)  # where norms are all that learns from it
         state.adapt_norms()
     state.save(folder, finished)
     metrics.close()
     if metrics.rows:
         name = state.config.name or state.config.method
-        _draw(folder / "curves.png", lambda file: plot_curves({name: metrics.path}, file))
+        draw_safely(folder / "curves.png", lambda file: plot_curves({name: metrics.path}, file))
     if not finished:
         return []
     shown, best = state.target or state.source, 0.0
@@ -285,13 +289,5 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
         nonlocal best
         best = draw_examples(state.saved, shown, file)
 
-    _draw(folder / "pictures.jpg", draw)
-    return doubts_after(state, metrics.rows, best)
-
-
-def _draw(file: Path, draw: Callable[[Path], object]) -> None:
-    """Draw a picture of a training, which is saved and stays so whatever happens here."""
-    try:
-        draw(file)
-    except Exception as error:  # of other libraries, too
-        print(f"warning: {file}: not drawn ({first_line(error)})", file=sys.stderr)
+    draw_safely(folder / "pictures.jpg", draw)
+    return doubts_after(state, metrics.rows, best) + look_after(state, folder)

@@ -1,4 +1,5 @@
-"""A training that torchrun starts again, because one of its processes died, goes on where it was.
+"""A training that is started again, by torchrun because one of its processes died or by a person
+because its labeller took hours, goes on where it was.
 
 torchrun runs the same command again: `train` would begin a second run. So the first process leaves
 a mark of the torchrun in its run folder, by which all processes of the next attempt find it.
@@ -7,9 +8,12 @@ a mark of the torchrun in its run folder, by which all processes of the next att
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from dmaskrcnn.config.labelling import TRAIN
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import read_bytes, write_text
@@ -41,18 +45,44 @@ def begun_before(config: TrainConfig) -> Path | None:
     own = _torchrun()
     if not own or all(os.environ.get(count, "0") == "0" for count in again):
         return None
-    wanted = _kept(config.absolute().to_dict())
+    wanted = config.absolute().to_dict()
     # the latest: without --rdzv-id, addresses come again
     marks = config.out.glob(f"{config.name or config.method}-*/{MARK}")
     for file in sorted(marks, key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, UserError):
             run = Run(file.parent)
             marked = read_bytes(file).decode() == own + "\n" and (run.path / "last.pt").is_file()
-            if marked and _kept(run.config) == wanted:
+            if marked and _alike(run.config, wanted, but={"target"}):  # of videos: their frames
                 return run.path
     return None
 
 
-def _kept(config: dict[str, object]) -> dict[str, object]:
-    """What a run remembers as it was given; of videos, its target is their frames."""
-    return {name: value for name, value in config.items() if name != "target"}
+def stopped_before(config: TrainConfig) -> Path | None:
+    """The latest run with these options that was stopped before its end, where a labeller was
+    trained for it: hours of work that nobody wants to do again.
+
+    Args:
+        config: with absolute paths.
+    """
+    asks = config.settings.asks
+    if not asks or asks.run != TRAIN or "RANK" in os.environ:  # torchrun: see `begun_before`
+        return None
+    wanted = config.to_dict()
+    folders = config.out.glob(f"{config.name or config.method}-*")
+    for folder in sorted(folders, key=lambda one: one.stat().st_mtime, reverse=True):
+        with suppress(OSError, UserError):
+            run = Run(folder)
+            if run.finished or not _alike(run.config, wanted):
+                continue
+            with run.training():  # nobody else does
+                print(f"{run} was stopped; going on with it", file=sys.stderr)
+                return folder
+    return None
+
+
+def _alike(config: dict[str, object], wanted: dict[str, object], but: Collection[str] = ()) -> bool:
+    """Whether a run was given these options; of a batch that was to be measured it remembers a
+    number."""
+    but = {*but, "batch"} if wanted["batch"] == "auto" else but
+    kept = [{k: v for k, v in one.items() if k not in but} for one in (config, wanted)]
+    return kept[0] == kept[1]

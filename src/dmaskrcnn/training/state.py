@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,11 +19,10 @@ from dmaskrcnn.data.sample import Broken
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.distributed import gather, rank, world_size
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.adabn import adapt_norms
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.fingerprint import find_gone, fingerprint
-from dmaskrcnn.training.learner import Learner, copy_weights
+from dmaskrcnn.training.learner import build, copy_weights
 from dmaskrcnn.training.log import Window
 from dmaskrcnn.training.memory import Parts
 
@@ -47,16 +45,10 @@ class TrainingState:
         self.data = fingerprint(source, target)
         self.gone: dict[str, list[int]] = {}
         self.found_broken: list[Broken] = []  # by this process, and not settled with the others
-        torch.manual_seed(config.seed)  # the same start in every process
-        detector = Detector.create(source.classes, config.detector, weights or config.weights)
-        self.method: Method = config.settings.build(detector)
-        self.learner = Learner(self.method).to(device).train()
+        self.learner, self.ema = build(config, source.classes, device, weights)
         self.model: nn.Module = self.learner  # or what exchanges its gradients between processes
-        detector.set_precision(config.precision)
-        self.detector = detector
-        self.ema = copy.deepcopy(detector).eval() if config.ema else None
-        if self.ema is not None:
-            self.method.teacher = self.ema
+        self.method, self.detector = self.learner.method, self.learner.detector
+        detector = self.detector
         self.optimizer = self.learner.optimizer(config)
         self.trainable = [p for p in detector.parameters() if p.requires_grad]
         self.phase: Phase | None = None

@@ -4,7 +4,7 @@ first iterations show how fast it is, and in its last lines."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -21,7 +21,7 @@ LONGER = "give it more --iterations (or --minutes)"
 BETTER_START = "start from a trained detector (--weights RUN, or coco with --backbone resnet50)"
 
 
-def warn(doubts: Sequence[str]) -> None:
+def warn(doubts: Iterable[str]) -> None:
     """Say them on standard error, without breaking a progress bar."""
     for doubt in doubts:
         tqdm.write(f"warning: {doubt}", file=sys.stderr)

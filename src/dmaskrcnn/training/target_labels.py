@@ -1,0 +1,115 @@
+"""What a labeller finds in the target images, kept picture by picture: a labelling that is stopped
+goes on where it was, and pictures that came or changed meanwhile are not forgotten."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from dmaskrcnn.config.labelling import LABELS
+from dmaskrcnn.data import Dataset
+from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.detector.fusion import look
+from dmaskrcnn.distributed import gather, largest, rank, world_size
+from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.results_json import ResultLines, write_results
+from dmaskrcnn.images.jobs import Progress
+from dmaskrcnn.methods.parts.distillation import CANDIDATE
+from dmaskrcnn.run import Run
+from dmaskrcnn.training.fingerprint import picture_numbers
+from dmaskrcnn.training.progress import stop_signals
+
+LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
+KEPT = "labelling"  # the folder in the run folder
+Key = tuple[int | str, int]  # a picture: its id, and its content as a number
+
+
+def sizes_of(image_size: int) -> tuple[int, int]:
+    """At which a labeller of this size reads each picture, in pixels."""
+    return image_size, round(LARGER * image_size)
+
+
+def label_target(
+    run: Run, folder: Path, source: Dataset, target: Dataset, device: torch.device
+) -> int:
+    """Leave the labels of a run's detector as COCO results in a folder, for as much of the target
+    as it has no labels yet. Under torchrun every process calls this, and labels its share.
+
+    Args:
+        run: the labeller.
+        folder: of the training that asks for the labels.
+        source: for the ids of the classes.
+        target: the pictures.
+        device: for the labeller.
+
+    Returns:
+        The number of the signal that stopped it, or 0.
+
+    Raises:
+        UserError: weights or kept labels that cannot be read, as `Detector.load`.
+    """
+    keys = list(zip(target.image_ids, picture_numbers(target), strict=True))
+    kept = _read(folder / KEPT)
+    gather([None])  # nobody writes before all have read
+    missing = [index for index, key in enumerate(keys) if key not in kept]
+    asked = _label(run, folder / KEPT, source, target, keys, missing, device) if missing else 0
+    asked = int(largest(torch.tensor(asked)))
+    if rank() == 0 and not asked:
+        kept = _read(folder / KEPT)
+        write_results(folder / LABELS, (line for key in keys for line in kept.get(key, ())))
+        print(f"labeller: its labels are in {folder / LABELS}", file=sys.stderr)
+    gather([None])  # and nobody reads before they are there
+    return asked
+
+
+def _label(
+    run: Run,
+    kept: Path,
+    source: Dataset,
+    target: Dataset,
+    keys: list[Key],
+    missing: list[int],
+    device: torch.device,
+) -> int:
+    """Look at this process's share of the missing pictures; see `label_target`."""
+    detector = Detector.load(run.path, device, image_size=run.image_size)
+    sizes = sizes_of(detector.config.image_size)
+    predictors = [detector, Detector.load(run.path, device, image_size=sizes[1])]
+    writer = ResultLines(dict(zip(source.classes, source.category_ids, strict=True)))
+    share = missing[rank() :: world_size()]
+    kept.mkdir(exist_ok=True)
+    progress = Progress(len(share), rank() == 0, f"labelling at {sizes[0]} and {sizes[1]} px")
+    try:
+        with stop_signals() as stop, (kept / f"part-{rank()}.jsonl").open("a") as file:
+            for index in share:
+                if stop.signal:
+                    return stop.signal
+                try:
+                    found = look(predictors, target.picture(index), CANDIDATE)
+                    lines = writer.lines(target.image_ids[index], found)
+                except UserError as error:  # one broken picture ends no labelling
+                    progress.say(f"warning: not labelled: {error}")
+                    lines = []
+                # the break in front: what a kill cut short is a line of its own
+                file.write("\n" + json.dumps([*keys[index], lines]))
+                file.flush()
+                progress.step()
+        return 0
+    finally:
+        progress.close()
+
+
+def _read(kept: Path) -> dict[Key, list[str]]:
+    """The lines of a results JSON by picture, of all that is whole."""
+    lines: dict[Key, list[str]] = {}
+    for file in sorted(kept.glob("part-*.jsonl")):
+        with file.open("rb") as kept_lines:
+            for line in kept_lines:
+                with suppress(ValueError, TypeError):  # cut short by a kill
+                    image_id, number, of_image = json.loads(line)
+                    lines[image_id, number] = list(map(str, of_image))
+    return lines

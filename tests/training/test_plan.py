@@ -1,0 +1,85 @@
+"""What a training says before it begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from run_files import assert_same_bits
+
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.data import open_images
+from dmaskrcnn.training import loop, plan
+from dmaskrcnn.training.inputs import open_data
+from dmaskrcnn.training.loop import train
+
+Make = Callable[..., TrainConfig]
+HERE = torch.device("cpu")
+
+
+@pytest.fixture
+def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[TrainConfig], list[str]]:
+    def lines(config: TrainConfig) -> list[str]:
+        source, target = open_data(config)
+        capsys.readouterr()
+        plan.announce(config, tmp_path, source, target, HERE)
+        return capsys.readouterr().err.splitlines()
+
+    return lines
+
+
+def test_a_long_training_is_timed(tiny: Make, hazy: Path, said, monkeypatch):
+    monkeypatch.setattr(plan, "_timed", lambda step, device: [step(), 7.2][1])
+    config = tiny(method="teacher", target=(hazy,), iterations=4000, labeller="train")
+    assert said(config) == [
+        "plan: about 12.1 h on this machine",
+        "  labeller   2000 iterations, the source alone, resnet18 at 96 px       4.0 h",
+        "  labelling  6 target images at 96 and 144 px, each also mirrored        43 s",
+        "  burn-in    2000 iterations, the source alone                          4.0 h",
+        "  adapt      1467 iterations, source and target                         2.9 h",
+        "  fine       533 iterations, source and target, 0.1 times the rate     64 min",
+    ]
+
+
+def test_a_short_one_is_not(tiny: Make, said):
+    assert said(tiny(iterations=30)) == [
+        "plan:",
+        "  classifier  10 iterations, the domain classifier alone",
+        "  adapt       14 iterations, source and target",
+        "  fine        6 iterations, source and target, 0.1 times the rate",
+    ]
+    assert said(tiny(method="source", iterations=0, weights="coco", backbone="resnet50")) == []
+
+
+def test_minutes_are_known(tiny: Make, said):
+    assert said(tiny(method="source", minutes=30, iterations=0)) == [
+        "plan: about 30 min on this machine",
+        "  train  the source alone                       22 min",
+        "  fine   the source alone, 0.1 times the rate    8 min",
+    ]
+
+
+@pytest.mark.parametrize("method", ["grl", "oracle", "teacher", "labels"])
+def test_every_method_is_timed(tiny: Make, clear: Path, hazy: Path, said, tmp_path: Path, method):
+    options = {"method": method, "target": (hazy,), "iterations": 200}
+    if method == "oracle":
+        options["target"] = (clear,)
+    if method == "labels":
+        entry = {"category_name": "car", "score": 0.9, "bbox": [10, 10, 30, 20]}
+        found = [entry | {"image_id": name} for name in open_images(hazy).image_ids]
+        (labels := tmp_path / "labels.json").write_text(json.dumps(found))
+        options |= {"method": "teacher", "pseudo_labels": str(labels)}
+    lines = said(tiny(**options))
+    assert lines[0].startswith("plan: about ")
+    assert all(line.endswith((" s", " min")) for line in lines[1:])
+
+
+def test_timing_changes_no_training(tiny: Make, hazy: Path, monkeypatch):
+    monkeypatch.setattr(plan, "LONG", 1)
+    options = {"method": "teacher", "target": (hazy,), "iterations": 2}
+    timed = train(tiny(**options))
+    monkeypatch.setattr(loop, "announce", lambda *_: None)
+    assert_same_bits(train(tiny(**options)), timed)

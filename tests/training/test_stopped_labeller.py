@@ -1,0 +1,112 @@
+"""A training with a labeller that is stopped in any of its parts: the same command, or --resume,
+goes on where it was, and the labeller is not trained again."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from run_files import assert_same_bits
+from signalled import signalled
+
+from dmaskrcnn.config.labelling import LABELS
+from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.run import Run
+from dmaskrcnn.training import target_labels
+from dmaskrcnn.training.checkpoint import Checkpoint
+from dmaskrcnn.training.loop import resume, train
+
+Make = Callable[..., TrainConfig]
+BATCH = ("dmaskrcnn.data.loader", "Batches", "__getitem__")
+LOOK = ("dmaskrcnn.training.target_labels", "", "look")
+ITERATIONS = 3  # of the labeller, and of its student
+
+
+@pytest.fixture
+def config(tiny: Make, hazy: Path) -> TrainConfig:
+    return tiny(
+        method="teacher",
+        labeller="train",
+        labeller_length=1.0,
+        target=(hazy,),
+        iterations=ITERATIONS,
+        burn_in=0.0,
+        checkpoint_minutes=1e-6,  # after every iteration
+    )
+
+
+@pytest.fixture
+def unbroken(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(replace(config, out=tmp_path_factory.mktemp("unbroken")))
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One for each picture that is labelled from now on."""
+    done, look = [], target_labels.look
+
+    def counted(*arguments):
+        done.append(1)
+        return look(*arguments)
+
+    monkeypatch.setattr(target_labels, "look", counted)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("where", "call", "number", "again"),
+    [
+        pytest.param(BATCH, 3, signal.SIGKILL, 6, id="labeller killed"),
+        pytest.param(LOOK, 3, signal.SIGKILL, 4, id="labelling killed"),
+        pytest.param(LOOK, 3, signal.SIGTERM, 3, id="labelling asked to stop"),
+        pytest.param(BATCH, ITERATIONS + 3, signal.SIGKILL, 0, id="student killed"),
+    ],
+)
+def test_it_goes_on_where_it_was(
+    config: TrainConfig,
+    unbroken: Path,
+    tmp_path: Path,
+    looks: list[int],
+    capsys: pytest.CaptureFixture[str],
+    where: tuple[str, str, str],
+    call: int,
+    number: int,
+    again: int,
+):
+    """``again``: pictures that are yet to be labelled."""
+    (file := tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
+    looks.clear()
+    done = signalled(where, call, number, "train", "--config", file)
+    run, killed = config.out / "teacher-1", number == signal.SIGKILL
+    assert done.returncode == (-number if killed else 128 + number), done.stderr
+    assert (
+        killed
+        or f"stopped at labelling; saved. Continue with: dmaskrcnn train --resume {run}"
+        in done.stderr
+    )
+    assert not Run(run).finished
+    model = run / "labeller-1" / "model.safetensors"
+    trained = model.stat().st_mtime_ns if Run(run / "labeller-1").finished else 0
+    if where == BATCH:
+        stopped = run if trained else run / "labeller-1"
+        assert 0 < Checkpoint.load(stopped).iteration < ITERATIONS
+
+    capsys.readouterr()
+    assert (train(config) if killed else resume(run)) == run
+    assert [path.name for path in config.out.iterdir()] == ["teacher-1"]
+    assert Run(run).finished
+    assert len(looks) == again
+    assert (trained or model.stat().st_mtime_ns) == model.stat().st_mtime_ns
+    assert_same_bits(unbroken, run)
+    assert (run / LABELS).read_bytes() == (unbroken / LABELS).read_bytes()
+    if killed:
+        assert f"{run} was stopped; going on with it" in capsys.readouterr().err
+
+
+def test_what_is_finished_is_begun_anew(config: TrainConfig, unbroken: Path):
+    again = train(replace(config, out=unbroken.parent))
+    assert again.name == "teacher-2"
