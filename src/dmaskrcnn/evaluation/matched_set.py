@@ -221,12 +221,11 @@ class MatchedSet:
             pairs = self._all_pairs("boxes" if family == "box" else "masks")
             pairs, ignore = pairs[counted[pairs.detection]], difficult | crowd
             found, ignored = match_coco(pairs, group, ignore, crowd, COCO_OVERLAPS)
-        ignored |= ~found & self._unasked(family)
         known = self._known(family)
         (chosen,) = np.nonzero(counted & known[image])
         chosen = chosen[np.lexsort((image[chosen], -scores[chosen], labels[chosen]))]
         ends = np.searchsorted(labels[chosen], np.arange(self.classes + 1))
-        found, ignored = found[:, chosen], ignored[:, chosen]
+        found, ignored = found[:, chosen], (ignored | ~found & self._unasked(family))[:, chosen]
         rankings = []
         for label in range(self.classes):
             own = slice(*ends[label : label + 2].tolist())
