@@ -105,7 +105,9 @@ class _Resamples:
                 for image in images[first:end]:
                     before = np.subtract(before, self._of_image[image], row)
             precision = self._precision[:size]
-            np.divide(self._found[:size], totals.take(at, 0, out=precision, mode="clip"), out=precision)
+            np.divide(
+                self._found[:size], totals.take(at, 0, out=precision, mode="clip"), out=precision
+            )
             for row in self._precision_rows[:size]:
                 envelope = np.maximum(row, envelope, out=row)
             steps = rule.steps(self._found[: size + 1])
