@@ -22,6 +22,7 @@ from pathlib import Path
 
 from masks_data import write_data
 
+_DATA = ["--data", "truth.json"]
 VERBS = {
     "help": ["--help"],
     "dehaze-help": ["dehaze", "--help"],
@@ -29,8 +30,8 @@ VERBS = {
     "train-help": ["train", "--help"],
     "inspect": ["inspect", "truth.json"],
     "convert": ["convert", "truth.json", "--to", "yolo", "--out", "out"],
-    "evaluate": ["evaluate", "found.json", "--data", "truth.json"],
-    "compare": [*"compare --runs found.json other.json --data truth.json --out out".split()],
+    "evaluate": ["evaluate", "found.json", *_DATA],
+    "compare": ["compare", "--runs", "found.json", "other.json", *_DATA, "--out", "out"],
 }
 
 

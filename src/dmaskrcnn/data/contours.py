@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from contourpy import contour_generator
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
@@ -27,6 +26,8 @@ def mask_polygons(mask: NDArray[np.bool_], height: int, width: int) -> list[Poin
     """
     if not mask.any():
         return []
+    from contourpy import contour_generator  # here: every verb imports this file
+
     # Only of the window that shows some of it.
     top, bottom = _shown(np.asarray(mask.any(1)), height)
     left, right = _shown(np.asarray(mask.any(0)), width)
