@@ -51,6 +51,7 @@ STEP = "train_step.py --variants torchvision source source-float32 --size 320 --
 TINY_STEP = "train_step.py --variants torchvision source --size 64 --batch 1 --steps 1"
 ONE = "inference.py --models r18 --variants torchvision float32"
 OPENED = "large_data.py --share"
+SCORED = "masks.py --parts scoring --images"
 COMPARISONS = (
     Comparison(
         *("step", "training step, R50 at 320 px, mixed precision", "torchvision, float32"),
@@ -84,6 +85,15 @@ COMPARISONS = (
         *(f"{OPENED} 0.05", f"{OPENED} 0.0001 --rounds 1"),
         rf"round by round \| {NUMBER}",
         of_seconds=True,
+    ),
+    *(
+        Comparison(
+            *("scoring", f"scoring boxes and masks in memory{more}", "faster-coco-eval"),
+            *(f"{SCORED} 400", f"{SCORED} 8 --rounds 1 --tiny"),
+            rf"in memory: dmaskrcnn{row} \|[^|]*\| {NUMBER}",
+            of_seconds=True,
+        )
+        for row, more in (("", ""), (" with intervals", ", with 95 % intervals"))
     ),
     Comparison(
         *("cluster", "`predict --cluster` on the same cores, R18", "`predict`"),

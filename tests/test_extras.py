@@ -33,20 +33,20 @@ def test_by_environment(files, said, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(extras, "version", _only(dmaskrcnn="1", torch="2.13.0+cu130"))
+    monkeypatch.setattr("importlib.metadata.version", _only(dmaskrcnn="1", torch="2.13.0+cu130"))
     assert extras.install_command("video") == said
 
 
 def test_without_torch_it_is_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(extras, "version", _only(**{"dmaskrcnn-runtime": "1"}))
+    monkeypatch.setattr("importlib.metadata.version", _only(**{"dmaskrcnn-runtime": "1"}))
     assert extras.install_command("serve") == "pip install 'dmaskrcnn-runtime[serve]'"
     assert extras.install_command("export", "onnx") == "pip install 'dmaskrcnn-runtime[onnx]'"
 
 
 def test_torch_without_cuda_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(extras, "version", _only(dmaskrcnn="1", torch="2.13.0+cpu"))
+    monkeypatch.setattr("importlib.metadata.version", _only(dmaskrcnn="1", torch="2.13.0+cpu"))
     (tmp_path / "uv-receipt.toml").write_text(f"requirements = [{CHECKOUT}]")
     said = extras.install_command("app")
     assert said == "UV_TORCH_BACKEND=cpu uv tool install '/home/me/dmaskrcnn[app,serve]'"

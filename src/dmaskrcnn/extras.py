@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # `uv tool install` writes down what was asked for: name, extras, and the folder of a checkout.
@@ -38,6 +37,9 @@ def install_command(extra: str, of_runtime: str = "") -> str:
 
 
 def _version(name: str) -> str:
+    # here, since every verb imports this file and hardly any asks
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from evaluation_cases import Truth, random_case
 
-from dmaskrcnn.evaluation.average_precision import Ranking, area_under_curve, average_precision
+from dmaskrcnn.evaluation.average_precision import Curve, average_precision
 from dmaskrcnn.evaluation.bootstrap import resample_counts, with_interval
+from dmaskrcnn.evaluation.resampled import resampled_precision
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import paired_difference
 from dmaskrcnn.evaluation.seeds import over_seeds
@@ -77,7 +78,7 @@ def test_other_groups_are_not_comparable():
     assert paired_difference(pairs, pairs)["voc/AP50"].value == 0
 
 
-def draw_scenes(rng: np.random.Generator, scenes: int) -> Ranking:
+def draw_scenes(rng: np.random.Generator, scenes: int) -> Curve:
     """A detector that finds, or misses, one object in all frames of a scene, with a score of its
     own, and takes something else for one in a third of the scenes."""
     hit = rng.random(scenes) < 0.7
@@ -88,27 +89,23 @@ def draw_scenes(rng: np.random.Generator, scenes: int) -> Ranking:
     scores = np.concatenate([sure[owner][hit[owner]], its_score[owner][wrong[owner]]])
     found = np.arange(len(image)) < hit[owner].sum()
     order = np.argsort(-scores, kind="stable")
-    return Ranking(
-        image[order],
-        found[None, order],
-        np.zeros((1, len(order)), dtype=bool),
-        np.ones(scenes * FRAMES, dtype=np.int64),
-    )
+    objects = np.ones(scenes * FRAMES, dtype=np.int64)
+    return Curve(image[order], np.flatnonzero(found[order]), objects, at_recalls=False)
 
 
 def test_intervals_over_scenes_hold_the_truth():
     """Of 95 % intervals over frames half do not."""
     rng = np.random.default_rng(0)
-    ones = np.ones((4000 * FRAMES, 1), dtype=np.int64)
-    (true,) = average_precision(draw_scenes(rng, 4000), ones, area_under_curve)[:, 0]
+    true = average_precision(draw_scenes(rng, 4000))
     owner = np.repeat(np.arange(SCENES), FRAMES)
     draws = [resample_counts(SCENES, 200, 0)[owner], resample_counts(len(owner), 200, 0)]
-    weights = np.column_stack([np.ones(len(owner), dtype=np.int32), *draws])
+    weights = np.column_stack(draws).astype(np.float32)
     held = np.zeros(2)
     for _ in range(200):
-        values = average_precision(draw_scenes(rng, SCENES), weights, area_under_curve)[:, 0]
-        for kind, replicates in enumerate((values[1:201], values[201:])):
-            metric = with_interval(values[0], replicates)
+        curve = draw_scenes(rng, SCENES)
+        (values,) = resampled_precision([curve], weights)
+        for kind, replicates in enumerate(np.split(values, 2)):
+            metric = with_interval(average_precision(curve), replicates)
             held[kind] += metric.low <= true <= metric.high
     grouped, alone = held / 200
     assert grouped > 0.9  # 0.945 of 600; with 20 scenes 0.93, with 100 of 4 frames 0.93

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
+from dmaskrcnn.evaluation.labelled import TestSet
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
 from dmaskrcnn.fields import convert
 from dmaskrcnn.files import MOST_DATA, file_digest, read_json
@@ -74,6 +75,7 @@ class Comparison:
         out: the folder of comparison.csv, comparison.md, comparison.json and report.html.
         notes: sentences that belong below the table.
         orientation: of the boxes of the test set, as of `open_dataset`.
+        test: the test set, where it is open; this is not written.
     """
 
     rows: tuple[Row, ...]
@@ -82,6 +84,7 @@ class Comparison:
     out: Path
     notes: tuple[str, ...] = ()
     orientation: Orientation = "auto"
+    test: TestSet | None = field(default=None, compare=False, repr=False)
 
     def differences(self) -> list[dict[str, Difference]]:
         """Per row the paired difference to the first, by metric; nothing for the first itself."""

@@ -185,7 +185,7 @@ def compare_rows(
             flush=True,
         )
     images = {method: out / "dehazed" / method for method in methods}
-    comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes), orientation)
+    comparison = Comparison(tuple(rows), tuple(data), images, out, tuple(notes), orientation, test)
     tables = {"comparison.csv": csv_table(comparison), "comparison.md": markdown(comparison)}
     save_comparison(comparison, tables)
     return comparison
@@ -221,7 +221,7 @@ def score_runs(
         replace(row, seconds_per_image=math.nan)
         for row in score_rows(plans, test, out, device=device)
     )
-    return Comparison(tuple(rows), paths, {}, out, orientation=orientation)
+    return Comparison(tuple(rows), paths, {}, out, orientation=orientation, test=test)
 
 
 def score_rows(

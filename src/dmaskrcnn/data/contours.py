@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from contourpy import contour_generator
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
@@ -27,25 +26,42 @@ def mask_polygons(mask: NDArray[np.bool_], height: int, width: int) -> list[Poin
     """
     if not mask.any():
         return []
+    from contourpy import contour_generator  # here: every verb imports this file
+
+    # Only of the window that shows some of it.
+    top, bottom = _shown(np.asarray(mask.any(1)), height)
+    left, right = _shown(np.asarray(mask.any(0)), width)
     # Shares of cover rather than nearest pixels: the line runs smoothly between them.
-    cover = _means(_means(np.asarray(mask, dtype=np.float32), height).T, width).T
+    cover = _means(np.asarray(mask, dtype=np.float32), height, top, bottom)
+    cover = _means(cover.T, width, left, right).T
+    # Pixel k of the padded array has its centre at k - 1/2 of the window.
+    corner = np.array([left, top]) - 0.5
     polygons = []
     for line in contour_generator(z=np.pad(cover, 1)).lines(0.5):
-        # Pixel k of the padded array has its centre at k - 1/2 of the picture.
-        points = simplify(np.asarray(line, dtype=np.float64)[:-1] - 0.5)
+        points = simplify(np.asarray(line, dtype=np.float64)[:-1] + corner)
         if len(points) > 2 and area(points) >= LEAST_AREA:
             polygons.append(np.clip(points, 0, (width, height)))
     return polygons
 
 
-def _means(values: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    """``(H, W)`` in another number of rows, each the mean of those that it shows a part of."""
+def _shown(filled: NDArray[np.bool_], rows: int) -> tuple[int, int]:
+    """Of so many rows of the picture the first that shows a filled row of the mask, and the first
+    after the last one."""
+    (places,) = filled.nonzero()
+    return int(places[0]) * rows // len(filled), -(-(int(places[-1]) + 1) * rows // len(filled))
+
+
+def _means(values: NDArray[np.float32], rows: int, first: int, end: int) -> NDArray[np.float32]:
+    """``(H, W)`` in another number of rows, each the mean of those that it shows a part of; only
+    the rows from the first to before the end."""
     if rows == len(values):
-        return values
-    edges = np.arange(rows + 1) * len(values)
-    first, last = edges[:-1] // rows, -(-edges[1:] // rows)
+        return values[first:end]
+    edges = np.arange(first, end + 1) * len(values)
+    start, stop = edges[:-1] // rows, -(-edges[1:] // rows)
+    values = values[start[0] : stop[-1]]
     sums = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
-    return (sums[last] - sums[first]) / (last - first)[:, None].astype(np.float32)
+    means = sums[stop - start[0]] - sums[start - start[0]]
+    return means / (stop - start)[:, None].astype(np.float32)
 
 
 def simplify(polygon: Points, tolerance: float = TOLERANCE) -> Points:

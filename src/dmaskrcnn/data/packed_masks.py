@@ -125,6 +125,8 @@ class PackedMasks:
     @property
     def areas(self) -> NDArray[np.int64]:
         """The pixels that each mask covers, ``(N,)``."""
+        if 0 in self.shape:
+            return np.zeros(len(self), dtype=np.int64)
         return np.array([runs[1::2].sum() for runs in unpack(self.counts)], dtype=np.int64)
 
     def crops(self) -> Iterator[Crop]:

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_DRAWN = 1e6  # at once
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -65,8 +67,13 @@ def resample_counts(count: int, replicates: int, seed: int) -> NDArray[np.int32]
         return np.zeros((0, replicates), dtype=np.int32)
     generator = np.random.default_rng(seed)
     counts = np.empty((count, replicates), dtype=np.int32)
-    for column in range(replicates):
-        counts[:, column] = np.bincount(generator.integers(count, size=count), minlength=count)
+    size = max(1, int(_MOST_DRAWN / count))
+    for start in range(0, replicates, size):
+        chunk = min(size, replicates - start)
+        drawn = generator.integers(count, size=(chunk, count))
+        drawn += count * np.arange(chunk)[:, None]
+        of_each = np.bincount(drawn.ravel(), minlength=chunk * count).reshape(chunk, count)
+        counts[:, start : start + chunk] = of_each.T
     return counts
 
 

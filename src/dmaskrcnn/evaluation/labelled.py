@@ -33,6 +33,7 @@ from dmaskrcnn.evaluation.results_json import Results, load_results
 from dmaskrcnn.run import Run
 
 _log = logging.getLogger(__name__)
+_SMALL = 4 << 20  # bytes of a file of results, which take six times as much once they are read
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,27 @@ class TestSet:
         return groups
 
     def results(self, file: str | os.PathLike[str]) -> Results:
-        """The detections of a file, one per image. Forms and errors as of `load_results`."""
-        data = self.data
+        """The detections of a file, one per image. Forms and errors as of `load_results`.
+
+        Those of a small file are kept: a comparison wants them for its checks, its scores, the
+        curves and the pictures of its report.
+        """
+        key = None
+        with suppress(OSError):  # "file.json:coco" is no file
+            found = os.stat(file)
+            key = (os.fspath(file), found.st_mtime_ns, found.st_size)
+        if key in self._kept:
+            return self._kept[key]
+        data, ids = self.data, self.category_ids
         sizes = [data.size(image) for image in range(len(data))]
-        return load_results(
-            file, data.image_ids, self.category_ids, sizes, data.paths, self.own_ids
-        )
+        results = load_results(file, data.image_ids, ids, sizes, data.paths, self.own_ids)
+        if key is not None and key[2] <= _SMALL:
+            self._kept[key] = results
+        return results
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, int, int] | None, Results]:
+        return {}
 
 
 def open_test_set(

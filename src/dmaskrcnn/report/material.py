@@ -84,8 +84,8 @@ def gather(
     known = {run.address.resolve() for group in groups for run in group.runs}
     groups += group_runs([run for run in runs if run.address.resolve() not in known])
     trained = [run for group in groups for run in group.runs if not run.is_results]
-    test = None
-    if comparison:
+    test = comparison.test if comparison else None
+    if comparison and test is None:
         files = [*comparison.data, *(path for row in rows for path in row.predictions)]
         if all(without_split(path)[0].exists() for path in files):
             test = open_test_set(
