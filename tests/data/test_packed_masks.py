@@ -11,6 +11,7 @@ import pytest
 import torch
 from faster_coco_eval.core import mask as reference
 
+from dmaskrcnn.data import packed_masks
 from dmaskrcnn.data.masks_field import held_masks
 from dmaskrcnn.data.objects import no_masks
 from dmaskrcnn.data.packed_masks import NOTHING, PackedMasks
@@ -43,6 +44,15 @@ def test_frames_go_in_and_come_out_as_the_reference_packs_them(seed: int):
     assert (
         again.counts == packed.counts == PackedMasks.checked(*frames.shape[1:], again.counts).counts
     )
+
+
+@pytest.mark.parametrize("runs", [0, 10, 60])
+def test_packed_some_at_a_time_they_are_the_same(runs: int, monkeypatch: pytest.MonkeyPatch):
+    frames = np.random.default_rng(0).random((8, 9, 7)) < 0.5
+    frames[3] = False
+    wanted = PackedMasks.of_frames(frames)
+    monkeypatch.setattr(packed_masks, "AT_ONCE", runs)
+    assert PackedMasks.of_frames(frames).counts == wanted.counts
 
 
 def test_a_window_is_no_larger_than_its_mask():

@@ -1,6 +1,7 @@
 """Levels are asked of the detector: whatever its backbone calls them, everything that needs the
 pyramid works."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ from data_files import write_image
 from detector_cases import TINY
 from torchvision.models import resnet18
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+from torchvision.ops.feature_pyramid_network import (
+    FeaturePyramidNetwork,
+    LastLevelMaxPool,
+    LastLevelP6P7,
+)
 
 from dmaskrcnn.data import open_images
 from dmaskrcnn.detector.config import DetectorConfig
@@ -47,6 +52,20 @@ def other(request, monkeypatch) -> tuple[Detector, list[tuple[str, int]]]:
 
 def test_levels_of_our_own_detector(detector: Detector):
     assert detector.levels == tuple(Level(str(i), 4 * 2**i, 16) for i in range(4))
+
+
+def test_the_pyramid_is_torchvision_s_to_the_bit(detector: Detector):
+    fpn = detector.backbone.fpn
+    images = torch.rand(2, 3, 64, 96)
+    results = []
+    for forward in (fpn.forward, partial(FeaturePyramidNetwork.forward, fpn)):
+        detector.zero_grad()
+        found = forward(detector.backbone.body(images))
+        sum(one.square().sum() for one in found.values()).backward()
+        grads = [p.grad for p in detector.backbone.parameters() if p.requires_grad]
+        results.append((found, grads))
+    torch.testing.assert_close(*(found for found, _ in results), rtol=0, atol=0)
+    torch.testing.assert_close(*(grads for _, grads in results), rtol=0, atol=0)
 
 
 def test_levels_of_others(other):

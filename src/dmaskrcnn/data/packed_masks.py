@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# Runs that are packed together: one by one small masks would take long, and all of a large picture
+# hundreds of megabytes.
+AT_ONCE = 1 << 16
+
+
 class Crop(NamedTuple):
     """What of a mask lies in a window of the picture; outside it there is none.
 
@@ -52,8 +57,15 @@ class PackedMasks:
     def of_crops(cls, height: int, width: int, crops: Iterable[Crop]) -> PackedMasks:
         """From the window of each mask, which lies in the picture; may be a generator, of which one
         at a time is in memory."""
-        changes = [pixel_changes(part, top, left, height) for top, left, part in crops]
-        return cls(height, width, tuple(pack(*counts_between(changes, height * width))))
+        texts: list[str] = []
+        changes: list[NDArray[np.int64]] = []
+        for top, left, part in crops:
+            changes.append(pixel_changes(part, top, left, height))
+            if sum(map(len, changes)) > AT_ONCE:
+                texts += pack(*counts_between(changes, height * width))
+                changes.clear()
+        texts += pack(*counts_between(changes, height * width))
+        return cls(height, width, tuple(texts))
 
     @classmethod
     def of_frames(cls, frames: Tensor | NDArray[np.bool_]) -> PackedMasks:

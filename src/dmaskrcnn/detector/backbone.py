@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.frozen_batchnorm import fold_frozen_batchnorm
@@ -51,4 +54,23 @@ def build_backbone(config: DetectorConfig) -> BackboneWithFPN:
     width, pool = config.fpn_channels, LastLevelMaxPool()
     of_pyramid = norm if config.heads == "deep" else None
     pyramid = BackboneWithFPN(network, levels, channels, width, pool, of_pyramid)
+    pyramid.fpn.__class__ = _SparingPyramid
     return fold_frozen_batchnorm(pyramid)
+
+
+class _SparingPyramid(FeaturePyramidNetwork):
+    """torchvision's, to the bit, which lets go of each map of the backbone once it is used and adds
+    in place: half its memory, which is the most that a prediction takes."""
+
+    def forward(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        """From the backbone's maps, finest first, which are taken out of ``x``."""
+        names = list(x)
+        last = self.get_result_from_inner_blocks(x.pop(names[-1]), -1)
+        results = [self.get_result_from_layer_blocks(last, -1)]
+        for index in reversed(range(len(names) - 1)):
+            lateral = self.get_result_from_inner_blocks(x.pop(names[index]), index)
+            last = lateral.add_(F.interpolate(last, size=lateral.shape[-2:], mode="nearest"))
+            results.insert(0, self.get_result_from_layer_blocks(last, index))
+        if self.extra_blocks is not None:
+            results, names = self.extra_blocks(results, [], names)
+        return OrderedDict(zip(names, results, strict=True))
