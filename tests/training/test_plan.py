@@ -50,8 +50,8 @@ def test_a_short_one_is_not(tiny: Make, said):
     assert said(tiny(iterations=30)) == [
         "plan:",
         "  classifier  10 iterations, the domain classifier alone",
-        "  adapt       14 iterations, source and target",
-        "  fine        6 iterations, source and target, 0.1 times the rate",
+        "  adapt       15 iterations, source and target",
+        "  fine        5 iterations, source and target, 0.1 times the rate",
     ]
     assert said(tiny(method="source", iterations=0, weights="coco", backbone="resnet50")) == []
 
