@@ -53,7 +53,7 @@ def test_a_larger_detector_is_trained_on_the_source_and_labels_the_target(studen
     assert float(rows(run)[-1]["pseudo_labels"]) > 0
     said = capsys.readouterr().err
     assert "labeller   2 iterations, the source alone, resnet18 at 96 px" in said
-    assert "labelling  6 target images at 96 and 144 px" in said
+    assert "labelling  6 images at 96 and 144 px" in said
     assert "labeller: its labels are in" in said
     assert resume(run) == run  # its labels are found again
 

@@ -183,7 +183,7 @@ def _labelling(
     except (UserError, torch.OutOfMemoryError):
         seconds = None
     at = f"at {sizes[0]} and {sizes[1]} px"
-    return Part("labelling", f"{len(target)} target images {at}, each also mirrored", seconds)
+    return Part("labelling", f"{len(target)} images {at}, each also mirrored", seconds)
 
 
 def _timed(step: Callable[[], object], device: torch.device) -> float:
