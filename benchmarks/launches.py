@@ -32,6 +32,7 @@ from dmaskrcnn.data.sample import Batch
 from dmaskrcnn.data.transport import pack, unpack
 from dmaskrcnn.detector import nms, rpn
 from dmaskrcnn.evaluation.text import Table
+from dmaskrcnn.methods.parts import detection
 from dmaskrcnn.training.learner import build, follow
 
 # ask for memory, or for nothing
@@ -190,6 +191,7 @@ def _as_on_a_gpu() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (nms, rpn):
             stack.enter_context(patch.object(module, "one_by_one", lambda device: False))
+        stack.enter_context(patch.object(detection, "one_pass", lambda detector, batch: True))
         stack.enter_context(patch.object(transport, "unpacked_bits", transport.shifted_bits))
         yield
 
