@@ -160,7 +160,8 @@ def test_one_pass_where_a_gpu_gains_by_it():
     together, apart = (features_of_both(detector, alike, same)[2] for same in (True, False))
     for one, other in zip(together, apart, strict=True):
         for name, maps in one.items():
-            torch.testing.assert_close(maps, other[name])
+            near = 1e-5 * float(maps.abs().max())
+            torch.testing.assert_close(maps, other[name], rtol=1e-4, atol=near)
 
 
 def test_losses_add_up_by_kind():
