@@ -150,8 +150,10 @@ def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     """Images a second with loading, and of the same steps on one batch; how long each waits for its
     batch, and what that costs this process's own thread."""
     from dmaskrcnn.data import open_dataset
+    from dmaskrcnn.data.transport import pack
     from dmaskrcnn.distributed import processes
     from dmaskrcnn.training.feed import Feed
+    from dmaskrcnn.training.inputs import loading_processes, make_batches
     from dmaskrcnn.training.loop import step
     from dmaskrcnn.training.progress import stop_signals
     from dmaskrcnn.training.state import TrainingState
@@ -189,6 +191,10 @@ def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
             kept = feed.take(phase, 0, stop)
         feed.close()
         alone = [_timed(lambda: step(state, kept, phase, 0.5)) for _ in range(count)]
+        loads = make_batches(config, source, None)
+        some = range(2 if args.tiny else 8)
+        one = len(some) * batch / sum(_timed(lambda i=i: pack(loads[i])) for i in some)
+        processes_there = loading_processes(config, device)
     speeds = [count * batch / sum(times) for times in (loading, alone)]
     return [
         [
@@ -197,7 +203,8 @@ def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
             f"{100 * speeds[0] / speeds[1]:.0f} % of its steps on one batch ({speeds[1]:.1f}); a "
             f"batch is waited for {1e3 * statistics.median(waits[-count:]):.1f} ms, of which this "
             f"process works {1e3 * statistics.median(work[-count:]):.1f}",
-        ]
+        ],
+        ["one loading process", f"{one:.1f} images/s", f"{processes_there} there"],
     ]
 
 

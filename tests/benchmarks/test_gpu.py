@@ -22,6 +22,7 @@ def test_every_part_gives_its_rows(
     rows = json.loads(file.read_text())
     assert [row[0].split(",")[0] for row in rows] == [
         "training",
+        "one loading process",
         "network and boxes alone",
         "evaluate",
         "predict",
@@ -29,8 +30,8 @@ def test_every_part_gives_its_rows(
         "predictions",
         "source step",
     ]
-    assert float(rows[4][1]) == 0  # the CPU beside itself
-    assert "gloo, 2 processes" in rows[6][0]
+    assert float(rows[5][1]) == 0  # the CPU beside itself
+    assert "gloo, 2 processes" in rows[7][0]
     said = capsys.readouterr()
     assert all(row[1] in said.err for row in rows)  # each as soon as it is there
     assert said.out.count("\n| ") >= len(rows)

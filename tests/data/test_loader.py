@@ -27,7 +27,7 @@ from dmaskrcnn.data import (
     same_images,
 )
 from dmaskrcnn.data.objects import no_masks
-from dmaskrcnn.data.transport import pack, unpack
+from dmaskrcnn.data.transport import pack, shifted_bits, unpack, unpacked_bits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import derive_seed
 
@@ -249,3 +249,9 @@ def test_a_batch_has_one_size_and_batches_differ(domains):
     assert len(set(sizes)) > 3
     assert min(sizes) >= 20
     assert max(sizes) <= 60
+
+
+def test_bits_unpacked_as_a_gpu_does():
+    stored = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(shifted_bits(stored), unpacked_bits(stored))
+    assert shifted_bits(stored[:0]).shape == (0,)

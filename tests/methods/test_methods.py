@@ -1,6 +1,8 @@
 import copy
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ import torch
 from dmaskrcnn.data import Annotations, Batch, Sample
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.detector.detector import Detector
-from dmaskrcnn.methods.parts.detection import features_of_both
+from dmaskrcnn.methods.parts.detection import features_of_both, one_pass
 from dmaskrcnn.methods.parts.losses import Losses, column
 from dmaskrcnn.training.learner import Learner
 
@@ -143,6 +145,23 @@ def test_padding_of_both_domains(norm, alike, same):
     )
     assert (first.tensors.shape[2:] == second.tensors.shape[2:]) == same
     assert (halves[0]["0"].shape[2:] == halves[1]["0"].shape[2:]) == same
+
+
+def test_one_pass_where_a_gpu_gains_by_it():
+    config = DetectorConfig("resnet18", 16, 16, image_size=64, max_size=96)
+    torch.manual_seed(0)
+    detector = Detector(("car",), config)
+    small = Sample(torch.zeros(3, 32, 32, dtype=torch.uint8), __file__, 4)
+    alike = Batch([sample(1, True)], [sample(2, False)])
+    gpu: Any = SimpleNamespace(device=torch.device("cuda"))
+    assert one_pass(gpu, alike)
+    assert not one_pass(gpu, Batch([sample(1, True)], [small]))
+    assert not one_pass(detector, alike)
+    together, apart = (features_of_both(detector, alike, same)[2] for same in (True, False))
+    for one, other in zip(together, apart, strict=True):
+        for name, maps in one.items():
+            near = 1e-5 * float(maps.detach().abs().max())
+            torch.testing.assert_close(maps, other[name], rtol=1e-4, atol=near)
 
 
 def test_losses_add_up_by_kind():

@@ -147,6 +147,10 @@ def test_all_pictures_lie_on_the_largest_canvas(tiny: Make, hazy: Path):
     masks = [s.objects.masks for s in drawn.source if s.objects is not None]
     assert [m.shape[1:] for m in masks] == 8 * [(96, 144)]
     assert all(s.objects is None for s in drawn.target)
+    # a labeller's labels are still to come: as many objects as the source has
+    config = tiny(method="teacher", target=(hazy,), labeller="train")
+    drawn = batch_size._drawn(replace(config, batch="auto"), *open_data(config))
+    assert all(s.objects is not None and len(s.objects) for s in drawn.target)
 
 
 def test_what_this_process_takes_is_counted():
