@@ -120,7 +120,8 @@ def pictures(
         for detector in detectors.values():
             found = detector.predict(hazy.picture(index), threshold=DRAWN)
             drawn.append(_enlarge(found, *haze.image.shape[1:]).draw(haze.image))
-    heads = ["the street in clear air, and the truth", *(f"in haze, from {DRAWN:g}: {n}" for n in detectors)]
+    heads = [f"in haze, from {DRAWN:g}: {name}" for name in detectors]
+    heads.insert(0, "the street in clear air, and the truth")
     sheet = contact_sheet(drawn, len(heads), heads)
     atomic_write(out, lambda path: save_picture_whole(sheet, path, format="JPEG", quality=80))
 
