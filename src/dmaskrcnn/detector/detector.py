@@ -141,7 +141,7 @@ class Detector(nn.Module):
         return normalised_batch(images, size, self.device)
 
     def features(self, images: ImageList) -> Features:
-        """The FPN's maps, of ``levels`` and P6: ``(N, C, H/stride, W/stride)``, bfloat16 if mixed."""
+        """FPN maps of ``levels`` and P6: ``(N, C, H/stride, W/stride)``, bfloat16 if mixed."""
         mixed, device = self.dtype is not None, self.device.type
         kept = torch.is_inference_mode_enabled()  # of predictions, which fold once
         folded = nullcontext() if kept else FoldedTogether(self.backbone, self.dtype)
