@@ -15,6 +15,7 @@ from dmaskrcnn.arrays import as_array, as_tensor, dtype_name
 from dmaskrcnn.data.coco_results import Arrays, coco_arrays
 from dmaskrcnn.data.masks_field import FramesOfMasks, frames_on_demand, held_masks, packed_masks
 from dmaskrcnn.data.packed_masks import PackedMasks
+from dmaskrcnn.data.shapes import Shapes
 from dmaskrcnn.data.supervision_arrays import supervision_arrays
 from dmaskrcnn.data.yolo_lines import yolo_boxes, yolo_polygons
 from dmaskrcnn.errors import UserError
@@ -124,7 +125,7 @@ class Detections(Shown):
             return self
         boxes, labels, scores = (value.to(device) for value in self._tensors)
         masks = held_masks(self)
-        if not isinstance(masks, PackedMasks):
+        if not isinstance(masks, (PackedMasks, Shapes)):
             masks = masks.to(device)
         return Detections(boxes, labels, scores, masks, self.classes, self.image)
 
