@@ -118,8 +118,8 @@ def count(method: str, batch: int, size: int = 128) -> Counter[tuple[str, str]]:
 def counted(method: str, batch: int, size: int = 128, **options: Any) -> Counting:
     """One step of a method, after one that makes what is made once."""
     targets = (Path(),) if method != "source" else ()
-    # nothing is downloaded, but for the rest it is a training that starts from COCO
-    start = {"weights": "scratch", "norm": "frozen", "trainable_layers": 3}
+    # nothing is downloaded; with frozen norms, as from COCO, but all stages learn
+    start = {"weights": "scratch", "norm": "frozen"}
     options = {"image_size": size, "max_size": size, "precision": "bf16"} | start | options
     config = TrainConfig.from_preset(method=method, target=targets, **options)
     learner, average = build(config, train_step.CLASSES, torch.device("cpu"))

@@ -12,9 +12,9 @@ import torch
 SMALL: dict[str, Any] = {"preset": "demo", "backbone": "resnet18", "fpn_channels": 16}
 
 
-@pytest.mark.parametrize(("method", "most"), [("source", 1180), ("teacher", 3050)])
+@pytest.mark.parametrize(("method", "most"), [("source", 1285), ("teacher", 2790)])
 def test_operations_of_a_step(method: str, most: int):
-    """Of a ResNet-18, whose backbone has a third of the operations of a ResNet-50."""
+    """Of a small ResNet-18, for which fewer than a ResNet-50's (docs/performance.md) are enough."""
     few, many = (launches.counted(method, batch, 64, **SMALL) for batch in (1, 4))
     count = sum(many.seen.values())
     assert most / 2 < count <= most
