@@ -1,7 +1,7 @@
 """What a large photograph costs a training before the network sees it: read at the size that is
 needed, against read whole and reduced.
 
-    python benchmarks/loading.py            # two minutes on a core
+    python benchmarks/loading.py            # a minute on an idle core
     python benchmarks/loading.py --tiny     # seconds, and the numbers say nothing
 
 A JPEG of 3840 x 2160 with 20 polygons of 100 points, for 800 x 1333 with a scale jitter of 0.8 to
@@ -103,7 +103,7 @@ def ways(folder: Path, tiny: bool) -> dict[str, Callable[[], object]]:
     data = open_dataset(folder / "truth.json")
     short, long = (100, 160) if tiny else (800, 1333)
     augment = Augmentation(short, long, scale=(0.8, 1.25))
-    photograph, sample = folder / "photograph.jpg", data.load(0)
+    photograph, sample = folder / "photograph.jpg", data.load(0, augment.least)
     small = torch.zeros(3, *(side // 2 for side in sample.size), dtype=torch.uint8)
 
     def masks(full: bool) -> object:
