@@ -55,7 +55,7 @@ def test_nothing_found_and_nothing_there():
 def test_a_table_has_the_sizes_that_there_are(tmp_path, clear):
     run, results = save_detector(tmp_path / "run", "car", "person"), tmp_path / "found.json"
     whole = evaluate(run, clear, results=results, bootstrap=5)
-    by_size = scores_by_size(results, open_test_set(clear, whole.objects), bootstrap=5)
+    by_size = scores_by_size(results, open_test_set(clear, list(whole.objects)), bootstrap=5)
     rows = [line.split()[:3] for line in size_table(by_size).splitlines()[3:]]
     assert {size for _, size, _ in rows} == {"small"}  # all that 64 x 96 px have room for
     for name, count in whole.objects.items():

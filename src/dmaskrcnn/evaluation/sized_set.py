@@ -46,7 +46,7 @@ class SizedSet(MatchedSet):
         image = super()._read(index, objects, detections)
         return replace(image, difficult=image.difficult | self._other(areas))
 
-    def _other(self, areas: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def _other(self, areas: NDArray[np.number]) -> NDArray[np.bool_]:
         return (areas < self._size[0]) | (areas > self._size[1])
 
     def _unasked(self, family: str) -> NDArray[np.bool_]:
