@@ -38,11 +38,11 @@ def test_a_long_training_is_timed(tiny: Make, hazy: Path, said, monkeypatch):
     config = tiny(method="teacher", target=(hazy,), iterations=4000, labeller="train")
     assert said(config) == [
         "plan: about 12.0 h on this machine",
-        "  labeller   2000 iterations, the source alone, resnet18 at 96 px      4.0 h",
-        "  labelling  6 images at 96 and 144 px, each also mirrored              43 s",
-        "  burn-in    2000 iterations, the source alone                         4.0 h",
-        "  adapt      1467 iterations, source and target                        2.9 h",
-        "  fine       533 iterations, source and target, 0.1 times the rate    64 min",
+        "  labeller   2000 iterations, the source alone, resnet18 at 96 px     4.0 h",
+        "  labelling  6 images at 96 and 144 px, each also mirrored             43 s",
+        "  burn-in    2000 iterations, the source alone                        4.0 h",
+        "  adapt      1467 iterations, source and target                       2.9 h",
+        "  fine       533 iterations, source and target, 0.1 times the rate   64 min",
     ]
 
 

@@ -36,7 +36,7 @@ def with_pseudo_labels(
             image, has ids of classes that nobody knows, or no score in it reaches the threshold.
     """
     ids = dict(zip(source.classes, source.category_ids, strict=True))
-    sizes = [image_size(file)[0] for file in target.paths]
+    sizes = [_size(file) for file in target.paths]
     results = load_results(
         path, target.image_ids, ids, sizes, paths=target.paths, own_ids=source.own_ids
     )
@@ -72,3 +72,12 @@ def with_pseudo_labels(
         np.array(sizes, dtype=np.int32),
         table.build(len(target)),
     )
+
+
+def _size(file: Path) -> tuple[int, int]:
+    """``(height, width)``; 0 of a picture that is broken behind its header, which no training
+    sees."""
+    try:
+        return image_size(file)[0]
+    except UserError:
+        return 0, 0
