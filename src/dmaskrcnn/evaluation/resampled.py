@@ -71,11 +71,15 @@ class _Resamples:
         for curve, key in zip(curves, keys, strict=True):
             if key[1] not in self._rules:
                 kind = _AtRecalls if curve.at_recalls else _Whole
-                self._rules[key[1]] = kind(curve.objects @ self._weights)
+                self._rules[key[1]] = kind(self._drawn(curve.objects).astype(np.float64))
             if key not in areas:
                 corners = np.searchsorted(places, curve.corners)
                 areas[key] = self._area(curve, totals, corners, self._rules[key[1]])
         return np.stack([areas[key] for key in keys])
+
+    def _drawn(self, numbers: Numbers) -> Rows:
+        """The sum of a number of each image ``(I,)`` in each resample."""
+        return numbers.astype(np.float32) @ self._weights
 
     def _totals(self, counted: Numbers, places: Numbers) -> Rows:
         """How many detections there are up to and with each place, but at least 1: a row each."""
@@ -97,7 +101,7 @@ class _Resamples:
         bounds = (len(images) - np.append(0, ends))[::-1].tolist()
         rows = self._found_rows
         area, envelope = np.zeros(totals.shape[1]), np.zeros_like(rows[0])
-        rows[0][:] = np.bincount(images, minlength=len(self._weights)) @ self._weights
+        rows[0][:] = self._drawn(np.bincount(images, minlength=len(self._weights)))
         for start in range(0, len(corners), BLOCK):
             at = corners[::-1][start : start + BLOCK]
             size, before = len(at), rows[0]
@@ -127,7 +131,7 @@ class _Whole:
         ``(K, R)``."""
         return found[:-1] - found[1:]
 
-    def mean(self, area: NDArray[np.float64], _: Rows) -> NDArray[np.float64]:
+    def mean(self, area: NDArray[np.float64], start: Rows) -> NDArray[np.float64]:
         """From the sum over all steps, and the precision where the curve begins."""
         return np.where(self._objects > 0, area / np.maximum(self._objects, 1), np.nan)
 
