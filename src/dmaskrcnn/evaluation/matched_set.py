@@ -222,7 +222,7 @@ class MatchedSet:
             pairs, ignore = pairs[counted[pairs.detection]], difficult | crowd
             found, ignored = match_coco(pairs, group, ignore, crowd, COCO_OVERLAPS)
         known = self._known(family)
-        (chosen,) = np.nonzero(counted & known[image])
+        chosen = np.flatnonzero(counted & known[image])
         chosen = chosen[np.lexsort((image[chosen], -scores[chosen], labels[chosen]))]
         ends = np.searchsorted(labels[chosen], np.arange(self.classes + 1))
         found, ignored = found[:, chosen], (ignored | ~found & self._unasked(family))[:, chosen]
@@ -230,8 +230,8 @@ class MatchedSet:
         for label in range(self.classes):
             own = slice(*ends[label : label + 2].tolist())
             numbers = self._counted(label) * known
-            of_class = image[chosen[own]], found[:, own], ignored[:, own], numbers
-            rankings.append(Ranking(*of_class, at_recalls=family != "voc"))
+            flags = found[:, own], ignored[:, own]
+            rankings.append(Ranking(image[chosen[own]], *flags, numbers, family != "voc"))
         return rankings
 
     def _unasked(self, family: str) -> NDArray[np.bool_]:
