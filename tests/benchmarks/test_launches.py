@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any
 
 import launches
@@ -32,7 +33,7 @@ def test_networks_multiply_in_bfloat16():
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(launches, "count", lambda method, batch: {("backbone", "conv"): batch})
+    monkeypatch.setattr(launches, "count", lambda _, batch: Counter({("backbone", "conv"): batch}))
     monkeypatch.setattr(sys, "argv", ["", "--methods", "source"])
     launches.main()
     assert "| backbone | 4 |" in capsys.readouterr().out

@@ -213,7 +213,7 @@ def test_a_method_is_one_file(
         sys.modules.pop("dmaskrcnn.methods.backwards", None)
     said = capsys.readouterr()
     assert "goes back 3 steps" in said.out
-    assert said.err.startswith("backwards: resnet18 FPN")
+    assert "\nbackwards: resnet18 FPN" in said.err
     run = Path(said.out.splitlines()[-1])
     values = yaml.safe_load((run / "config.yaml").read_text())
     assert (run.name, values["method"], values["steps_back"]) == ("backwards-1", "backwards", 3)

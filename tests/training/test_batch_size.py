@@ -158,8 +158,9 @@ def test_what_this_process_takes_is_counted():
         pytest.skip("the system does not say")
     room = Room(torch.device("cpu"))
     room.begin()
-    np.ones(64 * 2**20, dtype=np.uint8)
+    held = np.ones(64 * 2**20, dtype=np.uint8)
     assert 50 * 2**20 < room.used() < 200 * 2**20
+    del held
     room.begin()
     assert room.used() < 50 * 2**20
 
