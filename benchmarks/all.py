@@ -70,8 +70,8 @@ COMPARISONS = (
     ),
     *(
         Comparison(
-            *("dehazing", f"`{method}`, 640 × 480", peer),
-            *("dehaze.py", "dehaze.py --size 48 64 --rounds 1"),
+            *("dehazing", f"`{method}`, 640 × 480, one thread", peer),
+            *("dehaze.py --threads 1", "dehaze.py --threads 1 --size 48 64 --rounds 1"),
             rf"\| {method} \|[^|]*\|[^|]*\|[^|]*\| {NUMBER}",
         )
         for method, peer in (

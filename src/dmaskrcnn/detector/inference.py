@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dmaskrcnn.detector.detector import Detector
 
 # Pixels of the network's input that a CPU looks at together, unless one picture has more: larger
-# batches are no faster there, and take half a gigabyte for each of 800 x 1333.
+# batches are no faster there (docs/performance.md), and take 0.4 GB for each of 800 x 1333.
 AT_ONCE = 1 << 20
 
 
