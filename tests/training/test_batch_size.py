@@ -158,11 +158,12 @@ def test_what_this_process_takes_is_counted():
         pytest.skip("the system does not say")
     room = Room(torch.device("cpu"))
     room.begin()
-    held = np.ones(64 * 2**20, dtype=np.uint8)
-    assert 50 * 2**20 < room.used() < 200 * 2**20
+    # Linux counts a thread's pages, of up to 2 MB, after every 64
+    held = np.ones(400 * 2**20, dtype=np.uint8)
+    assert 200 * 2**20 < room.used() < 800 * 2**20
     del held
     room.begin()
-    assert room.used() < 50 * 2**20
+    assert room.used() < 200 * 2**20
 
 
 def test_the_machine_and_its_container(tmp_path: Path):
