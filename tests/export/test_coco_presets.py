@@ -1,5 +1,6 @@
 """The presets whose starts know COCO, from a start through training, stop, resume, prediction and
-scores; small, and of `mobile` with torchvision's own network as what is downloaded."""
+scores to both runtimes; small, and of `mobile` with torchvision's own network as what is
+downloaded."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from export_cases import CLASSES, exported, needed, picture
 from predict_cases import content
 from run_files import assert_same_bits
+from serve_cases import JPEG, encoded
 from torchvision.models import detection
 
 from dmaskrcnn import Detector
@@ -20,10 +24,11 @@ from dmaskrcnn.cli.main import main
 from dmaskrcnn.config.presets import PRESETS
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.detector import weights
+from dmaskrcnn.export import load
+from dmaskrcnn.export.agreement import agree
 from dmaskrcnn.training import loop
 from dmaskrcnn.training.loop import resume, train
 
-CLASSES = ("car", "person", "bus")
 SMALL = {"image_size": 64, "max_size": 96, "rois_sampled": 16, "anchors_sampled": 16}
 SMALL |= {"pre_nms": (60, 60), "post_nms": (30, 30), "max_detections": 10}
 # widths that torchvision's weights would not fit
@@ -79,3 +84,33 @@ def test_trained_stopped_resumed_and_used(
     assert one["detections"]
     main(["evaluate", str(run), "--data", str(clear)])
     assert "COCO box AP" in capsys.readouterr().out
+
+
+def served(detector: Any) -> int:
+    """How many objects a service answers with."""
+    pytest.importorskip("fastapi", reason="needs dmaskrcnn[serve]")
+    testclient = pytest.importorskip("starlette.testclient", reason="needs httpx")
+    from dmaskrcnn.serve.http import make_app
+    from dmaskrcnn.serve.limits import Limits
+    from dmaskrcnn.serve.service import Service
+
+    with testclient.TestClient(make_app(Service({"a": detector}, Limits()))) as client:
+        answer = client.post("/predict?threshold=0.05", content=encoded((96, 64)), headers=JPEG)
+    assert answer.status_code == 200, answer.text
+    return len(answer.json()["detections"])
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_exported(preset: str, start: str, tmp_path: Path, runtime: str):
+    needed("onnx", "onnxruntime", "openvino")
+    shape = replace(PRESETS[preset].detector, **SMALL, **NARROW[preset])
+    detector = Detector.create(CLASSES, shape, start).eval()
+    detector.save(tmp_path / "run")
+    ours = load(exported(tmp_path / "run", tmp_path / "out", runtime))
+    small = [detector.resize(picture(*size, seed=i)) for i, size in enumerate(((64, 96), (90, 70)))]
+    found = agree((detector.predict(image, 0.05), ours.predict(image, 0.05)) for image in small)
+    assert found.objects > 5
+    assert (found.lost, found.added) == (0, 0)
+    assert found.box < 0.01
+    assert found.mask >= 0.99
+    assert served(ours) == served(detector) > 0
