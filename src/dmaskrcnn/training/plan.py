@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 import time
@@ -25,7 +24,7 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.methods.parts.label_settings import LabelSettings
 from dmaskrcnn.run import open_run
 from dmaskrcnn.training.inputs import loading_processes, make_batches
-from dmaskrcnn.training.learner import Learner
+from dmaskrcnn.training.learner import build
 from dmaskrcnn.training.target_labels import sizes_of
 
 # Iterations from which a training is worth being timed for; fewer are over within minutes, and
@@ -139,11 +138,7 @@ def _step_seconds(
     batch = batches[0]
     loading = config.accumulate * (time.monotonic() - began)
     try:
-        detector = Detector.create(source.classes, config.detector, "scratch")
-        detector.set_precision(config.precision)
-        method = config.settings.build(detector)
-        learner = Learner(method).to(device).train()
-        method.teacher = copy.deepcopy(detector).eval()
+        learner, _ = build(config, source.classes, device, "scratch")
         moved, optimizer = unpack(pack(batch), device), learner.optimizer(config)
 
         def step() -> None:
