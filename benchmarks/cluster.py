@@ -3,14 +3,14 @@ a training on two processes of torchrun against one process with two threads.
 
     python benchmarks/cluster.py                                  # R18 at 320 px: ten minutes
     python benchmarks/cluster.py --model r50 --pictures 40
-    python benchmarks/cluster.py --what predict --model tiny --pictures 100000 --no-drawing
+    python benchmarks/cluster.py --what predict --model tiny --pictures 100000 --of-one 10000 \\
+        --no-drawing --rounds 1
     python benchmarks/cluster.py --model tiny --pictures 60 --iterations 40 --rounds 1
 
 Commands are started as a user starts them, in turn. Pictures per second are those of a job that
 goes on for hours: the first quarter of the files that are written does not count. Training counts
 from iteration 20, the first row of ``metrics.csv``, to the last. Memory is that of all processes of
-the command (resident; what they share counts for each), in the first quarter of the time and at
-most.
+the cluster's command, what several share counted once, by fifths of the time.
 """
 
 from __future__ import annotations
@@ -45,9 +45,12 @@ def main() -> None:
     parser.add_argument("--what", nargs="+", choices=("predict", "train"))
     parser.add_argument("--model", choices=SIDES, default="r18")
     parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--of-one", type=int, help="pictures of the one process; default: the same")
     parser.add_argument("--actors", type=int, default=2, help="of one thread each")
     parser.add_argument("--no-drawing", action="store_true", help="no pictures from the cluster")
     parser.add_argument("--iterations", type=int, default=120, help="of each training")
+    scratch = "train norms, too, whose statistics the processes exchange at every layer"
+    parser.add_argument("--scratch", action="store_true", help=scratch)
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     rows = [["pictures/s, on the same cores", "one process", "several", "ratio, round by round"]]
@@ -75,13 +78,16 @@ def main() -> None:
 
 def predict(arguments: argparse.Namespace, folder: Path) -> tuple[tuple[float, float], str]:
     """Pictures per second of one process and of a cluster, and what it says of memory."""
-    inputs, run = pictures(arguments, folder / "pictures"), folder / "run"
+    of_one = arguments.of_one or arguments.pictures
+    run = folder / "run"
     save_random(arguments.model.replace("tiny", "r18"), run, arguments.model == "tiny")
-    options = [*DMASKRCNN, "predict", str(run), str(inputs), "--device", "cpu"]
+    start = [*DMASKRCNN, "predict", str(run), "--device", "cpu"]
     threads = {**os.environ, "OMP_NUM_THREADS": str(arguments.actors)}
-    plain = [*options, "--out", str(folder / "plain")]
+    inputs = pictures(arguments.model, of_one, folder / "of-one")
+    plain = [*start, str(inputs), "--out", str(folder / "plain")]
     subprocess.run(plain, env=threads, stdout=subprocess.DEVNULL, check=True)
-    words = [*options, "--out", str(folder / "found"), "--cluster", "--actors"]
+    inputs = pictures(arguments.model, arguments.pictures, folder / "pictures")
+    words = [*start, str(inputs), "--out", str(folder / "found"), "--cluster", "--actors"]
     words += [str(arguments.actors), *([] if arguments.no_drawing else ["--pictures"])]
     kilobytes: list[int] = []
     threads["OMP_NUM_THREADS"] = "1"
@@ -91,11 +97,11 @@ def predict(arguments: argparse.Namespace, folder: Path) -> tuple[tuple[float, f
         watcher.join()
         if job.returncode:
             raise SystemExit("the job failed; its error is above")
-    one = rate(list((folder / "plain").glob("*.jpg")), arguments.pictures)
+    one = rate(list((folder / "plain").glob("*.jpg")), of_one)
     several = rate(list((folder / "found").glob("part-*")), arguments.pictures)
-    quarter, most = max(kilobytes[: len(kilobytes) // 4]), max(kilobytes)
-    said = f"memory of the cluster's processes: {quarter / 1e6:.2f} GB, at most {most / 1e6:.2f}"
-    return (one, several), said
+    parts = [kilobytes[len(kilobytes) * k // 5 :][: len(kilobytes) // 5 + 1] for k in range(5)]
+    most = ", ".join(f"{max(part) / 1e6:.2f}" for part in parts)
+    return (one, several), f"memory of the cluster's processes, GB, by fifths of the time: {most}"
 
 
 def rate(files: list[Path], count: int) -> float:
@@ -106,7 +112,7 @@ def rate(files: list[Path], count: int) -> float:
     return share * count / (written[-1] - written[first - 1])
 
 
-def pictures(arguments: argparse.Namespace, folder: Path) -> Path:
+def pictures(model: str, count: int, folder: Path) -> Path:
     """Rendered scenes as JPEGs; a few, under many names."""
     from PIL import Image
 
@@ -114,19 +120,19 @@ def pictures(arguments: argparse.Namespace, folder: Path) -> Path:
 
     folder.mkdir()
     files = []
-    for seed in range(min(20, arguments.pictures)):
+    for seed in range(min(20, count)):
         files.append(folder / f"scene-{seed:06d}.jpg")
-        Image.fromarray(render_scene(seed, *SIDES[arguments.model]).image).save(files[-1])
-    for number in range(len(files), arguments.pictures):
+        Image.fromarray(render_scene(seed, *SIDES[model]).image).save(files[-1])
+    for number in range(len(files), count):
         os.link(files[number % len(files)], folder / f"scene-{number:06d}.jpg")
     return folder
 
 
 def watch(job: subprocess.Popen[str], kilobytes: list[int]) -> None:
-    """The memory of a program and all its children, every half second until it ends."""
+    """The memory of a program and all its children, every two seconds until it ends."""
     while job.poll() is None:
-        kilobytes.append(sum(resident(pid) for pid in (job.pid, *children(job.pid))))
-        time.sleep(0.5)
+        kilobytes.append(sum(memory_of(pid) for pid in (job.pid, *children(job.pid))))
+        time.sleep(2)
 
 
 def children(pid: int) -> Iterator[int]:
@@ -141,13 +147,13 @@ def children(pid: int) -> Iterator[int]:
             yield from children(child)
 
 
-def resident(pid: int) -> int:
-    """Its memory in kB; 0 where it has ended."""
+def memory_of(pid: int) -> int:
+    """Its memory in kB, of shared pages its part; 0 where it has ended."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        pages = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    found = re.search(r"Pss:\s+(\d+) kB", pages)
     return int(found[1]) if found else 0
 
 
@@ -157,8 +163,9 @@ def train(arguments: argparse.Namespace, folder: Path) -> tuple[tuple[float, flo
 
     sides = SIDES[arguments.model]
     data = write_scenes(folder / "scenes", 12, seed=1, size=sides)
+    weights = "scratch" if arguments.scratch else random_backbone(arguments.model, folder)
     options = f"train --method source --source {data} --iterations {arguments.iterations}"
-    options += f" --preset {'default' if arguments.model == 'r50' else 'cpu'} --weights scratch"
+    options += f" --preset {'default' if arguments.model == 'r50' else 'cpu'} --weights {weights}"
     options += f" --batch 4 --warmup 2 --device cpu --out {folder} --image-size {sides[0]}"
     options += f" --workers 1 --max-size {sides[1]}"
     if arguments.model == "tiny":
@@ -175,6 +182,17 @@ def train(arguments: argparse.Namespace, folder: Path) -> tuple[tuple[float, flo
         subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
         rates.append(4 / seconds_per_iteration(folder / f"{name}-1" / "metrics.csv"))
     return (rates[0], rates[1]), ""
+
+
+def random_backbone(model: str, folder: Path) -> Path:
+    """As if it were of ImageNet: its norms stay as they are."""
+    import torchvision
+    from safetensors.torch import save_file
+
+    network = {"r50": torchvision.models.resnet50}.get(model, torchvision.models.resnet18)
+    weights = network().state_dict()
+    save_file(weights, folder / "backbone.safetensors")
+    return folder / "backbone.safetensors"
 
 
 def seconds_per_iteration(metrics: Path) -> float:

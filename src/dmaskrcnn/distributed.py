@@ -144,6 +144,15 @@ def average(values: Tensor) -> Tensor:
     return values
 
 
+def of_all(values: Tensor) -> Tensor:
+    """The tensors of all processes, in the order of these: a dimension more in front."""
+    if world_size() == 1:
+        return values[None]
+    found = [torch.empty_like(values) for _ in range(world_size())]
+    dist.all_gather(found, values.contiguous())
+    return torch.stack(found)
+
+
 def largest(values: Tensor) -> Tensor:
     """The elementwise maximum of a tensor over all processes."""
     if world_size() > 1:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cluster import children, pictures, rate, resident, seconds_per_iteration
+from cluster import children, memory_of, pictures, rate, seconds_per_iteration
 from PIL import Image
 
 
 def test_pictures_are_few_under_many_names(tmp_path: Path):
-    arguments = argparse.Namespace(pictures=25, model="tiny")
-    files = sorted(pictures(arguments, tmp_path / "many").iterdir())
+    files = sorted(pictures("tiny", 25, tmp_path / "many").iterdir())
     assert len(files) == 25
     assert files[0].samefile(files[20])
     with Image.open(files[24]) as picture:
@@ -44,6 +42,6 @@ def test_memory_of_all_processes():
         assert child.stdout is not None
         child.stdout.readline()
         assert child.pid in children(os.getpid())
-        assert resident(child.pid) > 1000
+        assert memory_of(child.pid) > 1000
         child.communicate(b"\n")
-    assert resident(child.pid) == 0
+    assert memory_of(child.pid) == 0

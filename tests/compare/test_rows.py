@@ -21,12 +21,14 @@ from dmaskrcnn import Detector, evaluate, open_dataset
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.compare.comparison import load_comparison
 from dmaskrcnn.compare.rows import compare, score_runs
+from dmaskrcnn.compare.tables import terminal
 from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.data import decode_image
 from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.images.dehazed_set import dehazed_paths
+from dmaskrcnn.report import write_report
 from dmaskrcnn.run import Run
 
 ALL = ("none", *DEHAZERS)
@@ -112,6 +114,29 @@ def test_seeds_share_a_row(clear: Path, tiny: Callable[..., Any], tmp_path: Path
     assert comparison.rows[0].scores.to_dict() == expected.to_dict()
     assert len(comparison.rows[1].predictions) == 2
     assert "6 images and the 2 seeds" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_by_size(runs: list[Path], clear: Path, tmp_path: Path):
+    """In the tables, the CSV, the JSON and the page; as `evaluate` counts them."""
+    out = tmp_path / "out"
+    comparison = compare(runs, [clear], out=out, bootstrap=20, by_size=True, device="cpu")
+    expected = evaluate(runs[1], clear, bootstrap=20, device="cpu", by_size=True)
+    for scores in (comparison.rows[1].scores, load_comparison(out).rows[1].scores):
+        assert scores.to_dict() == expected.to_dict()
+        np.testing.assert_array_equal(
+            scores["small/box/AP"].replicates, expected["small/box/AP"].replicates
+        )
+    count = expected.objects_by_size["small"]["car"]
+    for text in (terminal(comparison), (out / "comparison.md").read_text()):
+        assert f"small car AP50 ({count})" in text
+        assert "small COCO box AP" in text
+        assert "large" not in text.replace("to 96 x 96, large", "")  # there are none
+    with (out / "comparison.csv").open(newline="") as file:
+        metrics = {line["metric"] for line in csv.DictReader(file)}
+    assert "small/mask/AP/car" in metrics
+    page = write_report(out, comparison=load_comparison(out)).read_text()
+    assert "<summary>AP50 by size (small to 32 x 32 px" in page
+    assert f"car, small ({count})" in page
 
 
 def test_predictions_of_others(runs: list[Path], tmp_path: Path):

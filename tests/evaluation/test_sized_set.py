@@ -7,8 +7,7 @@ import pytest
 from evaluation_cases import Truth, coco_eval, make_found, make_objects, random_case, save_detector
 
 from dmaskrcnn import evaluate
-from dmaskrcnn.evaluation.by_size import scores_by_size, size_table
-from dmaskrcnn.evaluation.labelled import open_test_set
+from dmaskrcnn.evaluation.by_size import score_by_size, size_table
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.sized_set import SIZES
 
@@ -53,10 +52,29 @@ def test_nothing_found_and_nothing_there():
 
 
 def test_a_table_has_the_sizes_that_there_are(tmp_path, clear):
-    run, results = save_detector(tmp_path / "run", "car", "person"), tmp_path / "found.json"
-    whole = evaluate(run, clear, results=results, bootstrap=5)
-    by_size = scores_by_size(results, open_test_set(clear, list(whole.objects)), bootstrap=5)
-    rows = [line.split()[:3] for line in size_table(by_size).splitlines()[3:]]
+    run = save_detector(tmp_path / "run", "car", "person")
+    scores = evaluate(run, clear, bootstrap=5, by_size=True)
+    table = size_table(scores.metrics, scores.objects_by_size, "by size")
+    rows = [line.split()[:3] for line in table.splitlines()[3:]]
     assert {size for _, size, _ in rows} == {"small"}  # all that 64 x 96 px have room for
-    for name, count in whole.objects.items():
+    for name, count in scores.objects.items():
         assert sum(int(n) for row, _, n in rows if row == name) == count
+
+
+def test_sizes_stand_beside_the_scores_of_all():
+    truth, found = random_case(4, images=20)
+    scores = score_by_size(truth, found, bootstrap=5)
+    whole = score(truth, found, bootstrap=5)
+    for name, metric in whole.metrics.items():
+        assert scores[name].value == pytest.approx(metric.value, nan_ok=True)
+    for name, size in SIZES.items():
+        alone = score(truth, found, bootstrap=5, size=size)
+        assert scores.objects_by_size[name] == alone.objects
+        for part, expected in alone.metrics.items():
+            if part != "legacy/mAP":
+                ours = scores[f"{name}/{part}"]
+                np.testing.assert_array_equal(ours.replicates, expected.replicates)
+                assert ours.value == pytest.approx(expected.value, nan_ok=True)
+    assert not any("legacy" in name for name in scores.metrics if name.startswith(tuple(SIZES)))
+    assert "objects_by_size" in scores.to_dict()
+    assert "objects_by_size" not in whole.to_dict()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def evaluate_verb(verb: Evaluate) -> None:
     """Score runs one after the other, and their differences to the first."""
-    from dmaskrcnn.evaluation.by_size import scores_by_size, size_table
+    from dmaskrcnn.evaluation.by_size import size_table
     from dmaskrcnn.evaluation.evaluate import evaluate_to, output_folders, summary
     from dmaskrcnn.evaluation.labelled import open_shared_test_set
     from dmaskrcnn.evaluation.scores import paired_difference
@@ -27,7 +27,7 @@ def evaluate_verb(verb: Evaluate) -> None:
         raise UserError("evaluate: give at least one run folder or COCO results JSON")
     runs = [open_run(run) for run in verb.runs]
     test = open_shared_test_set(runs, verb.data, verb.classes, verb.groups, verb.orientation)
-    all_scores, sized = [], []
+    all_scores = []
     for run, out in zip(runs, output_folders(runs, verb.data, verb.out), strict=True):
         scores = evaluate_to(
             out,
@@ -37,12 +37,11 @@ def evaluate_verb(verb: Evaluate) -> None:
             bootstrap=verb.bootstrap,
             seed=verb.seed,
             device=verb.device,
+            by_size=verb.by_size,
         )
         print(summary(run, scores, out))
         if verb.by_size:
-            predictions = out / "predictions.json" if out and not run.is_results else run.path
-            sized.append(scores_by_size(predictions, test, verb.bootstrap, verb.seed))
-            print(f"{size_table(sized[-1])}\n")
+            print(f"{size_table(scores.metrics, scores.objects_by_size, 'by size')}\n")
         all_scores.append(scores)
     for run, scores in zip(runs[1:], all_scores[1:], strict=True):
         try:
@@ -51,8 +50,9 @@ def evaluate_verb(verb: Evaluate) -> None:
             raise UserError(f"{run} against {runs[0]}: {error}") from error
         table = scores_table(differences, scores.objects, scores.drawn)
         print(f"{run} against {runs[0]}\n{table}\n")
-    for run, by_size in zip(runs[1:], sized[1:], strict=False):  # none where none are asked for
-        print(f"{run} against {runs[0]}\n{size_table(by_size, sized[0])}\n")
+        if verb.by_size:
+            title = "differences in points by size"
+            print(f"{size_table(differences, scores.objects_by_size, title)}\n")
 
 
 def report_verb(verb: Report) -> None:
@@ -77,6 +77,7 @@ def report_verb(verb: Report) -> None:
                 verb.device,
                 verb.groups,
                 verb.orientation,
+                verb.by_size,
             )
 
         print(
@@ -102,6 +103,7 @@ def compare_verb(verb: Compare) -> Path | None:
             verb.dehaze,
             verb.out,
             classes=verb.classes,
+            by_size=verb.by_size,
             groups=verb.groups,
             orientation=verb.orientation,
             bootstrap=verb.bootstrap,

@@ -64,6 +64,13 @@ Orientation = Annotated[
         "turned upright, or as stored; `auto` goes by the size that the annotations state."
     ),
 ]
+BySize = Annotated[
+    bool,
+    arg(
+        help="Also score small, medium and large objects by themselves: up to 32 x 32 px of the "
+        "picture, up to 96 x 96, and above (COCO's sizes)."
+    ),
+]
 Bootstrap = Annotated[int, arg(help="Resamples of the images behind the intervals.")]
 BatchSize = Annotated[int, arg(help="Images per forward pass.")]
 Device = Annotated[str, arg(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]

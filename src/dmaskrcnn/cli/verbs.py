@@ -14,6 +14,7 @@ from dmaskrcnn.cli.flags import (
     AODNetWeights,
     BatchSize,
     Bootstrap,
+    BySize,
     Classes,
     Device,
     Groups,
@@ -67,9 +68,7 @@ class Evaluate(RunsDetectors, ReadsLabels):
     ] = None
     """Folder for predictions.json and scores.json. For a results JSON nothing is written unless
     this is given."""
-    by_size: bool = False
-    """Also score small, medium and large objects by themselves: up to 32 x 32 px of the picture,
-    up to 96 x 96, and above (COCO's sizes)."""
+    by_size: BySize = False
     groups: Groups = ""
     orientation: Orientation = "auto"
     batch_size: BatchSize = 4
@@ -91,6 +90,7 @@ class Report(RunsDetectors, ReadsLabels):
     """Run folders, the baseline first; COCO results JSON files of any detector; or the folder of
     one comparison."""
     data: Annotated[TestSet, arg(help_behavior_hint="(default: nothing is scored)")] = ()
+    by_size: BySize = False
     groups: Groups = ""
     orientation: Orientation = "auto"
     source: Annotated[
@@ -129,6 +129,7 @@ class Compare(RunsDetectors, ReadsLabels):
     """Folder for comparison.md, .csv and .json, report.html, the dehazed images and the
     predictions."""
     classes: Classes = ()
+    by_size: BySize = False
     groups: Groups = ""
     orientation: Orientation = "auto"
     bootstrap: Bootstrap = 1000

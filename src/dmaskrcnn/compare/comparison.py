@@ -24,8 +24,8 @@ from dmaskrcnn.evaluation.bootstrap import Difference, Metric
 from dmaskrcnn.evaluation.labelled import TestSet
 from dmaskrcnn.evaluation.scores import Scores, paired_difference
 from dmaskrcnn.fields import convert
-from dmaskrcnn.files import MOST_DATA, file_digest, read_json
-from dmaskrcnn.output_folder import OutputFolder, index_format
+from dmaskrcnn.files import MOST_DATA, check_writable, file_digest, read_json
+from dmaskrcnn.output_folder import OutputFolder, check_marked, index_format
 from dmaskrcnn.run import open_run
 
 INDEX, RESAMPLES = "comparison.json", "comparison.safetensors"
@@ -89,6 +89,15 @@ class Comparison:
     def differences(self) -> list[dict[str, Difference]]:
         """Per row the paired difference to the first, by metric; nothing for the first itself."""
         return [{}, *(paired_difference(self.rows[0].scores, row.scores) for row in self.rows[1:])]
+
+
+def check_out(out: Path) -> None:
+    """Raises UserError where the folder cannot be written to, or holds files of our names that are
+    not ours."""
+    names = (RESAMPLES, "comparison.csv", "comparison.md")
+    OutputFolder(out, "compare", INDEX).claim(map(Path, names), rename=False)
+    check_marked(out / "report.html", "report")
+    check_writable(out)
 
 
 def save_comparison(
@@ -212,6 +221,10 @@ def _scores(values: dict[str, Any], number: int, replicates: Mapping[str, np.nda
         convert(values["fingerprint"], str),
         convert(values.get("groups", images), int),  # comparisons of before had no groups
         convert(values.get("grouping", ""), str),
+        {
+            size: {name: convert(count, int) for name, count in objects.items()}
+            for size, objects in values.get("objects_by_size", {}).items()
+        },
     )
 
 

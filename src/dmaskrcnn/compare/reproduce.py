@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dmaskrcnn.compare.comparison import INDEX, Comparison
+from dmaskrcnn.compare.comparison import INDEX, Comparison, check_out
 from dmaskrcnn.compare.groups import RunGroup
 from dmaskrcnn.compare.paper import ITERATIONS, MODELS, TABLE, notes_on
-from dmaskrcnn.compare.rows import Plan, check_numbers, check_out, compare_rows
+from dmaskrcnn.compare.rows import Plan, check_numbers, compare_rows
 from dmaskrcnn.config.train import STARTS, TrainConfig
 from dmaskrcnn.data import Dataset, open_dataset, open_images
 from dmaskrcnn.data.orientation import Orientation

@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmaskrcnn.compare.comparison import (
-    INDEX,
-    RESAMPLES,
     Comparison,
     Row,
+    check_out,
     row_name,
     save_comparison,
 )
@@ -40,9 +39,7 @@ from dmaskrcnn.evaluation.evaluate import evaluate
 from dmaskrcnn.evaluation.labelled import TestSet, open_shared_test_set
 from dmaskrcnn.evaluation.seeds import over_seeds
 from dmaskrcnn.evaluation.text import interval
-from dmaskrcnn.files import check_writable
 from dmaskrcnn.images.dehazed_set import Dehazed, dehaze_dataset, pictures_digest
-from dmaskrcnn.output_folder import OutputFolder, check_marked
 from dmaskrcnn.run import open_run, run_names
 
 if TYPE_CHECKING:
@@ -70,6 +67,7 @@ def compare(
     out: str | Path = "compare",
     *,
     classes: Sequence[str] = (),
+    by_size: bool = False,
     groups: str = "",
     orientation: Orientation = "auto",
     bootstrap: int = 1000,
@@ -87,6 +85,7 @@ def compare(
         dehaze: "none" and methods of `Dehazer`, in the order of the rows.
         out: the folder to write to; of an earlier comparison, what still holds is used again.
         classes: see `compare_rows`, as the others.
+        by_size: likewise.
         groups: likewise.
         orientation: likewise.
         bootstrap: likewise.
@@ -113,6 +112,7 @@ def compare(
         list(map(Path, data)),
         Path(out),
         classes=classes,
+        by_size=by_size,
         groups=groups,
         orientation=orientation,
         bootstrap=bootstrap,
@@ -129,6 +129,7 @@ def compare_rows(
     out: Path,
     *,
     classes: Sequence[str] = (),
+    by_size: bool = False,
     groups: str = "",
     orientation: Orientation = "auto",
     bootstrap: int = 1000,
@@ -145,6 +146,7 @@ def compare_rows(
         data: the labelled test set.
         out: see `compare`.
         classes: those to score; by default those that the test set and all runs know.
+        by_size: also small, medium and large objects by themselves.
         groups: which test images are resampled together, see `dmaskrcnn.data.group_images`.
         orientation: of the boxes of the test set, see `open_dataset`.
         bootstrap: resamples behind the intervals.
@@ -176,7 +178,7 @@ def compare_rows(
     check_out(out)
 
     rows = []
-    for row in score_rows(plans, test, out, dehazers, device, bootstrap, seed):
+    for row in score_rows(plans, test, out, dehazers, device, bootstrap, seed, by_size):
         rows.append(row)
         print(
             f"{len(rows)}/{len(plans)} {row.name}: VOC AP50 {interval(row.scores['voc/AP50'])}, "
@@ -198,6 +200,7 @@ def score_runs(
     device: str = "auto",
     groups: str = "",
     orientation: Orientation = "auto",
+    by_size: bool = False,
 ) -> Comparison:
     """Score runs on the images as they are, for a report; seeds of one method share a row.
 
@@ -208,6 +211,7 @@ def score_runs(
         device: ``auto``, ``cpu``, ``cuda``.
         groups: which test images are resampled together.
         orientation: of the boxes of the test set.
+        by_size: also small, medium and large objects by themselves.
 
     Raises:
         UserError: a run without a detector, a test set without labels, no class in common.
@@ -219,7 +223,7 @@ def score_runs(
     # The seconds are left to a comparison, which is what one runs to weigh costs.
     rows = (
         replace(row, seconds_per_image=math.nan)
-        for row in score_rows(plans, test, out, device=device)
+        for row in score_rows(plans, test, out, device=device, by_size=by_size)
     )
     return Comparison(tuple(rows), paths, {}, out, orientation=orientation, test=test)
 
@@ -232,6 +236,7 @@ def score_rows(
     device: str = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
+    by_size: bool = False,
 ) -> Iterator[Row]:
     """Predict what is not there yet, and score: row by row, in the order of the plans.
 
@@ -243,6 +248,7 @@ def score_rows(
         device: where detectors run.
         bootstrap: resamples behind the intervals.
         seed: of the resampling.
+        by_size: also small, medium and large objects by themselves.
     """
     runs = list(dict.fromkeys(run for plan in plans for run in plan.group.runs))
     names = dict(zip(runs, run_names(runs), strict=True))
@@ -266,7 +272,8 @@ def score_rows(
                 taken = [a + b for a, b in zip(pictures.seconds, detecting, strict=True)]
             files.append(file)
             seconds += taken
-            scores.append(evaluate(file, test, bootstrap=bootstrap, seed=seed))
+            scored = evaluate(file, test, bootstrap=bootstrap, seed=seed, by_size=by_size)
+            scores.append(scored)
         median = statistics.median(seconds) if seconds else math.nan
         yield Row(plan.group, plan.dehaze, tuple(files), over_seeds(scores), median, plan.published)
 
@@ -286,12 +293,3 @@ def _check_runs(plans: Sequence[Plan], test: TestSet) -> None:
             test.results(run.path)
         else:
             run.detector("cpu")
-
-
-def check_out(out: Path) -> None:
-    """Raises UserError where the folder cannot be written to, or holds files of our names that are
-    not ours."""
-    names = (RESAMPLES, "comparison.csv", "comparison.md")
-    OutputFolder(out, "compare", INDEX).claim(map(Path, names), rename=False)
-    check_marked(out / "report.html", "report")
-    check_writable(out)

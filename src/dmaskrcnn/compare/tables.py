@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
+from dmaskrcnn.evaluation.by_size import SIZES_SAID
 from dmaskrcnn.evaluation.text import Table, bold, escape_markdown, starred
 
 SUMMARY = {
@@ -125,9 +126,20 @@ def _columns(comparison: Comparison) -> list[_Column]:
         columns.append(_Column("seeds", text=lambda row: str(len(row.group.runs))))
     if any(not math.isnan(row.seconds_per_image) for row in rows):
         columns.append(_Column("s/image", text=lambda row: _seconds(row.seconds_per_image)))
+    classes = _frequent(comparison)
+    columns += [_Column(f"{name} AP50 ({count:,})", f"voc/AP50/{name}") for name, count in classes]
+    sizes = rows[0].scores.objects_by_size
+    columns += [
+        _Column(f"{size} {heading}", f"{size}/{metric}")
+        for metric, heading in SUMMARY.items()
+        for size, objects in sizes.items()
+        if any(objects.values()) and any(f"{size}/{metric}" in row.scores.metrics for row in rows)
+    ]
     return columns + [
-        _Column(f"{name} AP50 ({count:,})", f"voc/AP50/{name}")
-        for name, count in _frequent(comparison)
+        _Column(f"{size} {name} AP50 ({count:,})", f"{size}/voc/AP50/{name}")
+        for name, _ in classes
+        for size, objects in sizes.items()
+        if (count := objects[name])
     ]
 
 
@@ -187,6 +199,8 @@ def _explanations(comparison: Comparison, mark: str) -> list[str]:
         f"{'class' if classes == 1 else 'classes'} with objects (in brackets, how many).",
         *_resampling(rows, mark),
     ]
+    if rows[0].scores.objects_by_size:
+        lines.append(f"Sizes of objects: {SIZES_SAID}, in pixels of the files.")
     if any(not math.isnan(row.seconds_per_image) for row in rows):
         lines.append("s/image: dehazing and detection, median over the images, on this machine.")
     lines += _weights_scored(rows)

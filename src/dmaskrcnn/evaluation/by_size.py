@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from dmaskrcnn.evaluation.evaluate import evaluate
-from dmaskrcnn.evaluation.labelled import TestSet
-from dmaskrcnn.evaluation.scores import Scores, paired_difference
+import numpy as np
+from numpy.typing import NDArray
+
+from dmaskrcnn.detections import Detections
+from dmaskrcnn.evaluation.bootstrap import Metric
+from dmaskrcnn.evaluation.matched_set import GroundTruth
+from dmaskrcnn.evaluation.score import score
+from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.evaluation.sized_set import SIZES
 from dmaskrcnn.evaluation.text import CLASS_COLUMNS, Table, interval
 
-
-def scores_by_size(
-    predictions: Path, test: TestSet, bootstrap: int = 1000, seed: int = 0
-) -> dict[str, Scores]:
-    """The scores of kept predictions for each of `SIZES`. Arguments and errors as of `evaluate`."""
-    return {
-        name: evaluate(predictions, test, bootstrap=bootstrap, seed=seed, size=size)
-        for name, size in SIZES.items()
-    }
+SIZES_SAID = "small to 32 x 32 px, medium to 96 x 96, large"
 
 
-def size_table(by_size: Mapping[str, Scores], first: Mapping[str, Scores] | None = None) -> str:
+def score_by_size(
+    truth: GroundTruth,
+    predictions: Sequence[Detections],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    groups: NDArray[np.int64] | None = None,
+) -> Scores:
+    """`score`, and beside its metrics those of each of `SIZES` under names such as
+    ``small/voc/AP50/car``; the authors' metric has no sizes. Arguments and errors as there."""
+    scores = score(truth, predictions, bootstrap=bootstrap, seed=seed, groups=groups)
+    metrics, objects = dict(scores.metrics), {}
+    for name, size in SIZES.items():
+        sized = score(truth, predictions, bootstrap=bootstrap, seed=seed, groups=groups, size=size)
+        of_size = {f"{name}/{key}": m for key, m in sized.metrics.items() if "legacy" not in key}
+        metrics |= of_size
+        objects[name] = sized.objects
+    return replace(scores, metrics=metrics, objects_by_size=objects)
+
+
+def size_table(
+    metrics: Mapping[str, Metric], objects_by_size: Mapping[str, Mapping[str, int]], title: str
+) -> str:
     """Percent with 95 % intervals: the classes, each at the sizes of which there are objects.
 
     Args:
-        by_size: as of `scores_by_size`.
-        first: of another run on the same images; then the paired differences to it, in points.
-
-    Raises:
-        ValueError: as `paired_difference`.
+        metrics: of `score_by_size`, or of the paired difference of two such.
+        objects_by_size: of the same.
+        title: what the numbers are.
     """
-    metrics = {
-        size: paired_difference(first[size], scores) if first else scores.metrics
-        for size, scores in by_size.items()
-    }
-    # of a size that no object has there are no masks to score
     columns = {
-        c: head for c, head in CLASS_COLUMNS.items() if any(c in m for m in metrics.values())
+        column: heading
+        for column, heading in CLASS_COLUMNS.items()
+        # of a size that no object has there are no masks to score
+        if any(f"{size}/{column}" in metrics for size in objects_by_size)
     }
     lines = []
-    for size, scores in by_size.items():
-        for name, count in scores.objects.items():
-            values = (interval(metrics[size].get(f"{c}/{name}")) for c in columns)
-            lines += [[name, size, str(count), *values]] * (count > 0)
-    names = list(next(iter(by_size.values())).objects)
-    lines.sort(key=lambda line: names.index(line[0]))
+    for name in next(iter(objects_by_size.values()), ()):
+        for size, objects in objects_by_size.items():
+            values = (interval(metrics.get(f"{size}/{c}/{name}")) for c in columns)
+            lines += [[name, size, str(objects[name]), *values]] * (objects[name] > 0)
     heads = ["class", "size", "objects", *columns.values()]
-    kind = "differences in points by size" if first else "by size"
-    sizes = f"{kind}: small to 32 x 32 px, medium to 96 x 96, large"
-    return f"{sizes}\n\n{Table([heads, *lines]).text()}"
+    return f"{title}: {SIZES_SAID}\n\n{Table([heads, *lines]).text()}"

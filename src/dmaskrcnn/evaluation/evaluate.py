@@ -21,6 +21,7 @@ from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.detector.limits import Limits
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.by_size import score_by_size
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
 from dmaskrcnn.evaluation.results_json import ResultLines, save_results, write_results
 from dmaskrcnn.evaluation.score import score
@@ -59,6 +60,7 @@ def evaluate(
     orientation: Orientation = "auto",
     min_score: float = MIN_SCORE,
     size: Size | None = None,
+    by_size: bool = False,
 ) -> Scores:
     """Score a detector on labelled images. All scores of this package come from here.
 
@@ -79,6 +81,7 @@ def evaluate(
         orientation: of the boxes of a test set that is opened here, see `open_dataset`.
         min_score: lowest score of a box that counts, of a detector that runs here.
         size: of the objects that are asked for, such as ``SIZES["small"]``; by default all.
+        by_size: instead of that, all, and besides each size by itself (`score_by_size`).
 
     Raises:
         UserError: unreadable input, a test set without labels, no class in common, or ``results``
@@ -111,6 +114,10 @@ def evaluate(
         if results is not None:
             save_results(results, test.data.image_ids, found, test.category_ids)
             found = test.results(results)
+    if by_size:
+        return score_by_size(
+            test.data, list(found), bootstrap=bootstrap, seed=seed, groups=test.groups
+        )
     return score(test.data, found, bootstrap=bootstrap, seed=seed, groups=test.groups, size=size)
 
 
@@ -124,6 +131,7 @@ def evaluate_to(
     seed: int = 0,
     device: str = "auto",
     predicted: bool = False,
+    by_size: bool = False,
 ) -> Scores:
     """``evaluate`` that leaves in ``out`` (if given) ``scores.json``, and ``predictions.json``
     unless ``run`` is one, or that has been ``predicted`` already."""
@@ -139,6 +147,7 @@ def evaluate_to(
         results=None if predicted else results,
         device=device,
         progress=True,
+        by_size=by_size,
     )
     if out:
         which = {"scored": run.weights_said or "predictions made before"}

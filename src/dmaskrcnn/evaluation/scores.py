@@ -4,7 +4,7 @@ JSON."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric, difference
@@ -18,7 +18,8 @@ class Scores:
     Attributes:
         metrics: by name: ``voc/AP50``, ``box/AP``, ``box/AP50``, ``box/AP75``, ``mask/…`` where
             there are masks, and ``legacy/mAP``; all but the last also per class, as in
-            ``voc/AP50/car``. Values in [0, 1].
+            ``voc/AP50/car``; where sizes were asked for, likewise ``small/voc/AP50``. Values in
+            [0, 1].
         objects: objects that count (neither difficult nor crowd), per class.
         images: images in the test set.
         bootstrap: resamples behind the intervals.
@@ -26,6 +27,7 @@ class Scores:
         fingerprint: of the ground truth; two runs are comparable only where it is equal.
         groups: what was drawn in the resampling: images, or groups of them.
         grouping: a digest of which images were drawn together; empty where each was by itself.
+        objects_by_size: ``objects`` for each size that was asked for.
     """
 
     metrics: dict[str, Metric]
@@ -36,6 +38,7 @@ class Scores:
     fingerprint: str
     groups: int = 0
     grouping: str = ""
+    objects_by_size: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def drawn(self) -> str:
@@ -67,6 +70,7 @@ class Scores:
             "groups": self.groups,
             "grouping": self.grouping,
             "objects": dict(self.objects),
+            **({"objects_by_size": self.objects_by_size} if self.objects_by_size else {}),
             "bootstrap": self.bootstrap,
             "seed": self.seed,
             "metrics": {name: _numbers(metric) for name, metric in self.metrics.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -195,12 +195,29 @@ def table(comparison: Comparison) -> Table:
 
 def class_table(comparison: Comparison) -> Table:
     """AP50 per class, for HTML."""
+    objects = comparison.rows[0].scores.objects.items()
+    columns = {f"voc/AP50/{name}": f"{name} ({count:,})" for name, count in objects if count}
+    return _metric_table(comparison, columns)
+
+
+def size_table(comparison: Comparison) -> Table:
+    """AP50 per class at each size of which there are objects, for HTML; a heading alone where sizes
+    were not asked for."""
     rows = comparison.rows
-    objects = {name: count for name, count in rows[0].scores.objects.items() if count}
-    keys = [f"voc/AP50/{name}" for name in objects]
-    lines = [["", *(f"{name} ({count:,})" for name, count in objects.items())]]
-    for row, gain in zip(rows, comparison.differences(), strict=True):
-        lines.append([row.name, *(_cell(row.scores[key], gain.get(key)) for key in keys)])
+    columns = {
+        f"{size}/voc/AP50/{name}": f"{name}, {size} ({count:,})"
+        for name in rows[0].scores.objects
+        for size, objects in rows[0].scores.objects_by_size.items()
+        if (count := objects[name])
+    }
+    return _metric_table(comparison, columns)
+
+
+def _metric_table(comparison: Comparison, columns: Mapping[str, str]) -> Table:
+    """A line per row, below headings by the names of metrics."""
+    lines: list[list[str]] = [["", *columns.values()]]
+    for row, gain in zip(comparison.rows, comparison.differences(), strict=True):
+        lines.append([row.name, *(_cell(row.scores[key], gain.get(key)) for key in columns)])
     return Table(lines)
 
 

@@ -22,11 +22,19 @@ from dmaskrcnn.compare.comparison import Comparison, load_comparison
 from dmaskrcnn.data import open_images
 from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.by_size import SIZES_SAID
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.output_folder import check_marked, mark
 from dmaskrcnn.report.doubts import doubts
 from dmaskrcnn.report.feature_figures import feature_figures
-from dmaskrcnn.report.findings import best_other, class_table, headline, remarks, table
+from dmaskrcnn.report.findings import (
+    best_other,
+    class_table,
+    headline,
+    remarks,
+    size_table,
+    table,
+)
 from dmaskrcnn.report.material import Material, check_runs, gather
 from dmaskrcnn.report.pictures import as_json, controls, picture_data
 from dmaskrcnn.report.provenance import provenance
@@ -177,6 +185,10 @@ def _scores(material: Material) -> str:
     if sum(count > 0 for count in comparison.rows[0].scores.objects.values()) > 1:
         classes = _scroll(class_table(comparison).html("scores"))
         scores += f"<details><summary>AP50 per class</summary>{classes}</details>"
+    if comparison.rows[0].scores.objects_by_size:
+        sizes = _scroll(size_table(comparison).html("scores"))
+        said = f"AP50 by size ({SIZES_SAID})"
+        scores += f"<details><summary>{said}</summary>{sizes}</details>"
     notes = "".join(f"<p>{escape(note)}</p>" for note in comparison.notes)
     return f"{scores}<p>{remarks(comparison.rows)}</p>{notes}"
 

@@ -97,7 +97,9 @@ class TrainingState:
                 # It expects a gradient of whatever requires one when it is built, so anew.
                 with warnings.catch_warnings():  # a name that torch is about to change
                     warnings.simplefilter("ignore", FutureWarning)
-                    self.model = DistributedDataParallel(self.learner, broadcast_buffers=False)
+                    self.model = DistributedDataParallel(
+                        self.learner, broadcast_buffers=False, gradient_as_bucket_view=True
+                    )
         if phase.from_average and not self.restarted:
             self._restart()
         self.phase = phase
