@@ -202,6 +202,8 @@ def stock(detector: Any) -> Any:
 
     config, classes = detector.config, len(detector.classes) + 1
     width, box_width = config.fpn_channels, config.box_head_width
+    if not config.backbone.startswith("resnet") or config.heads == "deep":
+        raise SystemExit("torchvision: twins are built of r18 and r50 alone; name other variants")
     network: Any = get_model(config.backbone, weights=None, norm_layer=FrozenBatchNorm2d)
     channels = [network.fc.in_features // part for part in (8, 4, 2, 1)]
     levels = {f"layer{i + 1}": str(i) for i in range(4)}

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 PART = 1 << 23  # bytes of the list that are parsed at once
 _CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 _LAST = re.compile(rb"\}\s*(?=\])")
@@ -35,7 +37,9 @@ def parse_in_parts(
     """Call ``take`` with one part of the object's list ``key`` after the other.
 
     A text is cut where an object of the list ends. Whether one does there, parsing tells: what
-    comes before is a list when ``]`` is put behind it, and nothing else is.
+    comes before is a list when ``]`` is put behind it, and nothing else is. The list, which is
+    nearly all of the text, is parsed by msgspec, which takes a third of the time of Python's parser
+    and no NaN.
 
     Returns:
         The object without the list; None, whatever was taken so far, for anything that is not read
@@ -45,7 +49,7 @@ def parse_in_parts(
         start, head = _beginning(data, key)
         end = _take_all(data, start, take, part)
         tail = json.loads(b'{"":[' + data[end:])
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, msgspec.DecodeError):
         return None
     tail.pop("")
     return None if key in tail else head | tail
@@ -73,7 +77,7 @@ def _take_all(data: bytes, start: int, take: Callable[[list[Any]], object], part
     if last is None:
         raise ValueError("the list does not end")
     while (cut := _CUT.search(data, start + part, last.start() + 1)) is not None:
-        take(json.loads(b"[" + data[start : cut.start() + 1] + b"]"))
+        take(msgspec.json.decode(b"[" + data[start : cut.start() + 1] + b"]"))
         start = cut.end()
-    take(json.loads(b"[" + data[start : last.start() + 1] + b"]"))
+    take(msgspec.json.decode(b"[" + data[start : last.start() + 1] + b"]"))
     return last.end()
