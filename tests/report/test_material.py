@@ -35,9 +35,10 @@ def test_runs_are_scored_on_data(runs: list[Path], scenes: dict[str, Path], tmp_
     before = [contents(run) for run in runs]
     out = tmp_path / "page.html"
     arguments = [*map(str, runs), "--data", str(scenes["test"]), "--out", str(out)]
-    main(["report", *arguments, "--device", "cpu"])
+    main(["report", *arguments, "--by-size", "--device", "cpu"])
     page = Page(out)
     assert page.sections == SECTIONS
+    assert "AP50 by size (small to 32 x 32 px" in page.text
     assert "2 seeds" in page.text  # of grl, found by their configurations
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     assert [contents(run) for run in runs] == before
@@ -136,6 +137,7 @@ def test_bad_input(
             "found.json: is a results JSON, which shows nothing without its test set; give --data",
         ),
         ((tmp_path / "old", "--out", out), "comparison.json: not a readable comparison"),
+        ((runs[0], "--out", out, "--by-size"), "--by-size scores, so it needs --data"),
         ((runs[0], tmp_path / "old", "--out", out), "old: a comparison is reported alone"),
         ((runs[0], "--out", out, "--data", scenes["target"]), "holds images but no labels"),
         ((runs[0], "--out", out, "--data", tmp_path / "gone"), "gone: no such file or folder"),

@@ -56,7 +56,7 @@ def test_a_killed_process_costs_nothing(tiny: Make, clear: Path, tmp_path: Path)
     """The second one of two, after the first checkpoint. Weights, averages and momenta are in the
     end those of a training that nobody disturbed, to the bit; the scores of both are there, and
     those that one process gives."""
-    options = {"method": "source", "iterations": 24, "checkpoint_minutes": 1e-6, "batch": 2}
+    options = {"method": "source", "iterations": 12, "checkpoint_minutes": 1e-6, "batch": 2}
     options |= {"test": (clear,)}
     whole = torchrun(tiny(name="whole", **options), tmp_path)
     said, errors = whole.communicate(timeout=300)

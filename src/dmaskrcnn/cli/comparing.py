@@ -63,6 +63,10 @@ def report_verb(verb: Report) -> None:
     from dmaskrcnn.evaluation.labelled import open_shared_test_set
     from dmaskrcnn.report import check_report, default_out, write_report
 
+    if verb.by_size and not verb.data:
+        raise UserError(
+            "--by-size scores, so it needs --data; a comparison has sizes from `compare --by-size`"
+        )
     out = verb.out or default_out(verb.runs)
     runs = check_report(verb.runs, scored=bool(verb.data))
     if verb.data:  # what is wrong with it shows before a folder is made for the page
