@@ -74,8 +74,6 @@ METHODS: dict[str, list[str]] = {
     "adapt-clear": [*ADAPT, "--batch", "12", "--target-batch", "4", "--haze-augment", "0.3333"],
     "adapt-sizes": [*ADAPT, "--multi-scale", "0.8", "1.5"],
     "adapt-labeller": [*ADAPT, "--labeller", "train", "--labeller-length", "1"],
-    # labelled by the seed's own `adapt`, at its size and 1.5 times it: train that first
-    "adapt-again": [*ADAPT, "--labeller", "adapt"],
     # of another detector: --labels
     "adapt-labels": ADAPT,
     "adapt-labels-alone": [*ADAPT, "--trust", "labels"],
@@ -159,10 +157,8 @@ def train(args: argparse.Namespace) -> None:
             if args.labels is None:
                 sys.exit(f"{method} needs --labels: COCO results of another detector on the target")
             options += ["--pseudo-labels", args.labels]
-        if "--labeller" in options:
-            place = options.index("--labeller") + 1
-            given = {"adapt": str(args.out / "adapt-seedSEED-1")}.get(options[place], args.labeller)
-            options[place] = (given or options[place]).replace("SEED", str(seed))
+        if args.labeller and "--labeller" in options:
+            options[options.index("--labeller") + 1] = args.labeller.replace("SEED", str(seed))
         run(args.out, f"{base}-seed{seed}", options)
         if method != base:
             options = [*METHODS[method], "--weights", str(trained), "--target", *args.target]

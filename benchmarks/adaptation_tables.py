@@ -70,7 +70,8 @@ def table(
     What is compared is averaged over the seeds that both sides have.
 
     Args:
-        rows: the scores in haze; `FIRST` and `LAST` are the two ends of the gap.
+        rows: the scores in haze; `FIRST` and `LAST`, or else the first whose name begins so, are
+            the two ends of the gap.
         metric: its name, as of `Scores`.
         title: above the methods.
         against: the method that the differences are to.
@@ -80,11 +81,12 @@ def table(
     in_clear = ["in clear air", "difference in clear air"] if clear else []
     heads = ["seeds", "value", f"difference to `{against}`", "of the gap closed", *in_clear, "time"]
     lines = [[f"{title}, %", *heads]]
+    last = min((method for method in rows if method.startswith(LAST)), default=LAST)
     for method, by_seed in rows.items():
         gap = ""
-        seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(LAST, {}).keys()
+        seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(last, {}).keys()
         if seeds and method != FIRST and not method.startswith(LAST):
-            ends = (over(rows, m, seeds).metrics[metric] for m in (FIRST, method, LAST))
+            ends = (over(rows, m, seeds).metrics[metric] for m in (FIRST, method, last))
             gap = interval(gap_closed(*ends), digits=0)
         cells = [*value_and_difference(rows, metric, method, against), gap]
         if clear:

@@ -87,7 +87,7 @@ def test_a_killed_process_costs_nothing(tiny: Make, clear: Path, tmp_path: Path)
     (shared,) = hurt.glob("evaluate-*")
     for name in ("predictions.json", "scores.json"):
         assert (shared / name).read_text() == (tmp_path / "one" / name).read_text()
-    assert len(json.loads((shared / "predictions.json").read_text())) > 20
+    assert len(json.loads((shared / "predictions.json").read_text())) > 5
 
 
 def test_which_run_an_attempt_goes_on_with(tiny: Make, monkeypatch: pytest.MonkeyPatch):
