@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from dmaskrcnn.compare.comparison import Comparison, Row
 from dmaskrcnn.evaluation.bootstrap import Difference, Metric
-from dmaskrcnn.evaluation.by_size import SIZES_SAID
-from dmaskrcnn.evaluation.text import Table, bold, escape_markdown, starred
+from dmaskrcnn.evaluation.text import SIZES_SAID, Table, bold, escape_markdown, starred
 
 SUMMARY = {
     "voc/AP50": "VOC AP50",

@@ -14,9 +14,7 @@ from dmaskrcnn.evaluation.matched_set import GroundTruth
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.evaluation.sized_set import SIZES
-from dmaskrcnn.evaluation.text import CLASS_COLUMNS, Table, interval
-
-SIZES_SAID = "small to 32 x 32 px, medium to 96 x 96, large"
+from dmaskrcnn.evaluation.text import CLASS_COLUMNS, SIZES_SAID, Table, interval
 
 
 def score_by_size(

@@ -21,6 +21,7 @@ SUMMARY_ROWS = {
     "mask/AP75": "COCO mask AP75",
     "legacy/mAP": "authors' metric",
 }
+SIZES_SAID = "small to 32 x 32 px, medium to 96 x 96, large"  # of `SIZES`
 
 
 def percent(metric: Metric, digits: int = 1) -> str:

@@ -22,7 +22,7 @@ from dmaskrcnn.compare.comparison import Comparison, load_comparison
 from dmaskrcnn.data import open_images
 from dmaskrcnn.device import resolve_device
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.by_size import SIZES_SAID
+from dmaskrcnn.evaluation.text import SIZES_SAID
 from dmaskrcnn.files import check_writable, write_text
 from dmaskrcnn.output_folder import check_marked, mark
 from dmaskrcnn.report.doubts import doubts
