@@ -58,6 +58,24 @@ def test_a_larger_detector_is_trained_on_the_source_and_labels_the_target(studen
     assert resume(run) == run  # its labels are found again
 
 
+def test_a_labeller_that_is_sure_of_little_is_doubted(student, tiny, monkeypatch, capsys):
+    import torch
+
+    look, seen = target_labels.look, []
+
+    def unsure(*arguments):
+        found = look(*arguments)
+        seen.append(1)
+        return found if len(seen) == 1 else replace(found, scores=torch.tensor([0.3]))
+
+    monkeypatch.setattr(target_labels, "look", unsure)
+    teacher = train(tiny(method="source", iterations=2))
+    train(student(labeller=str(teacher)))
+    said = capsys.readouterr().err
+    assert "warning: the labeller is sure of 0.17 objects per target picture" in said
+    assert "(scores of 0.5 and more; 0.83 unsure ones)" in said
+
+
 def test_a_run_is_taken_as_it_is(student, tiny):
     teacher = train(tiny(method="source", iterations=2))
     run = train(student(labeller=str(teacher)))

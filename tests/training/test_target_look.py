@@ -34,6 +34,8 @@ def found(score: float = 0.7, pictures: int = 10, **classes: int) -> Found:
         (found(car=20, bus=6), found(car=25, bus=1), "of bus hardly any is found any more"),
         (found(car=4), found(), ""),  # too few to tell
         (found(), found(car=50), ""),
+        (found(), found(0.9, car=51), "5.1 objects per target picture, 0.0 before, too many"),
+        (found(0.5, car=6), found(0.7, bus=61), "finds 6.1 objects per target picture, 0.6 before"),
     ],
 )
 def test_harm(before: Found, after: Found, said: str):

@@ -106,9 +106,12 @@ def harm(before: Found, after: Found) -> list[str]:
         "from a better detector (--weights RUN) or with a lower --lr"
     )
     signs = []
-    if before.objects >= FEW:
-        now, then = after.per_picture(), before.per_picture()
-        counts = f"{now:.1f} objects per target picture, {then:.1f} before"
+    now, then = after.per_picture(), before.per_picture()
+    counts = f"{now:.1f} objects per target picture, {then:.1f} before"
+    # however sure of them it is: a start that sees next to nothing was taught its own mistakes
+    if after.objects > 10 * max(before.objects, FEW):
+        signs.append(f"the detector finds {counts}, too many to be believed")
+    elif before.objects >= FEW:
         if after.objects < before.objects / 2:
             signs.append(f"the detector finds {counts}")
         elif after.objects > 3 * before.objects and after.score < before.score:
