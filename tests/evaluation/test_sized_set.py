@@ -63,7 +63,7 @@ def test_a_table_has_the_sizes_that_there_are(tmp_path, clear):
 
 def test_sizes_stand_beside_the_scores_of_all():
     truth, found = random_case(4, images=20)
-    scores = score_by_size(truth, found, bootstrap=5)
+    scores = score_by_size(lambda size: score(truth, found, bootstrap=5, size=size))
     whole = score(truth, found, bootstrap=5)
     for name, metric in whole.metrics.items():
         assert scores[name].value == pytest.approx(metric.value, nan_ok=True)

@@ -56,7 +56,7 @@ def test_a_killed_process_costs_nothing(tiny: Make, clear: Path, tmp_path: Path)
     """The second one of two, after the first checkpoint. Weights, averages and momenta are in the
     end those of a training that nobody disturbed, to the bit; the scores of both are there, and
     those that one process gives."""
-    options = {"method": "source", "iterations": 12, "checkpoint_minutes": 1e-6, "batch": 2}
+    options = {"method": "source", "iterations": 24, "checkpoint_minutes": 1e-6, "batch": 2}
     options |= {"test": (clear,)}
     whole = torchrun(tiny(name="whole", **options), tmp_path)
     said, errors = whole.communicate(timeout=300)
@@ -87,7 +87,7 @@ def test_a_killed_process_costs_nothing(tiny: Make, clear: Path, tmp_path: Path)
     (shared,) = hurt.glob("evaluate-*")
     for name in ("predictions.json", "scores.json"):
         assert (shared / name).read_text() == (tmp_path / "one" / name).read_text()
-    assert len(json.loads((shared / "predictions.json").read_text())) > 5
+    assert len(json.loads((shared / "predictions.json").read_text())) > 20
 
 
 def test_which_run_an_attempt_goes_on_with(tiny: Make, monkeypatch: pytest.MonkeyPatch):

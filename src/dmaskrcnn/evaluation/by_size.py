@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dmaskrcnn.detections import Detections
 from dmaskrcnn.evaluation.bootstrap import Metric
-from dmaskrcnn.evaluation.matched_set import GroundTruth
-from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
-from dmaskrcnn.evaluation.sized_set import SIZES
+from dmaskrcnn.evaluation.sized_set import SIZES, Size
 from dmaskrcnn.evaluation.text import CLASS_COLUMNS, SIZES_SAID, Table, interval
 
 
-def score_by_size(
-    truth: GroundTruth,
-    predictions: Sequence[Detections],
-    *,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    groups: NDArray[np.int64] | None = None,
-) -> Scores:
-    """`score`, and beside its metrics those of each of `SIZES` under names such as
-    ``small/voc/AP50/car``; the authors' metric has no sizes. Arguments and errors as there."""
-    scores = score(truth, predictions, bootstrap=bootstrap, seed=seed, groups=groups)
+def score_by_size(score_of: Callable[[Size | None], Scores]) -> Scores:
+    """The scores of all objects, and beside them those of each of `SIZES` under names such as
+    ``small/voc/AP50/car``; the authors' metric has no sizes.
+
+    Args:
+        score_of: scores the same detections for one size, or for all.
+    """
+    scores = score_of(None)
     metrics, objects = dict(scores.metrics), {}
     for name, size in SIZES.items():
-        sized = score(truth, predictions, bootstrap=bootstrap, seed=seed, groups=groups, size=size)
-        of_size = {f"{name}/{key}": m for key, m in sized.metrics.items() if "legacy" not in key}
-        metrics |= of_size
+        sized = score_of(size)
+        metrics |= {f"{name}/{key}": m for key, m in sized.metrics.items() if "legacy" not in key}
         objects[name] = sized.objects
     return replace(scores, metrics=metrics, objects_by_size=objects)
 

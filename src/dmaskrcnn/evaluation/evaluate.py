@@ -114,11 +114,14 @@ def evaluate(
         if results is not None:
             save_results(results, test.data.image_ids, found, test.category_ids)
             found = test.results(results)
-    if by_size:
-        return score_by_size(
-            test.data, list(found), bootstrap=bootstrap, seed=seed, groups=test.groups
+    found = list(found) if by_size else found  # read once for each size
+
+    def score_of(size: Size | None) -> Scores:
+        return score(
+            test.data, found, bootstrap=bootstrap, seed=seed, groups=test.groups, size=size
         )
-    return score(test.data, found, bootstrap=bootstrap, seed=seed, groups=test.groups, size=size)
+
+    return score_by_size(score_of) if by_size else score_of(size)
 
 
 def evaluate_to(
