@@ -66,6 +66,22 @@ def test_scores_decide_what_a_detection_is(clear, hazy, results):
     assert len(second) == 0  # too unsure; a class that the source lacks
 
 
+def test_files_that_are_sure_of_little_are_doubted(clear, hazy, results, caplog):
+    """By the threshold that was asked for; not where there is little to see."""
+    source, target = open_dataset(clear), open_images(hazy)
+    with_pseudo_labels(target, results(), source, 0.5)  # one sure, one unsure
+    with_pseudo_labels(target, results(), source, 0.3)  # two sure
+    assert "is sure of" not in caplog.text
+    entries = json.loads(results().read_text())
+    (path := results()).write_text(json.dumps([*entries, entries[1]]))
+    with_pseudo_labels(target, path, source, 0.3)
+    assert "is sure of" not in caplog.text
+    with_pseudo_labels(target, path, source, 0.5)
+    assert "outside.json: is sure of 0.17 objects per target picture" in caplog.text
+    assert "scores of 0.5 and more), and of 0.33 it is not" in caplog.text
+    assert "--pseudo-threshold" in caplog.text
+
+
 def test_masks_come_along(clear, hazy, results):
     source, target = open_dataset(clear), open_images(hazy)
     height, width = target.load(0).image.shape[1:]

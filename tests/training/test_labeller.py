@@ -58,7 +58,7 @@ def test_a_larger_detector_is_trained_on_the_source_and_labels_the_target(studen
     assert resume(run) == run  # its labels are found again
 
 
-def test_a_labeller_that_is_sure_of_little_is_doubted(student, tiny, monkeypatch, capsys):
+def test_a_labeller_that_is_sure_of_little_is_doubted(student, tiny, monkeypatch, caplog):
     import torch
 
     look, seen = target_labels.look, []
@@ -71,9 +71,9 @@ def test_a_labeller_that_is_sure_of_little_is_doubted(student, tiny, monkeypatch
     monkeypatch.setattr(target_labels, "look", unsure)
     teacher = train(tiny(method="source", iterations=2))
     train(student(labeller=str(teacher)))
-    said = capsys.readouterr().err
-    assert "warning: the labeller is sure of 0.17 objects per target picture" in said
-    assert "(scores of 0.5 and more; 0.83 unsure ones)" in said
+    assert "labels.json: is sure of 0.17 objects per target picture" in caplog.text
+    assert "of 0.83 it is not" in caplog.text
+    assert "--labeller-length" in caplog.text
 
 
 def test_a_run_is_taken_as_it_is(student, tiny):

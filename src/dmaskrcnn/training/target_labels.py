@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,14 +22,9 @@ from dmaskrcnn.methods.parts.distillation import CANDIDATE
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.fingerprint import picture_numbers
 from dmaskrcnn.training.progress import stop_signals
-from dmaskrcnn.training.worth import warn
 
 LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
 KEPT = "labelling"  # the folder in the run folder
-SURE = 0.5
-# objects per picture; with 0.3 and 0.4 students found ever more that was not there, and a detector
-# whose labels helped had 2.1 (docs/results.md)
-LEAST_SURE = 0.5
 Key = tuple[int | str, int]  # a picture: its id, and its content as a number
 
 
@@ -68,23 +62,8 @@ def label_target(
         kept = _read(folder / KEPT)
         write_results(folder / LABELS, (line for key in keys for line in kept.get(key, ())))
         print(f"labeller: its labels are in {folder / LABELS}", file=sys.stderr)
-        scores = [json.loads(line)["score"] for key in keys for line in kept.get(key, ())]
-        warn(_doubts(scores, len(keys)))
     gather([None])  # and nobody reads before they are there
     return asked
-
-
-def _doubts(scores: Sequence[float], pictures: int) -> list[str]:
-    """Whether labels of these scores teach anything but mistakes."""
-    sure = sum(score >= SURE for score in scores) / pictures
-    if sure >= LEAST_SURE:
-        return []
-    unsure = len(scores) / pictures - sure
-    return [
-        f"the labeller is sure of {sure:.2f} objects per target picture (scores of {SURE} and "
-        f"more; {unsure:.2f} unsure ones): such labels did harm where it was measured; train it "
-        "for longer (--labeller-length), or do without"
-    ]
 
 
 def _label(

@@ -73,5 +73,4 @@ class LabelSettings(AlignmentSettings):
             return with_pseudo_labels(target, path, source, threshold)
         if not self.labeller or folder is None:
             return target
-        # a labeller's work is not lost where it is sure of nothing: the teacher may confirm it
-        return with_pseudo_labels(target, folder / LABELS, source, threshold, sure=False)
+        return with_pseudo_labels(target, folder / LABELS, source, threshold, labeller=True)
