@@ -71,7 +71,7 @@ def cosines(length: int, waves: int = WAVES) -> NDArray[np.float32]:
 def _fit(veil: Tensor, opacity: Tensor) -> NDArray[np.float64]:
     """The waves nearest to the veil where it is opaque: elsewhere the scene shows through. Weighted
     least squares, with a ridge that keeps a veil even that is seen in few places."""
-    size = [min(n, GRID) for n in veil.shape]
+    size = min(veil.shape[0], GRID), min(veil.shape[1], GRID)
     both = F.adaptive_avg_pool2d(torch.stack([veil, opacity])[None], size)[0].double().numpy()
     y, x = (cosines(n).astype(np.float64) for n in size)
     waves = np.einsum("ai,bj->ijab", y, x).reshape(-1, WAVES**2)
