@@ -228,11 +228,11 @@ def expected_minutes(out: Path, method: str) -> float:
 
 def score(args: argparse.Namespace) -> None:
     runs = finished_runs(args.out, args.image_size)
-    for method in (FIRST, args.against):
-        if method not in runs:
-            sys.exit(f"{args.out}: no finished run of {method}, to which others are compared")
-    timed = [m for m in runs if timings(args.out, m) and timings(args.out, FIRST)]
-    costs = {method: cost(args.out, method) / cost(args.out, FIRST) for method in timed}
+    first = args.against
+    if first not in runs:
+        sys.exit(f"{args.out}: no finished run of {first}, to which others are compared")
+    timed = [m for m in runs if timings(args.out, m) and timings(args.out, first)]
+    costs = {method: cost(args.out, method) / cost(args.out, first) for method in timed}
     with (args.out / "scored.log").open("a") as log:
         sets = map(str, [*args.test, *(args.clear or ())])
         log.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} {' '.join(sets)}: ")
@@ -240,11 +240,11 @@ def score(args: argparse.Namespace) -> None:
     tables = []
     for name, size in ({"": None} | (SIZES if args.by_size else {})).items():
         hazy = score_runs(runs, args.test, args.groups, size=size)
-        scores = next(iter(hazy[FIRST].values()))
+        scores = next(iter(hazy[first].values()))
         names = counted(scores)
         clear = score_runs(runs, args.clear, args.groups, names, size) if args.clear else {}
         for metric, title in titled(scores, names, name).items():
-            tables.append(table(hazy, metric, title, args.against, clear, costs).markdown())
+            tables.append(table(hazy, metric, title, first, clear, costs).markdown())
     text = "\n\n".join(tables)
     name = f"results-{args.image_size}.md" if args.image_size else "results.md"
     (args.out / name).write_text(text + "\n")

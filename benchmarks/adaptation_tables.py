@@ -71,12 +71,12 @@ def table(
 
     Args:
         rows: the scores in haze; `FIRST` and `LAST`, or else the first whose name begins so, are
-            the two ends of the gap.
+            the two ends of the gap, where there are such.
         metric: its name, as of `Scores`.
         title: above the methods.
         against: the method that the differences are to.
         clear: the scores in clear air, of the same methods and seeds.
-        costs: the time of each method, in units of the first's.
+        costs: the time of each method, in units of that of ``against``.
     """
     in_clear = ["in clear air", "difference in clear air"] if clear else []
     heads = ["seeds", "value", f"difference to `{against}`", "of the gap closed", *in_clear, "time"]
@@ -84,7 +84,7 @@ def table(
     last = min((method for method in rows if method.startswith(LAST)), default=LAST)
     for method, by_seed in rows.items():
         gap = ""
-        seeds = by_seed.keys() & rows[FIRST].keys() & rows.get(last, {}).keys()
+        seeds = by_seed.keys() & rows.get(FIRST, {}).keys() & rows.get(last, {}).keys()
         if seeds and method != FIRST and not method.startswith(LAST):
             ends = (over(rows, m, seeds).metrics[metric] for m in (FIRST, method, last))
             gap = interval(gap_closed(*ends), digits=0)

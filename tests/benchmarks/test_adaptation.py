@@ -66,6 +66,9 @@ def test_clear_air_stands_beside_haze():
     assert [row[6].split()[:1] for row in rows] == [[], ["-10.0"], ["-10.0"]]
     assert rows[1][7] == "1.50×"
     assert len(table(hazy, "voc/AP50/car", "AP50", "source").rows[0]) == 6
+    del hazy["source"]  # then there is no gap, and still a difference
+    _, (_, _, _, difference, gap, *_), _ = table(hazy, "voc/AP50/car", "AP50", "oracle").rows
+    assert (difference.split()[0], gap) == ("-10.0", "")
 
 
 def test_means_in_clear_air_are_over_the_classes_of_haze():
