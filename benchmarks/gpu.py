@@ -6,8 +6,9 @@
 
 Rows, the most wanted ones first, each on standard error as soon as it is there: a training step
 against stock torchvision's (`train_step.py`, which see); a real training, loading included, against
-its own steps on one batch; `evaluate` and `predict` with scoring and writing; losses and
-predictions of the same weights on GPU and CPU; two trainings on one GPU; gradients exchanged.
+its own steps on one batch, and where its time goes; `evaluate` and `predict` with scoring and
+writing; losses and predictions of the same weights on GPU and CPU; two trainings on one GPU;
+gradients exchanged.
 
 The pictures are noise with elliptic objects, 640 x 480 px as COCO's, written as JPEG with polygons.
 """
@@ -26,6 +27,7 @@ from typing import Any
 
 import train_step
 from ellipses import write_pictures
+from real_training import config_of, profile, timed, training
 from two_processes import exchange, sharing
 
 from dmaskrcnn.evaluation.text import Table
@@ -95,7 +97,7 @@ def _losses_and_boxes(device: str, samples: list[Any]) -> tuple[dict[str, float]
     from dmaskrcnn.detector.detector import Detector
 
     size = samples[0].image.shape[-1]
-    config = _config(Path(), size, 2, 1, 0, device)
+    config = config_of(Path(), size, 2, 1, 0, device)
     detector = Detector(train_step.CLASSES, config.detector)
     detector.load_state_dict(train_step.stock_model(size).state_dict())
     with torch.no_grad():  # sure of itself, so that rounding changes no order
@@ -143,71 +145,6 @@ def _ratio(above: list[float], below: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
-# --- a real training ------------------------------------------------------------------------------
-
-
-def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
-    """Images a second with loading, and of the same steps on one batch; how long each waits for its
-    batch, and what that costs this process's own thread."""
-    from dmaskrcnn.data import open_dataset
-    from dmaskrcnn.data.transport import pack
-    from dmaskrcnn.distributed import processes
-    from dmaskrcnn.training.feed import Feed
-    from dmaskrcnn.training.inputs import loading_processes, make_batches
-    from dmaskrcnn.training.loop import step
-    from dmaskrcnn.training.progress import stop_signals
-    from dmaskrcnn.training.state import TrainingState
-
-    batch, count = args.batches[0], 2 if args.tiny else 3 * args.steps
-    config = _config(
-        write_pictures(scratch / "data", args.pictures),
-        args.size,
-        batch,
-        100_000,
-        args.workers,
-        args.device,
-    )
-    source = open_dataset(config.source[0])
-    with processes(args.device) as device:
-        state = TrainingState(config, source, None, device)
-        phase = state.schedule.phase(0.5)
-        state.enter(phase)
-        feed = Feed(config, source, None, device, {})
-
-        waits, work = [], []
-
-        def fed() -> None:
-            began, processor = time.perf_counter(), time.thread_time()
-            batches = feed.take(phase, 0, stop)
-            waits.append(time.perf_counter() - began)
-            work.append(time.thread_time() - processor)
-            step(state, batches, phase, 0.5)
-
-        with stop_signals() as stop:
-            # new paddings and sizes are met for the first time: slow, and soon over
-            for _ in range(2 if args.tiny else 20):
-                fed()
-            loading = [_timed(fed) for _ in range(count)]
-            kept = feed.take(phase, 0, stop)
-        feed.close()
-        alone = [_timed(lambda: step(state, kept, phase, 0.5)) for _ in range(count)]
-        loads = make_batches(config, source, None)
-        some = range(2 if args.tiny else 8)
-        one = len(some) * batch / sum(_timed(lambda i=i: pack(loads[i])) for i in some)
-        processes_there = loading_processes(config, device)
-    speeds = [count * batch / sum(times) for times in (loading, alone)]
-    return [
-        [
-            f"training, batch {batch}, loading included",
-            f"{speeds[0]:.1f} images/s",
-            f"{100 * speeds[0] / speeds[1]:.0f} % of its steps on one batch ({speeds[1]:.1f}); a "
-            f"batch is waited for {1e3 * statistics.median(waits[-count:]):.1f} ms, of which this "
-            f"process works {1e3 * statistics.median(work[-count:]):.1f}",
-        ],
-        ["one loading process", f"{one:.1f} images/s", f"{processes_there} there"],
-    ]
-
-
 # --- predictions ----------------------------------------------------------------------------------
 
 
@@ -220,17 +157,17 @@ def predicting(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     from dmaskrcnn.images.predict import predict_images
 
     file = write_pictures(scratch / "data", args.pictures)
-    config = _config(file, args.size, 1, 1, 0, args.device)
+    config = config_of(file, args.size, 1, 1, 0, args.device)
     detector = Detector([f"class {i}" for i in range(6)], config.detector)
     detector = detector.to(args.device).eval().set_precision("auto")
     images = [train_step.synthetic_sample(args.size, 0).image] * 8
     detector.predict(images)
-    alone = 8 / min(_timed(lambda: detector.predict(images)) for _ in range(3))
-    scored = args.pictures / _timed(lambda: evaluate(detector, file, bootstrap=0))
+    alone = 8 / min(timed(lambda: detector.predict(images)) for _ in range(3))
+    scored = args.pictures / timed(lambda: evaluate(detector, file, bootstrap=0))
     out = scratch / "found"
     if args.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    written = args.pictures / _timed(
+    written = args.pictures / timed(
         lambda: predict_images(detector, [file.parent / "images"], out, progress=False)
     )
     memory = train_step.peak_memory(torch.device(args.device)) / 2**30
@@ -245,36 +182,11 @@ def predicting(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     ]
 
 
-# --- shared ---------------------------------------------------------------------------------------
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def _config(source: Path, size: int, batch: int, iterations: int, workers: int, device: str) -> Any:
-    from dmaskrcnn.config.train import TrainConfig
-
-    return TrainConfig.from_preset(
-        method="source",
-        source=source,
-        weights="scratch",
-        image_size=size,
-        max_size=size * 5 // 3,
-        batch=batch,
-        iterations=iterations,
-        lr=1e-6,
-        workers=workers,
-        device=device,
-    )
-
-
 # Most wanted first: whoever runs out of time has what was asked for most.
 PARTS: dict[str, Callable[[argparse.Namespace, Path], list[list[str]]]] = {
     "steps": steps,
     "training": training,
+    "profile": profile,
     "predicting": predicting,
     "parity": parity,
     "sharing": lambda args, scratch: sharing(args),

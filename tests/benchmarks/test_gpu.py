@@ -16,13 +16,14 @@ def test_every_part_gives_its_rows(
 ):
     file = tmp_path / "rows.json"
     words = ["--device", "cpu", "--tiny", "--workers", "0", "--json", str(file)]
-    parts = ["training", "predicting", "parity", "exchange"]
+    parts = ["training", "profile", "predicting", "parity", "exchange"]
     monkeypatch.setattr(sys, "argv", ["", *words, "--parts", *parts])
     gpu.main()
     rows = json.loads(file.read_text())
     assert [row[0].split(",")[0] for row in rows] == [
         "training",
         "one loading process",
+        "a step of it",
         "network and boxes alone",
         "evaluate",
         "predict",
@@ -30,8 +31,8 @@ def test_every_part_gives_its_rows(
         "predictions",
         "source step",
     ]
-    assert float(rows[5][1]) == 0  # the CPU beside itself
-    assert "gloo, 2 processes" in rows[7][0]
+    assert float(rows[6][1]) == 0  # the CPU beside itself
+    assert "gloo, 2 processes" in rows[8][0]
     said = capsys.readouterr()
     assert all(row[1] in said.err for row in rows)  # each as soon as it is there
     assert said.out.count("\n| ") >= len(rows)

@@ -66,7 +66,8 @@ def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def opacity(image: NDArray[np.uint8], airlight: NDArray[np.float32]) -> NDArray[np.float32]:
     """``1 - t`` by the prior, float32 ``(H, W)`` in [0, 1], of uint8 ``(H, W, 3)``."""
     veiled = np.minimum(image / np.maximum(airlight, LEAST_AIRLIGHT), 255)
-    return _dark_channel(_least_colour(veiled).astype(np.uint8)).astype(np.float32) / 255
+    veil = _dark_channel(_least_colour(veiled).astype(np.uint8))
+    return np.divide(veil, 255, dtype=np.float32)
 
 
 def opaque_colour(image: NDArray[np.uint8]) -> NDArray[np.float32]:
