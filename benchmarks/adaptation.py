@@ -40,14 +40,12 @@ from dmaskrcnn.evaluation.labelled import open_shared_test_set
 from dmaskrcnn.evaluation.sized_set import SIZES, Size
 from dmaskrcnn.run import Run
 
-# of any kind, as in all tables but those of rows whose haze is of the target's air
-HAZE = ["--haze-augment", "0.5", "--haze-air", "any"]
-AIR = ["--haze-air", "target"]
+HAZE = ["--haze-augment", "0.5"]
 # after a method's name: its finished run, whose norms are adapted; nothing more is trained
 ADABN = "-adabn"
 NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 MOSAIC = ["--mosaic", "0.5"]
-ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *AIR, *MOSAIC]
+ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *MOSAIC]
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
     "source-adabn": NORMS,
@@ -64,12 +62,10 @@ METHODS: dict[str, list[str]] = {
     "teacher-haze-dehaze": ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE],
     "teacher-haze-dehaze-adabn": NORMS,
     "teacher-haze-grl": ["--method", "teacher", "--align", *HAZE],
-    # `dmaskrcnn adapt` since mosaics and the target's air are part of it, and what else was tried
+    # `dmaskrcnn adapt` since mosaics are part of it, and what else was tried with them
     "source-mosaic": ["--method", "source", *MOSAIC],
     "haze-mosaic": ["--method", "source", *HAZE, *MOSAIC],
-    "haze-mosaic-air": ["--method", "source", *HAZE, *AIR, *MOSAIC],
     "adapt": ADAPT,
-    "adapt-any-air": [*ADAPT, "--haze-air", "any"],
     "adapt-plain": ["--method", "teacher", *HAZE, *MOSAIC],
     "adapt-quarter": [*ADAPT, "--haze-augment", "0.25"],
     "adapt-slow": [*ADAPT, "--teacher-ema", "0.995"],
@@ -155,7 +151,7 @@ def train(args: argparse.Namespace) -> None:
             if args.oracle is None:
                 sys.exit(f"{method} needs --oracle: the target as a labelled data set")
             options += ["--target", *args.oracle]
-        elif "source" not in METHODS[base] or "target" in METHODS[base]:
+        elif "source" not in METHODS[base]:
             options += ["--target", *args.target]
         if "-labels" in base:
             if args.labels is None:

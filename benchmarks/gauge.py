@@ -30,15 +30,11 @@ from dmaskrcnn.haze import add_haze, extinction, gauge, random_airlight
 CLEAR = math.inf
 VISIBILITIES = (CLEAR, 1000.0, 500.0, 250.0, 120.0, 60.0, 30.0, 15.0)
 MEASURES: dict[str, Callable[[np.ndarray], float]] = {
-    "veil (dark channel)": lambda image: veil(gauge._reduced(image)),
+    "veil (dark channel)": lambda image: gauge._veil(gauge._reduced(image)),
     "lost contrast": lambda image: gauge._lost_contrast(gauge._reduced(image)),
     "haziness": gauge.haziness,
 }
 Pictures = Iterable[tuple[int, float, np.ndarray]]  # scene, visibility in m, uint8 (H, W, 3)
-
-
-def veil(image: np.ndarray) -> float:
-    return float(gauge.opacity(image, gauge.opaque_colour(image)).mean())
 
 
 def scenes(count: int) -> Iterator[tuple[int, float, np.ndarray]]:

@@ -4,12 +4,9 @@ contact sheet.
     uv run python benchmarks/haze.py                               # half a minute
     uv run python benchmarks/haze.py --scenes 4 --rounds 3         # a tiny run
     uv run python benchmarks/haze.py --sheet docs/images/haze.jpg  # and the picture of docs/haze.md
-    uv run python benchmarks/haze.py --scenes 0 --like hazy/ --source clear/annotations.json
 
-The last one says how like photographs in haze, without labels, the source is behind haze of any
-air and of theirs (`--haze-air`). The true depth of the scenes stands beside the one estimated from
-their annotations, with the true focal length unknown: errors are given up to one factor per
-picture.
+The true depth of the scenes stands beside the one estimated from their annotations, with the true
+focal length unknown: errors are given up to one factor per picture.
 """
 
 import argparse
@@ -21,16 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmaskrcnn.data import Annotations, Sample, open_dataset, open_images
-from dmaskrcnn.data.augment import resize_to
-from dmaskrcnn.data.readable import readable
+from dmaskrcnn.data import Annotations, Sample
 from dmaskrcnn.demo import CLASSES, Scene, render_scene
 from dmaskrcnn.draw import contact_sheet
-from dmaskrcnn.evaluation.text import Table
 from dmaskrcnn.haze import extinction, ray_length, scatter, transmission
-from dmaskrcnn.haze.air import Air
 from dmaskrcnn.haze.depth import class_heights, fit_ground, object_depths
-from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.haze.random_haze import HazeAugment
 from dmaskrcnn.images.picture_depth import picture_depth
 
@@ -44,18 +36,11 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=30, help="timed calls per scene")
     parser.add_argument("--sheet", type=Path, help="JPEG to write")
-    parser.add_argument("--like", type=Path, nargs="+", help="pictures in haze, without labels")
-    parser.add_argument("--source", type=Path, nargs="+", help="labelled clear pictures")
-    parser.add_argument("--most", type=int, default=200, help="pictures of each")
-    parser.add_argument("--image-size", type=int, default=320, help="short side of all, px")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.scenes:
-        depth_errors(args.scenes)
-        if args.rounds:
-            speed(args.rounds)
-    if args.like:
-        likeness(args)
+    depth_errors(args.scenes)
+    if args.rounds:
+        speed(args.rounds)
     if args.sheet:
         write_sheet(args.sheet)
 
@@ -99,65 +84,6 @@ def speed(rounds: int) -> None:
         f"augmentation of 480 x 320: {min(times):.1f} ms at best, "
         f"{statistics.median(times):.1f} in the median"
     )
-
-
-def likeness(args: argparse.Namespace) -> None:
-    """Quantiles of what haze looks like; and how often a picture in real haze has more of it than
-    one in synthetic haze: a half where the two cannot be told apart."""
-    source, hazy = open_dataset(*args.source), open_images(*args.like)
-    size = args.image_size, args.image_size * 5 // 3
-    real = [resize_to(s, *size).image for s in readable(hazy, spread(len(hazy), args.most))]
-    clear = [resize_to(s, *size) for s in readable(source, spread(len(source), args.most))]
-    # of every other picture, and looked for in the rest
-    airs = tuple(Air.of(image) for image in real[::2])
-    rows = [["quantiles 10, 50, 90 %", *LOOKS]]
-    there = np.array([looks(image) for image in real[1::2]])
-    rows.append(["in haze", *map(quantiles, there.T)])
-    for name, haze in (
-        ("source", HazeAugment(0.0, source.classes)),
-        ("haze of any air", HazeAugment(1.0, source.classes)),
-        ("haze of their air", HazeAugment(1.0, source.classes, airs)),
-    ):
-        here = np.array(
-            [
-                looks(haze(sample.image, sample.objects, np.random.default_rng(seed)))
-                for seed, sample in enumerate(clear)
-            ]
-        )
-        more = (there[:, None] > here[None]).mean((0, 1))
-        told = zip(here.T, more, strict=True)
-        rows.append([name, *(f"{quantiles(v)}; {share:.2f}" for v, share in told)])
-    print(Table(rows).markdown())
-
-
-LOOKS = ["airlight", "top − bottom", "contrast", "detail", "noise", "haziness"]
-
-
-def looks(image: torch.Tensor) -> list[float]:
-    """As `LOOKS`, in brightnesses from 0 to 1: of the most opaque pixels; of the upper and the
-    lower quarter; the deviation of all pixels; that of the Laplacian; see `Air`; see `haziness`."""
-    air, grey = Air.of(image), image.float().mean(0) / 255
-    quarter = len(grey) // 4
-    detail = torch.nn.functional.conv2d(grey[None, None], LAPLACIAN[None, None])
-    return [
-        float(air.airlight.mean()),
-        float(grey[:quarter].mean() - grey[-quarter:].mean()),
-        float(grey.std()),
-        float(detail.std()),
-        air.noise,
-        haziness(image),
-    ]
-
-
-LAPLACIAN = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
-
-
-def quantiles(values: NDArray[np.floating]) -> str:
-    return ", ".join(f"{v:.3f}" for v in np.quantile(values, [0.1, 0.5, 0.9]))
-
-
-def spread(length: int, most: int) -> range:
-    return range(0, length, max(1, length // most))
 
 
 def write_sheet(path: Path) -> None:

@@ -59,7 +59,6 @@ class Labeller:
             settings=find_methods()["source"](),
             weights=weights,
             target=(),
-            haze_air="any",  # it sees nothing of the target
             test=(),
             adabn=0.0,
             target_batch=0,

@@ -115,13 +115,8 @@ class TrainOptions:
     strong_augment: bool = True
     """Change colours and blur training images."""
     haze_augment: float = 0.0
-    """Probability that a source image is put behind synthetic haze, random in strength
+    """Probability that a source image is put behind synthetic haze, random in strength and colour
     (docs/haze.md)."""
-    haze_air: Annotated[
-        Literal["target", "any"], arg(help_behavior_hint="(default: target, where there is one)")
-    ] = "any"
-    """Whose air that haze is: with the colours, the veil and the noise of the target images, or of
-    any kind."""
     adabn: float = 0.0
     """How far, from 0 to 1, to move the backbone's norms towards the statistics of the target
     images once training has ended (AdaBN). Also for `source` with --target, and for a detector that

@@ -103,11 +103,6 @@ class TrainConfig(TrainOptions):
         return self.settings.uses_target
 
     @property
-    def haze_like_target(self) -> bool:
-        """Whether the haze of source images is made of the air of target images."""
-        return bool(self.haze_augment) and self.haze_air == "target"
-
-    @property
     def phases(self) -> tuple[Phase, ...]:
         """The schedule of the method, for this number of iterations."""
         return lengthen(self.settings.phases, self.iterations)
@@ -161,8 +156,6 @@ class TrainConfig(TrainOptions):
             )
 
     def _check_target(self) -> None:
-        if self.haze_like_target and not self.target:
-            raise UserError("--haze-air target needs --target: a folder of unlabelled hazy images")
         if self.adapts and not self.target:
             kind = "labelled" if self.settings.reads_target_labels else "a folder of unlabelled"
             raise UserError(f"--method {self.method} needs --target: {kind} hazy images")
@@ -186,8 +179,6 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
         raise UserError(f"--method {method!r} is unknown; choose one of {', '.join(methods)}")
     own, start = _names(TrainOptions), PRESETS[values.get("preset", TrainOptions.preset)]
     options = replace(start, **{name: value for name, value in values.items() if name in own})
-    if options.target and "haze_air" not in values:
-        options = replace(options, haze_air="target")
     if options.minutes and "iterations" not in values:
         options = replace(options, iterations=0)
     architecture = FROM_SCRATCH if options.weights == "scratch" else {}

@@ -99,15 +99,13 @@ def _warn_left_out(broken: Mapping[int, str], of: int) -> None:
     _log.warning("left out: %d of %d pictures: %s", len(broken), of, named)
 
 
-def readable(
-    data: Dataset, order: Iterable[int], least: tuple[float, float] | None = None
-) -> Iterator[Sample]:
-    """The images of these numbers, decoded, without those that cannot be; ``least``: see
-    `decode_reduced`. Raises UserError where none can."""
+def readable(data: Dataset, order: Iterable[int]) -> Iterator[Sample]:
+    """The images of these numbers, decoded, without those that cannot be. Raises UserError where
+    none can."""
     none, last = True, None
     for index in order:
         try:
-            sample = data.load(index, least)
+            sample = data.load(index)
         except UserError as error:
             last = error
             continue

@@ -49,7 +49,7 @@ def haziness(image: NDArray[np.uint8] | Tensor) -> float:
         ValueError: another shape or dtype.
     """
     small = _reduced(image if isinstance(image, np.ndarray) else _as_array(image))
-    return (float(opacity(small, opaque_colour(small)).mean()) + _lost_contrast(small)) / 2
+    return (_veil(small) + _lost_contrast(small)) / 2
 
 
 def _as_array(image: Tensor) -> NDArray[np.uint8]:
@@ -63,21 +63,16 @@ def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image
 
 
-def opacity(image: NDArray[np.uint8], airlight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``1 - t`` by the prior, float32 ``(H, W)`` in [0, 1], of uint8 ``(H, W, 3)``."""
-    veiled = np.minimum(image / np.maximum(airlight, LEAST_AIRLIGHT), 255)
-    veil = _dark_channel(_least_colour(veiled).astype(np.uint8))
-    return np.divide(veil, 255, dtype=np.float32)
-
-
-def opaque_colour(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The airlight of uint8 ``(H, W, 3)``: RGB in [0, 1], float32 ``(3,)``."""
+def _veil(image: NDArray[np.uint8]) -> float:
+    """The mean of ``1 - t``, in [0, 1], of uint8 ``(H, W, 3)``."""
     darkest = _least_colour(image)
     opaque = _dark_channel(darkest).astype(np.int16)
     opaque[darkest > SATURATED] -= 256  # last, if all else is too few
     count = max(1, round(AIRLIGHT_SHARE * opaque.size))
     haziest = np.argpartition(opaque, -count, axis=None)[-count:]
-    return (np.median(image.reshape(-1, 3)[haziest], axis=0) / 255).astype(np.float32)
+    airlight = np.median(image.reshape(-1, 3)[haziest], axis=0) / 255
+    veiled = np.minimum(image / np.maximum(airlight, LEAST_AIRLIGHT).astype(np.float32), 255)
+    return float(_dark_channel(_least_colour(veiled).astype(np.uint8)).mean()) / 255
 
 
 def _least_colour(image: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dmaskrcnn.haze.air import Air, cosines
 from dmaskrcnn.haze.depth import (
     EDGE,
     WINDOW,
@@ -41,7 +40,6 @@ SHADE = 0.12  # largest standard deviation of the airlight's unevenness
 # mean brightness of the scene without its haze, in brightnesses of the airlight
 CONTRAST = (0.4, 0.8)
 EXPOSURE = (0.3, 1.2)  # but at most so much darker or brighter than the picture
-DARKEST = 0.05  # the least airlight: of a black picture none can be told
 NOISE = 0.012  # largest standard deviation of the sensor's noise
 # Airlights: share, brightness, and how far the channels lean from it: red minus blue, green minus
 # the mean of both.
@@ -60,12 +58,10 @@ class HazeAugment:
     Attributes:
         probability: with which it does.
         classes: names that the labels refer to: their typical heights tell the distance.
-        airs: of the pictures that the haze is to be like; none: of any kind.
     """
 
     probability: float
     classes: tuple[str, ...]
-    airs: tuple[Air, ...] = ()
 
     def __call__(self, image: Tensor, objects: Objects | None, rng: np.random.Generator) -> Tensor:
         """The picture in haze, or as it was.
@@ -89,20 +85,14 @@ class HazeAugment:
             float(np.exp(rng.uniform(*np.log(OPTICAL_DEPTH)))) / reference,
             extinction(LEAST_VISIBILITY),
         )
-        air = self.airs[rng.integers(len(self.airs))] if self.airs else None
-        return _random_haze(image, small, way, beta, air, rng)
+        return _random_haze(image, small, way, beta, rng)
 
 
 def _random_haze(
-    image: Tensor,
-    small: Tensor,
-    way: Tensor,
-    beta: float,
-    air: Air | None,
-    rng: np.random.Generator,
+    image: Tensor, small: Tensor, way: Tensor, beta: float, rng: np.random.Generator
 ) -> Tensor:
-    """The picture, float ``(3, H, W)`` in [0, 255] (overwritten), in haze of this air, or of any;
-    ``small`` and ``way``, metres along the line of sight, are reduced by ``STEP``."""
+    """The picture, float ``(3, H, W)`` in [0, 255] (overwritten), in haze; ``small`` and
+    ``way``, metres along the line of sight, are reduced by ``STEP``."""
     height, width = image.shape[-2:]
     patches = torch.exp(rng.uniform(0, PATCHINESS) * _smooth(rng, *way.shape))
     t = torch.exp(-beta * patches * way)
@@ -110,7 +100,7 @@ def _random_haze(
     t = fast_guided_filter(
         image.mean(0).div_(255), small.mean(0).div_(255), t, WINDOW, EDGE
     ).clamp_(0, 1)
-    airlight = _random_airlight(rng) if air is None else air.airlight.clip(DARKEST)
+    airlight = _random_airlight(rng)
     brightness = airlight.mean()
     # The scene is lit by the same light, and the camera exposes for both.
     light = (airlight / brightness) ** rng.uniform(0.3, 1)
@@ -122,13 +112,10 @@ def _random_haze(
     blurred = F.interpolate(blurred, size=(height, width), mode="bilinear")[:, 0]
     scene = image.add_(blurred.sub_(image).mul_(1 - t)).mul_(_rgb(light))
     # Brighter towards the sun behind the fog, darker in the corners.
-    if air is None:
-        evenness = _smooth(rng, height, width).mul_(rng.uniform(0, SHADE)).add_(1)
-        noise = rng.uniform(0.003, NOISE)  # it also hides the steps of 8 bits
-    else:
-        evenness, noise = air.evenness(height, width, rng.random() < 0.5), air.noise
+    evenness = _smooth(rng, height, width).mul_(rng.uniform(0, SHADE)).add_(1)
     hazy = through_haze(scene, t, _rgb(255 * airlight), evenness)
-    hazy.add_(_grain(rng, height, width), alpha=255 * noise)
+    # The noise also hides the steps of 8 bits.
+    hazy.add_(_grain(rng, height, width), alpha=255 * rng.uniform(0.003, NOISE))
     return hazy.add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
@@ -159,5 +146,9 @@ def _smooth(rng: np.random.Generator, height: int, width: int, waves: int = 4) -
     strength = 1 / (1 + order[:, None] ** 2 + order**2)
     strength[0, 0] = 0
     strength /= np.linalg.norm(strength) / 2
+    y, x = (
+        np.cos(np.pi * order * (np.arange(n, dtype=np.float32)[:, None] + 0.5) / n)
+        for n in (height, width)
+    )
     waves_2d = strength * rng.standard_normal((waves, waves), dtype=np.float32)
-    return torch.from_numpy(cosines(height, waves).T @ waves_2d @ cosines(width, waves))
+    return torch.from_numpy((y @ waves_2d @ x.T).astype(np.float32))

@@ -10,7 +10,7 @@ from dmaskrcnn.config.schedule import Phase
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Batch, Dataset, batch_loader
 from dmaskrcnn.errors import UserError, first_line
-from dmaskrcnn.training.inputs import loading_processes, make_batches, target_airs
+from dmaskrcnn.training.inputs import loading_processes, make_batches
 from dmaskrcnn.training.progress import StopSignal
 
 
@@ -25,9 +25,9 @@ class Feed:
         device: torch.device,
         gone: Mapping[str, Collection[int]],
     ) -> None:
-        """``gone``: see `Batches`. Raises UserError as `target_airs`."""
+        """``gone``: see `Batches`."""
         self.config, self.source, self.target, self.device = config, source, target, device
-        self.gone, self.airs = gone, target_airs(config, target)
+        self.gone = gone
         self.loader: Generator[Batch, None, None] | None = None
         self.with_target = False
 
@@ -58,7 +58,7 @@ class Feed:
 
     def _load(self, phase: Phase, iteration: int) -> Generator[Batch, None, None]:
         target = self.target if phase.target else None
-        batches = make_batches(self.config, self.source, target, self.gone, self.airs)
+        batches = make_batches(self.config, self.source, target, self.gone)
         first = iteration * self.config.accumulate
         workers = loading_processes(self.config, self.device)
         return batch_loader(batches, first, None, workers, device=self.device)

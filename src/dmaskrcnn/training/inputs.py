@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,18 +22,14 @@ from dmaskrcnn.data import (
     open_images,
     same_images,
 )
-from dmaskrcnn.data.augment import resize_to
 from dmaskrcnn.data.coco_images import set_image_folders
 from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.data.loader import cores
-from dmaskrcnn.data.readable import broken_headers, check_headers, readable
+from dmaskrcnn.data.readable import broken_headers, check_headers
 from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set, overlap
-from dmaskrcnn.haze.air import Air
 from dmaskrcnn.haze.random_haze import HazeAugment
-
-AIRS = 64  # target pictures whose air is looked at: a second or two, and all that a place sees
 
 
 def open_data(config: TrainConfig, folder: Path | None = None) -> tuple[Dataset, Dataset | None]:
@@ -69,8 +64,7 @@ def open_data(config: TrainConfig, folder: Path | None = None) -> tuple[Dataset,
         test = open_test_set(config.test, (), known, groups, orientation).data
         if broken := broken_headers(test):
             raise UserError(f"--test: {next(iter(broken.values()))}")
-    uses_target = config.adapts or config.adabn or config.haze_like_target
-    target = _open_target(config, source, folder) if uses_target else None
+    target = _open_target(config, source, folder) if config.adapts or config.adabn else None
     if target is not None and same_images(source, target) and rank() == 0:
         print(
             "warning: --source and --target share images, so there is no domain to adapt to; is "
@@ -104,26 +98,14 @@ def _open_target(config: TrainConfig, source: Dataset, folder: Path | None) -> D
     return check_headers(target, config.drop_invalid)
 
 
-def target_airs(config: TrainConfig, target: Dataset | None) -> tuple[Air, ...]:
-    """The air of some target images at the size of the training; none where its haze is to be of
-    any kind. Raises UserError where none of them can be read."""
-    if target is None or not config.haze_like_target:
-        return ()
-    size = config.detector.image_size, config.detector.max_size
-    spread = range(0, len(target), max(1, len(target) // AIRS))
-    looked_at = islice(readable(target.without_labels(), spread, size), AIRS)
-    return tuple(Air.of(resize_to(sample, *size).image) for sample in looked_at)
-
-
 def make_batches(
     config: TrainConfig,
     source: Dataset,
     target: Dataset | None,
     gone: Mapping[str, Collection[int]] = MappingProxyType({}),
-    airs: tuple[Air, ...] = (),
 ) -> Batches:
     """The batches of every iteration, this process's share of them; without target images where
-    ``target`` is None. ``gone``: see `Batches`; ``airs``: of the haze, see `HazeAugment`."""
+    ``target`` is None. ``gone``: see `Batches`."""
     detector, method = config.detector, config.settings
     # the same for both domains: otherwise a domain classifier would learn the augmentation
     usual = Augmentation(
@@ -134,8 +116,7 @@ def make_batches(
         strong=config.strong_augment,
         sizes=config.multi_scale,
     )
-    share, classes = config.haze_augment, source.classes
-    haze = HazeAugment(share, classes, airs) if share else None
+    haze = HazeAugment(config.haze_augment, source.classes) if config.haze_augment else None
     return Batches(
         source,
         target,
