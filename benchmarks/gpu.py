@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each variant")
     parser.add_argument("--pictures", type=int, default=128)
     parser.add_argument("--workers", type=int, default=-1, help="loading processes")
-    parser.add_argument("--tiny", action="store_true", help="a few pictures of 96 px, two steps")
+    parser.add_argument("--tiny", action="store_true", help="two pictures of 96 px, a step")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     args = parser.parse_args()
@@ -53,7 +53,7 @@ def main() -> None:
     if args.device == "cpu" and not args.tiny:
         print("no GPU here: a tiny run on the CPU, which shows that it runs and no more")
     if args.device == "cpu":
-        args.size, args.batches, args.steps, args.pictures = 96, [1], 2, 4
+        args.size, args.batches, args.steps, args.pictures = 96, [1], 1, 2
         args.tiny = True
     rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -160,9 +160,10 @@ def predicting(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     config = config_of(file, args.size, 1, 1, 0, args.device)
     detector = Detector([f"class {i}" for i in range(6)], config.detector)
     detector = detector.to(args.device).eval().set_precision("auto")
-    images = [train_step.synthetic_sample(args.size, 0).image] * 8
+    images = [train_step.synthetic_sample(args.size, 0).image] * (1 if args.tiny else 8)
     detector.predict(images)
-    alone = 8 / min(timed(lambda: detector.predict(images)) for _ in range(3))
+    rounds = 1 if args.tiny else 3
+    alone = len(images) / min(timed(lambda: detector.predict(images)) for _ in range(rounds))
     scored = args.pictures / timed(lambda: evaluate(detector, file, bootstrap=0))
     out = scratch / "found"
     if args.device == "cuda":
@@ -173,7 +174,7 @@ def predicting(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     memory = train_step.peak_memory(torch.device(args.device)) / 2**30
     return [
         [
-            "network and boxes alone, 8 pictures from memory",
+            f"network and boxes alone, {len(images)} pictures from memory",
             f"{alone:.1f} images/s",
             f"peak of this and the next two {memory:.1f} GiB",
         ],

@@ -28,7 +28,7 @@ def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     from dmaskrcnn.data.transport import pack
     from dmaskrcnn.training.inputs import loading_processes, make_batches
 
-    batch, count = args.batches[0], 2 if args.tiny else 3 * args.steps
+    batch, count = args.batches[0], 1 if args.tiny else 3 * args.steps
     with real_training(args, scratch) as real:
         loading = [timed(real.step) for _ in range(count)]
         kept = real.take()
@@ -36,7 +36,7 @@ def training(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
         waits, work = (1e3 * statistics.median(each[-count:]) for each in (real.waits, real.work))
     config = real.state.config
     loads = make_batches(config, real.state.source, None)
-    some = range(2 if args.tiny else 8)
+    some = range(1 if args.tiny else 8)
     one = len(some) * batch / sum(timed(lambda i=i: pack(loads[i])) for i in some)
     processes_there = loading_processes(config, real.state.device)
     speeds = [count * batch / sum(times) for times in (loading, alone)]
@@ -57,7 +57,7 @@ def profile(args: argparse.Namespace, scratch: Path) -> list[list[str]]:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as record
 
-    count = 2 if args.tiny else 10
+    count = 1 if args.tiny else 10
     kinds = [ProfilerActivity.CPU]
     if args.device == "cuda":
         kinds.append(ProfilerActivity.CUDA)
@@ -133,7 +133,7 @@ def real_training(args: argparse.Namespace, scratch: Path) -> Iterator[Real]:
         feed = Feed(config, source, None, device, {})
         real = Real(state, feed, stop)
         try:
-            for _ in range(2 if args.tiny else 20):
+            for _ in range(1 if args.tiny else 20):
                 real.step()
             yield real
         finally:
