@@ -28,13 +28,6 @@ def test_what_both_see_is_an_object_between_their_boxes():
     assert both.boxes.tolist() == [[11.0, 10, 31, 30]]
 
 
-def test_where_one_source_taught_both_one_of_them_must_be_sure():
-    for brought, seen in ((False, False), (True, False), (False, True), (True, True)):
-        both = agreed(said((LEFT, CAR, brought)), said((NEAR_LEFT, CAR, seen)), independent=False)
-        assert both.crowd.tolist() == [not (brought or seen)]
-        assert both.boxes.tolist() == [[11.0, 10, 31, 30]]
-
-
 def test_what_one_sees_alone_stays_as_sure_as_it_was():
     alone = agreed(said((LEFT, CAR, True)), said((RIGHT, CAR, False)))
     assert alone.boxes.tolist() == [LEFT, RIGHT]

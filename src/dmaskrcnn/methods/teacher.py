@@ -187,8 +187,7 @@ class Teacher(Method):
         found = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
         if self.settings.trust == "both":
             seen, _ = self._seen(view)
-            independent = not self.settings.labeller  # which learnt from the same source
-            found = [agreed(*pair, independent) for pair in zip(found, seen, strict=True)]
+            found = [agreed(*pair) for pair in zip(found, seen, strict=True)]
         seeds = [s.seed for s in batch.target]
         losses = detector.losses(own.images, own.features, found, seeds)
         truth = Truth.of(found)

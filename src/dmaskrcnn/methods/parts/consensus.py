@@ -13,13 +13,12 @@ from dmaskrcnn.data.sample import Annotations
 SAME = 0.5  # IoU from which two boxes are of one thing, as everywhere in the detector
 
 
-def agreed(brought: Annotations, seen: Annotations, independent: bool = True) -> Annotations:
+def agreed(brought: Annotations, seen: Annotations) -> Annotations:
     """What both say together. In either, ``crowd`` marks what it is unsure of, and in the result
     what is neither object nor background.
 
-    - What both see, each the other's nearest of its class, is an object whose box is the mean of
-      theirs: however unsure they are where they learnt from different pictures; where one source
-      taught both, they make the same mistakes, and one of them must be sure.
+    - What both see, each the other's nearest of its class, is an object, however unsure they are;
+      its box is the mean of theirs.
     - What one of them sees alone stays as it is: an object where it is sure, neither where it is
       not.
     - Where they name different classes, the brought one counts: it comes from the better detector.
@@ -27,7 +26,6 @@ def agreed(brought: Annotations, seen: Annotations, independent: bool = True) ->
     Args:
         brought: the other detector's, perhaps with masks.
         seen: the teacher's, without masks, of the same picture at the same size.
-        independent: whether they learnt from different pictures.
     """
     if not len(brought) or not len(seen):
         return joined([brought, seen])
@@ -36,11 +34,10 @@ def agreed(brought: Annotations, seen: Annotations, independent: bool = True) ->
     nearest, rows = alike.argmax(1), torch.arange(len(brought), device=overlap.device)
     both = (alike.argmax(0)[nearest] == rows) & (alike[rows, nearest] >= SAME)
     mean = (brought.boxes + seen.boxes[nearest]) / 2
-    confirming = both if independent else both & ~seen.crowd[nearest]
     confirmed = replace(
         brought,
         boxes=torch.where(both[:, None], mean, brought.boxes),
-        crowd=brought.crowd & ~confirming,
+        crowd=brought.crowd & ~both,
     )
     alone = (overlap.amax(0) < SAME).nonzero()[
         :, 0
