@@ -10,6 +10,7 @@ import numpy as np
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.image import image_size
 from dmaskrcnn.data.objects import ObjectTableBuilder
+from dmaskrcnn.distributed import rank
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import load_results
 from dmaskrcnn.methods.parts.distillation import CANDIDATE
@@ -74,8 +75,10 @@ def with_pseudo_labels(
             "--pseudo-threshold"
         )
     # of empty roads a detector that is sure finds little, too, but does not guess more than that
-    if objects < LEAST_SURE * len(target) and objects < unsure:
-        longer = "train the labeller for longer (--labeller-length)" if labeller else ""
+    if objects < LEAST_SURE * len(target) and objects < max(unsure, 1) and rank() == 0:
+        remedy = "lower --pseudo-threshold if its scores are low though right"
+        if labeller:
+            remedy = "train the labeller for longer (--labeller-length)"
         _log.warning(
             "%s: is sure of %.2f objects per target picture (scores of %g and more), and of %.2f "
             "it is not: such labels did harm where it was measured; %s, or do without",
@@ -83,7 +86,7 @@ def with_pseudo_labels(
             objects / len(target),
             threshold,
             unsure / len(target),
-            longer or "lower --pseudo-threshold if its scores are low though right",
+            remedy,
         )
     return Dataset(
         source.classes,
