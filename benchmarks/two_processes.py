@@ -10,12 +10,12 @@ import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import train_step
+from real_training import timed
 
 
 def sharing(args: argparse.Namespace) -> list[list[str]]:
@@ -26,7 +26,7 @@ def sharing(args: argparse.Namespace) -> list[list[str]]:
         with _workers(command, count) as ask:
             for _ in range(3):
                 ask()
-            times.append(statistics.median(_timed(ask) for _ in range(args.steps)))
+            times.append(statistics.median(timed(ask) for _ in range(args.steps)))
     gain = 2 * times[0] / times[1]
     said = f"{times[1] * 1e3:.0f} ms for a step of each, {times[0] * 1e3:.0f} ms alone"
     return [["two trainings on one device", said, f"{gain:.2f} times the images of one"]]
@@ -88,7 +88,7 @@ def main() -> None:
 
         for _ in range(min(2, args.steps)):
             waited_for()
-        return statistics.median(_timed(waited_for) for _ in range(args.steps))
+        return statistics.median(timed(waited_for) for _ in range(args.steps))
 
     alone = seconds()
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
@@ -122,12 +122,6 @@ def _workers(command: list[str], count: int) -> Iterator[Callable[[], None]]:
         for worker in workers:
             worker.kill()
             worker.wait()
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
