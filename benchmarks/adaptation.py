@@ -46,6 +46,8 @@ ADABN = "-adabn"
 NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 MOSAIC = ["--mosaic", "0.5"]
 ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *MOSAIC]
+# after the finished run of the other, from which it begins
+SECOND = {"adapt-again": "adapt", "adapt-self": "adapt"}
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
     "source-adabn": NORMS,
@@ -77,6 +79,9 @@ METHODS: dict[str, list[str]] = {
     # of another detector: --labels
     "adapt-labels": ADAPT,
     "adapt-labels-alone": [*ADAPT, "--trust", "labels"],
+    # a second round, from `adapt`: as before, or with labels of its own, made of larger views
+    "adapt-again": [*ADAPT, "--burn-in", "0"],
+    "adapt-self": [*ADAPT, "--burn-in", "0"],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }
@@ -93,6 +98,9 @@ def main() -> None:
     training.add_argument("--oracle", nargs="+", help="the same images with labels")
     training.add_argument("--labels", help="results of another detector on the target")
     training.add_argument("--labeller", help="a run that labels, instead of one trained each time")
+    training.add_argument(
+        "--self-size", type=int, default=480, help="px, at which adapt-self labels (default: 480)"
+    )
     training.add_argument(
         "--options", default="", help="of all trainings, in quotes, above the methods' own"
     )
@@ -134,7 +142,10 @@ def train(args: argparse.Namespace) -> None:
         start = ["--weights", args.weights, "--iterations", str(args.burn_in)]
         name = f"start-seed{seed}"
         run(args.out, name, [*common, *METHODS["source"], *words, *start, "--seed", str(seed)])
-        from_start = ["--weights", str(args.out / f"{name}-1")]
+        first = args.out / f"{SECOND[method]}-seed{seed}-1" if method in SECOND else None
+        if first and not Run(first).finished:
+            sys.exit(f"{method} begins from {first}, which is not trained: give its method first")
+        from_start = ["--weights", str(first or args.out / f"{name}-1")]
         length = ["--minutes", str(args.minutes_each)] if args.minutes_each else []
         from_start += length or ["--iterations", str(args.iterations)]
         base = method.removesuffix(ADABN)
@@ -157,6 +168,8 @@ def train(args: argparse.Namespace) -> None:
             if args.labels is None:
                 sys.exit(f"{method} needs --labels: COCO results of another detector on the target")
             options += ["--pseudo-labels", args.labels]
+        if method == "adapt-self":
+            options += ["--labeller", f"{first}@{args.self_size}"]
         if args.labeller and "--labeller" in options:
             options[options.index("--labeller") + 1] = args.labeller.replace("SEED", str(seed))
         run(args.out, f"{base}-seed{seed}", options)
