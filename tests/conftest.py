@@ -23,8 +23,7 @@ from dmaskrcnn.demo import render_scene, write_scenes
 from dmaskrcnn.haze import add_haze
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core each, for the programs that tests start, too
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
 
 SIZE = (64, 96)
 BROWSER_FLAGS = (
@@ -58,18 +57,19 @@ def hazy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture
-def tiny(clear: Path, hazy: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
-    """A training configuration of a few iterations on the scenes; keywords override."""
+@pytest.fixture(scope="session")
+def tiny_in(clear: Path, hazy: Path) -> Callable[..., TrainConfig]:
+    """A training configuration of a few iterations on the scenes, for runs in a folder; keywords
+    override."""
 
-    def make(**overrides: Any) -> TrainConfig:
+    def make(out: Path, **overrides: Any) -> TrainConfig:
         method = overrides.get("method", "grl")
         values: dict[str, Any] = {
             "method": method,
             "preset": "demo",
             "source": (clear,),
             "target": (hazy,) if method == "grl" else (),
-            "out": tmp_path / "runs",
+            "out": out,
             "iterations": 6,
             "batch": 2,
             "image_size": 64,
@@ -83,6 +83,12 @@ def tiny(clear: Path, hazy: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         return TrainConfig.from_preset(**(values | overrides))
 
     return make
+
+
+@pytest.fixture
+def tiny(tiny_in: Callable[..., TrainConfig], tmp_path: Path) -> Callable[..., TrainConfig]:
+    """The same, for runs in a folder of the test."""
+    return lambda **overrides: tiny_in(**({"out": tmp_path / "runs"} | overrides))
 
 
 @pytest.fixture

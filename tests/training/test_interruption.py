@@ -2,16 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from run_files import assert_same_bits, rows
-from signalled import signalled
+from signalled import Started, signalled
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.demo import write_scenes
@@ -43,25 +40,11 @@ class TestInterruption:
         unbroken = train(tiny(iterations=14, name="unbroken"))
         config = tiny(iterations=14, name="broken", checkpoint_minutes=0.01)
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
-        command = [
-            sys.executable,
-            "-m",
-            "dmaskrcnn",
-            "train",
-            "--config",
-            str(tmp_path / "config.yaml"),
-        ]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        running = Started("train", "--config", tmp_path / "config.yaml")
         broken = unbroken.parent / "broken-1"
-        deadline = time.monotonic() + 120
-        while (
-            not (broken / "last.pt").exists()
-            and time.monotonic() < deadline
-            and process.poll() is None
-        ):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        running.wait_for(broken / "last.pt")
+        running.process.kill()
+        assert running.ended().returncode == -signal.SIGKILL
         assert 0 < Checkpoint.load(broken).iteration < 14
         resume(broken)
         assert_same_bits(unbroken, broken)
@@ -71,27 +54,12 @@ class TestInterruption:
         """As a terminal, systemd or a queue sends it: to the processes that load images, too."""
         config = tiny(iterations=40, name="stopped", workers=1)
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
-        command = [
-            sys.executable,
-            "-m",
-            "dmaskrcnn",
-            "train",
-            "--config",
-            str(tmp_path / "config.yaml"),
-        ]
-        log = tmp_path / "log"
-        with log.open("w") as stderr:
-            process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while (
-            "iteration 2" not in log.read_text()
-            and time.monotonic() < deadline
-            and process.poll() is None
-        ):
-            time.sleep(0.02)
-        os.killpg(process.pid, number)
-        assert process.wait(timeout=60) == 128 + number, log.read_text()
-        assert "Traceback" not in log.read_text()
+        running = Started("train", "--config", tmp_path / "config.yaml")
+        running.wait_for(running.log, "iteration 2")
+        os.killpg(running.process.pid, number)
+        done = running.ended(60)
+        assert done.returncode == 128 + number, done.stderr
+        assert "Traceback" not in done.stderr
         assert Checkpoint.load(Path(config.out) / "stopped-1").iteration > 0
 
     def test_resume_refuses_other_data(self, clear: Path, tiny: Make, tmp_path: Path):

@@ -10,8 +10,9 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
+from signalled import FORKING
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Annotations, Batch, Sample, open_dataset, open_images
@@ -55,7 +56,8 @@ def test_two_processes_learn_what_one_does(tiny, clear, hazy, tmp_path):
         )
         for name, (options, _) in CASES.items()
     }
-    spawn(_process, (configs, clear, hazy, tmp_path), nprocs=2)
+    arguments = (configs, clear, hazy, tmp_path)
+    start_processes(_process, arguments, nprocs=2, start_method=FORKING.get_start_method())
     wrong = {}
     for name, config in configs.items():
         one, two = _learn(name, config, clear, hazy), torch.load(tmp_path / name)

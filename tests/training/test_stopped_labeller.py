@@ -26,9 +26,9 @@ LOOK = ("dmaskrcnn.training.target_labels", "", "look")
 ITERATIONS = 3  # of the labeller, and of its student
 
 
-@pytest.fixture
-def config(tiny: Make, hazy: Path) -> TrainConfig:
-    return tiny(
+def configured(out: Path, tiny_in: Make, hazy: Path) -> TrainConfig:
+    return tiny_in(
+        out,
         method="teacher",
         labeller="train",
         labeller_length=1.0,
@@ -40,8 +40,13 @@ def config(tiny: Make, hazy: Path) -> TrainConfig:
 
 
 @pytest.fixture
-def unbroken(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(replace(config, out=tmp_path_factory.mktemp("unbroken")))
+def config(tiny_in: Make, hazy: Path, tmp_path: Path) -> TrainConfig:
+    return configured(tmp_path / "runs", tiny_in, hazy)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_in: Make, hazy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(configured(tmp_path_factory.mktemp("unbroken"), tiny_in, hazy))
 
 
 @pytest.fixture
