@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from importlib import import_module
 from pathlib import Path
@@ -134,3 +135,17 @@ def test_in_life(clear: Path, capsys: pytest.CaptureFixture[str]):
     assert (
         output.err == f"Next: dmaskrcnn train --method source --source {shlex.quote(str(clear))}\n"
     )
+
+
+def test_what_a_training_would_stop_at_is_left_out_of_it(
+    clear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    labels = json.loads((clear / "annotations.json").read_text())
+    labels["annotations"][0]["bbox"][2] = -5
+    (file := tmp_path / "wrong.json").write_text(json.dumps(labels))
+    (tmp_path / "images").symlink_to(clear / "images")
+    main(["inspect", str(file)])
+    after = said_next(capsys)
+    assert after == ["train", "--method", "source", "--source", str(file), "--drop-invalid"]
+    words = [*after, "--preset", "demo", "--iterations", "1", "--weights", "scratch"]
+    main([*words, "--image-size", "64", "--workers", "0", "--out", str(tmp_path / "runs")])

@@ -37,3 +37,28 @@ def test_warnings_of_libraries_are_shown_only_on_request(options: list[str], tmp
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert ("of a library" in done.stderr) == bool(options)
     assert ("of a child" in done.stderr) == bool(options)
+
+
+LOGGING = """
+import logging, sys
+from importlib import import_module
+room = import_module("dmaskrcnn.cli.main")
+
+def logged(verb):
+    logging.getLogger("dmaskrcnn.data.dataset").warning("%s: left out", "a.json\x1b[2J")
+    logging.getLogger("dmaskrcnn").info("nobody asked")
+    logging.getLogger("of.a.library").error("somebody else's")
+
+room._VERBS[room.Demo] = logged
+sys.argv = ["dmaskrcnn", "demo"]
+room.main()
+"""
+
+
+def test_what_the_package_logs_is_a_warning_as_any_other(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.splitlines()[:-1] == ["warning: a.json\\x1b[2J: left out", "somebody else's"]
+    assert done.stderr.splitlines()[-1].startswith("Next: ")

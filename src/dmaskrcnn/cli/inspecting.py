@@ -6,30 +6,36 @@ from dmaskrcnn.cli.label_verbs import Convert, Inspect
 from dmaskrcnn.errors import UserError
 
 
-def inspect_verb(verb: Inspect) -> None:
-    """Say what data sets hold."""
+def inspect_verb(verb: Inspect) -> bool:
+    """Say what data sets hold; whether anything is wrong that a training would stop at."""
     if not verb.paths:
         raise UserError(
             "inspect: give at least one path: a file or folder of labels (COCO, YOLO, Pascal VOC, "
             "CVAT, labelme), a folder of images, or a video"
         )
+    wrong = False
     for number, path in enumerate(verb.paths):
-        print("\n" * bool(number) + _inspect(path, verb))
+        said, problems = _inspect(path, verb)
+        print("\n" * bool(number) + said)
+        wrong |= problems
+    return wrong
 
 
-def _inspect(path: str, verb: Inspect) -> str:
-    """What there is to say of one path: a data set, a video, or a folder with both."""
+def _inspect(path: str, verb: Inspect) -> tuple[str, bool]:
+    """What there is to say of one path: a data set, a video, or a folder with both; whether its
+    labels have problems."""
     from dmaskrcnn.data.inspection import inspect
     from dmaskrcnn.images.video_inputs import holds_pictures, video_source, videos_at
 
     if (source := video_source(path)) is not None:
         from dmaskrcnn.images.inspect_video import inspect_video
 
-        return inspect_video(source)
-    videos = videos_at(path)
-    said = []
+        return inspect_video(source), False
+    videos, said, problems = videos_at(path), [], False
     try:
-        said.append(inspect(path, verb.orientation).format_text(show_all=verb.all))
+        found = inspect(path, verb.orientation)
+        said.append(found.format_text(show_all=verb.all))
+        problems = found.labelled and bool(found.problems)
     except UserError:
         if not videos or holds_pictures(path):
             raise
@@ -37,7 +43,7 @@ def _inspect(path: str, verb: Inspect) -> str:
         from dmaskrcnn.images.inspect_video import inspect_videos
 
         said.append(inspect_videos(path, videos))
-    return "\n\n".join(said)
+    return "\n\n".join(said), problems
 
 
 def convert_verb(verb: Convert) -> None:

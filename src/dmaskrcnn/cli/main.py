@@ -27,7 +27,7 @@ from dmaskrcnn.cli.picture_verbs import Predict
 from dmaskrcnn.cli.predicting import predict_verb
 from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.cli.serving import app_verb, gauge_verb, serve_verb
-from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries
+from dmaskrcnn.cli.terminal import harmless_output, quiet_libraries, speak_warnings
 from dmaskrcnn.cli.training import parse_training
 from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
 from dmaskrcnn.cli.verbs import (
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Bad input ends in one line on stderr and exit code 2; Ctrl-C in 130."""
     if arguments is None:  # the program, and no test or script
         quiet_libraries()
+        speak_warnings()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     may_end = arguments[:1] not in (["train"], ["adapt"])
     with errors_in_one_line("dmaskrcnn"), termination_as_interrupt(enabled=may_end):

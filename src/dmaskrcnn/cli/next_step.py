@@ -93,8 +93,10 @@ def _after_predict(verb: Any, result: Any) -> Words:
 
 def _after_inspect(verb: Any, result: Any) -> Words:
     """Labelled pictures are the source, others and videos the target. Of streams, whose addresses
-    may hold a password, nothing is said."""
+    may hold a password, nothing is said. ``result``: whether labels have problems."""
     from dmaskrcnn.images.video_inputs import videos_at
+
+    whole = ["--drop-invalid"] if result is True else []
 
     videos = {path: videos_at(path) for path in verb.paths}
     if any(video.kind != "file" for found in videos.values() for video in found):
@@ -102,9 +104,9 @@ def _after_inspect(verb: Any, result: Any) -> Words:
     labelled = [path for path in verb.paths if _is_labelled(path, bool(videos[path]))]
     others = [path for path in verb.paths if path not in labelled]
     if labelled and others:
-        return ["adapt", "--source", *labelled, "--target", *others]
+        return ["adapt", "--source", *labelled, "--target", *others, *whole]
     if labelled:
-        return ["train", "--method", "source", "--source", *labelled]
+        return ["train", "--method", "source", "--source", *labelled, *whole]
     return ["dehaze", *others, "--out", "dehazed"]
 
 

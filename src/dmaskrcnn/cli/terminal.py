@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -46,3 +47,24 @@ def quiet_libraries() -> None:
         warnings.simplefilter("ignore")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of processes that load images
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+class _Spoken(logging.Handler):
+    """What the package logs, in the words of its other warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # late: most commands have nothing to warn of
+
+        try:
+            kind = record.levelname.lower()
+            tqdm.write(f"{kind}: {self.format(record)}", file=sys.stderr)
+        except Exception:  # as every handler of logging
+            self.handleError(record)
+
+
+def speak_warnings() -> None:
+    """Say what the package logs as "warning: ...", above a progress bar and not through it.
+
+    For the program, not for the package: whoever imports that decides what becomes of its logs.
+    """
+    logging.getLogger("dmaskrcnn").addHandler(_Spoken(logging.WARNING))
