@@ -81,7 +81,7 @@ METHODS: dict[str, list[str]] = {
     "adapt-labels-alone": [*ADAPT, "--trust", "labels"],
     # a second round, from `adapt`: as before, or with labels of its own, made of larger views
     "adapt-again": [*ADAPT, "--burn-in", "0"],
-    "adapt-self": [*ADAPT, "--burn-in", "0"],
+    "adapt-self": [*ADAPT, "--burn-in", "0", "--trust", "labels"],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }
