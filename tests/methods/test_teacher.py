@@ -98,10 +98,16 @@ def test_decays_follow_from_start_and_length(teaching, tmp_path):
     assert decays(weights=run, teacher_ema=0.99) == (0.97, 0.99)
 
 
-def test_labels_of_a_file_are_not_watched(teaching):
+@pytest.mark.parametrize(("taught", "warned"), [((3.0, 0.0, 6.9), 0), ((3.0, 7.5, 90.0), 1)])
+def test_warns_once_when_the_teacher_outweighs_the_labels_of_a_file(teaching, taught, warned):
     method = watched(teaching, pseudo_labels="other.json")
-    said = [method.watch({"pseudo_labels": n}) for n in (3.0, 0.0, 90.0) for _ in range(600)]
-    assert not any(said)
+    values = [{"pseudo_labels": n, "sure_labels": 3.0} for n in taught for _ in range(600)]
+    spoken = [line for line in map(method.watch, values) if line]
+    assert len(spoken) == warned
+    assert all("of which its labels are sure of 3.0" in line for line in spoken)
+    again = watched(teaching, pseudo_labels="other.json")
+    again.load_state(method.state())
+    assert again.state() == method.state()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import check_share
 from dmaskrcnn.methods.base import Method
-from dmaskrcnn.methods.parts.guard import PseudoLabelWatch
+from dmaskrcnn.methods.parts.guard import AddedLabelsWatch, PseudoLabelWatch
 from dmaskrcnn.methods.parts.label_settings import LabelSettings
 from dmaskrcnn.methods.parts.losses import Losses
 
@@ -134,7 +134,8 @@ class Teacher(Method):
         self.settings = settings
         self.classifier = self.alignment = Alignment(settings, detector) if settings.align else None
         self.thresholds = Thresholds(len(detector.classes))
-        self.label_watch = PseudoLabelWatch()
+        brought = settings.keeps_target_labels
+        self.label_watch = AddedLabelsWatch() if brought else PseudoLabelWatch()
 
     def losses(self, batch: Batch, progress: float) -> Losses:
         """The detection losses of the source and, where there are target images, theirs."""
@@ -185,6 +186,7 @@ class Teacher(Method):
 
         detector = self.detector
         found = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
+        sure = _sure_per_image(found)
         if self.settings.trust == "both":
             seen, _ = self._seen(view)
             found = [agreed(*pair) for pair in zip(found, seen, strict=True)]
@@ -194,7 +196,7 @@ class Teacher(Method):
         rois, classes = split_chosen(truth.real & ~truth.has_mask, truth.boxes, truth.labels + 1)
         masks = distil_masks(detector, self.teacher, own, view, rois, torch.cat(classes))
         losses["mask"] = losses["mask"] + masks
-        return losses, {"pseudo_labels": _sure_per_image(found)}
+        return losses, {"pseudo_labels": _sure_per_image(found), "sure_labels": sure}
 
     def _learn_from_the_teacher(
         self, batch: Batch, own: View, view: View
@@ -227,15 +229,15 @@ class Teacher(Method):
         return labels, scores
 
     def watch(self, values: Mapping[str, float]) -> str | None:
-        """Warn, once, when the pseudo-labels vanish or explode: the signs that the adaptation does
-        harm."""
-        aligned = self.alignment.watch(values) if self.alignment is not None else None
-        labels = values.get("pseudo_labels")
-        if (
-            labels is None or self.settings.keeps_target_labels
-        ):  # a file's neither vanish nor multiply
-            return aligned
-        return aligned or self.label_watch.watch(labels)
+        """Warn, once, when the pseudo-labels vanish or explode, or outweigh those that were
+        brought: the signs that the adaptation does harm."""
+        said = self.alignment.watch(values) if self.alignment is not None else None
+        if said or "pseudo_labels" not in values:
+            return said
+        labels = values["pseudo_labels"]
+        if isinstance(self.label_watch, AddedLabelsWatch):
+            return self.label_watch.watch(labels, values["sure_labels"])
+        return self.label_watch.watch(labels)
 
     def status(self, values: Mapping[str, float]) -> str:
         """How many pseudo-labels there are, and how sure the teacher is of them."""

@@ -14,6 +14,9 @@ LN2 = math.log(2)
 SETTLED = 50
 FEW_LABELS = 0.02  # per image: one in fifty images teaches nothing
 MOMENTUM = 0.99  # of the running mean of that number: over some 100 iterations
+# Taught objects for each one that brought labels are sure of, and so many more, from which what was
+# added outweighs them. Where it did harm there were 6 to 30 (docs/results.md).
+OUTWEIGHED = 2.0
 
 
 class DivergenceGuard:
@@ -93,3 +96,31 @@ class PseudoLabelWatch:
                 "teacher believes its own mistakes; lower --lr or train for less time"
             )
         return None
+
+
+class AddedLabelsWatch:
+    """Warns, once, when a student is taught far more objects than the labels that were brought are
+    sure of: the rest is what labels and teacher are both unsure of, and what the teacher sees
+    alone."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {"seen": 0, "taught": 0.0, "sure": 0.0, "warned": False}
+
+    def watch(self, taught: float, sure: float) -> str | None:
+        """Take note of one iteration's objects per image; a warning with advice, or None."""
+        state = self.state
+        state["seen"] += 1
+        weight = max(1 / state["seen"], 1 - MOMENTUM)
+        for name, now in (("taught", taught), ("sure", sure)):
+            state[name] += weight * (now - state[name])
+        if state["warned"] or state["seen"] < SETTLED:
+            return None
+        if state["taught"] <= OUTWEIGHED * state["sure"] + 1:
+            return None
+        state["warned"] = True
+        return (
+            f"the student is taught {state['taught']:.1f} objects per target image, of which its "
+            f"labels are sure of {state['sure']:.1f}: where labeller and teacher learnt from the "
+            "same pictures, that they agree is no evidence, and such labels did harm; --trust "
+            "labels learns what the labels are sure of alone"
+        )
