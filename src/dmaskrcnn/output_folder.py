@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -38,20 +40,31 @@ def index_format(verb: str) -> str:
     return f"{mark(verb)} 1"
 
 
+def is_index(path: Path) -> bool:
+    """Whether a file, of a folder that is read, begins as the index of one that a verb wrote."""
+    with suppress(OSError), path.open("rb") as file:
+        words = file.read(HEAD).split(b'"', 4)
+        return len(words) > 3 and words[1] == b"format" and words[3].startswith(b"dmaskrcnn ")
+    return False
+
+
 def not_ours(path: Path, verb: str) -> UserError:
     """The refusal to write where something is that the verb has not written."""
     return UserError(f"{path}: exists and was not written by {mark(verb)}; choose another --out")
 
 
-def check_marked(path: Path, verb: str) -> None:
+def check_marked(path: Path, verb: str, sign: str = "") -> None:
     """For a file that has no index beside it: raises UserError where it exists, and the first bytes
-    do not say that the verb wrote it."""
+    do not say that the verb wrote it: by its mark or, in a form that has no place for one, by a
+    ``sign``, a regular expression for how its files begin."""
     if not os.path.lexists(path):
         return
     try:
         if path.is_file():  # nothing that would block, such as a pipe
             with path.open("rb") as file:
-                if mark(verb).encode() in file.read(HEAD):
+                head = file.read(HEAD)
+                ours = re.match(sign.encode(), head) if sign else mark(verb).encode() in head
+                if ours:
                     return
     except OSError as error:
         raise UserError(

@@ -22,7 +22,9 @@ from data_files import (
 )
 
 from dmaskrcnn.data import Dataset, canonical, list_images, open_dataset, open_images
+from dmaskrcnn.dehazing import Dehazer
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.images.dehaze import dehaze_images
 
 
 def blob(height: int = 20, width: int = 30) -> np.ndarray:
@@ -189,6 +191,15 @@ def test_plain_folder_and_single_image(tmp_path: Path) -> None:
     assert open_dataset(tmp_path / "b.png").image_ids == ["b"]
     with pytest.raises(UserError, match="no annotations"):
         data.annotations(0)
+
+
+def test_what_this_project_notes_beside_pictures_is_no_coco(tmp_path: Path) -> None:
+    """The index of `dehaze` and `predict` names images, too."""
+    write_image(tmp_path / "in" / "a.png")
+    dehaze_images(Dehazer("dark-channel"), [tmp_path / "in"], tmp_path / "out")
+    assert (tmp_path / "out" / "dehazed.json").is_file()
+    assert open_images(tmp_path / "out").image_ids == ["a"]
+    assert not open_dataset(tmp_path / "out").labelled
 
 
 def test_linked_folders_are_followed_without_loops(tmp_path: Path) -> None:

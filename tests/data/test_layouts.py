@@ -174,7 +174,7 @@ def write_labelme(folder: Path, shapes: list[Any], **fields: Any) -> Path:
     return folder
 
 
-def test_labelme(tmp_path: Path) -> None:
+def test_labelme(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shapes = [
         shape("polygon", [[2, 2], [10, 2], [10, 9]], group=1),
         shape("rectangle", [[12, 14], [3.5, 5]], "Bus"),
@@ -193,6 +193,7 @@ def test_labelme(tmp_path: Path) -> None:
     assert objects.has_mask.tolist() == [True, False, True]
     assert abs(int(objects.masks[2].sum()) - 25 * np.pi) < 6
     assert {note.kind for note in data.notes} == {"not read", "not annotated"}
+    assert "shapes that are not read count as background (line)" in caplog.text
     assert "labelme, 1 images, labelled: 3 objects" in str(inspect(folder))
 
 

@@ -42,6 +42,21 @@ def ultralytics(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.parametrize("file", ["data.yaml", "labels/train/a.txt", "train.txt", "classes.txt"])
+def test_the_mark_of_windows_editors_is_no_text(ultralytics: Path, file: str) -> None:
+    if file == "train.txt":
+        (ultralytics / file).write_text("./images/train/a.png\n")
+        (ultralytics / "data.yaml").write_text(YAML.replace("images/train", file))
+    elif file == "classes.txt":
+        (ultralytics / file).write_text("car\nmotorcycle\n")
+        (ultralytics / "data.yaml").unlink()
+    marked = ultralytics / file
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
+    data = open_dataset(ultralytics if file == "data.yaml" else Path(f"{ultralytics}:train"))
+    assert data.classes == ("car", "motorcycle")
+    assert data.annotations(0).labels.tolist() == [0, 1]
+
+
 def test_boxes_and_polygons(ultralytics: Path) -> None:
     data = open_dataset(ultralytics / "data.yaml")
     assert data.classes == ("car", "motorcycle")

@@ -41,6 +41,14 @@ def test_synthetic_haze_obeys_the_scattering_model(photos: Path) -> None:
     assert max(means) - min(means) > 0.3
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_only_weights_that_it_wrote_are_overwritten(name: str, tmp_path: Path) -> None:
+    (other := tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=f"{name}: exists and was not written by"):
+        train_dehazer("aod-net", tmp_path / "model.safetensors", [])
+    assert other.read_text() == "{}"
+
+
 @pytest.mark.parametrize("method", ["mscnn", "aod-net"])
 def test_training_makes_weights_that_dehaze_reads(
     method: str, tmp_path: Path, photos: Path, capsys

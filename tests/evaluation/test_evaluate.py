@@ -142,6 +142,14 @@ class TestEarlierOutput:
             evaluate_to(out, Run(run), open_test_set([clear_copy]), bootstrap=10)
         assert contents(out) == before
 
+    @pytest.mark.parametrize("name", ["predictions.json", "scores.json"])
+    def test_files_of_others_stay(self, run: Path, clear: Path, tmp_path: Path, name: str):
+        (tmp_path / name).write_text('[{"image_id": 7}]\n')
+        before = contents(tmp_path)
+        with pytest.raises(UserError, match=f"{name}: exists and was not written by"):
+            evaluate_to(tmp_path, Run(run), open_test_set([clear]), bootstrap=10)
+        assert contents(tmp_path) == before
+
     def test_folder_is_tried_before_the_work(
         self, run: Path, clear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):

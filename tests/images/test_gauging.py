@@ -58,6 +58,19 @@ def test_table_json_and_csv(frames, tmp_path, street, capsys):
     assert [float(row["haze"]) for row in rows] == [one["haze"] for one in said]
 
 
+def test_only_what_it_wrote_is_overwritten(frames, tmp_path, street, fails):
+    picture = sorted(frames.iterdir())[0]
+    before = picture.read_bytes()
+    said = fails("gauge", frames, "--out", picture)
+    assert said == (
+        f"{picture}: exists and was not written by dmaskrcnn gauge; choose another --out"
+    )
+    assert picture.read_bytes() == before
+    out = tmp_path / "haze.txt"
+    for form in ("table", "json", "csv", "table"):
+        main(["gauge", str(frames), "--format", form, "--out", str(out)])
+
+
 def test_nothing_that_can_be_read(tmp_path, fails):
     assert "no such file or folder" in fails("gauge", tmp_path / "none")
     (tmp_path / "broken.jpg").write_bytes(b"no picture")

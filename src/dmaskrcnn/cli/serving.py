@@ -58,8 +58,11 @@ def app_verb(verb: App) -> None:
 def gauge_verb(verb: Gauge) -> None:
     """Gauge pictures and tell it."""
     from dmaskrcnn.files import write_text
-    from dmaskrcnn.images.gauging import gauge_images, told
+    from dmaskrcnn.images.gauging import TOLD, gauge_images, told
+    from dmaskrcnn.output_folder import check_marked
 
+    if verb.out is not None:
+        check_marked(verb.out, "gauge", TOLD)
     text = told(gauge_images(verb.images), verb.format)
     if verb.out is None:
         print(text, end="")

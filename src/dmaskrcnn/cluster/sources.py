@@ -200,7 +200,7 @@ def _of_list(given: str) -> Iterator[tuple[str, PurePosixPath]]:
         data = store.read(given) if store.is_uri(given) else read_bytes(given, MOST_DATA)
     except OSError as error:
         raise UserError(f"{given}: cannot be read ({first_line(error)}); check the path") from error
-    lines = data.decode("utf-8", "surrogateescape").splitlines()
+    lines = data.decode("utf-8-sig", "surrogateescape").splitlines()
     if not (files := [_beside(given, line.strip()) for line in lines if line.strip()]):
         raise UserError(f"{given}: names no picture; write a path a line")
     return _named(files)

@@ -15,6 +15,7 @@ from dmaskrcnn.data.coco_objects import InvalidEntryError
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
 from dmaskrcnn.data.part_builder import PartBuilder
+from dmaskrcnn.data.problems import NOT_READ
 from dmaskrcnn.data.rle import run_lengths
 from dmaskrcnn.data.segmentation import Box
 from dmaskrcnn.data.values import number, shown
@@ -95,7 +96,7 @@ def read_cvat(path: Path, orientation: Orientation = "auto", folders: Sequence[P
             elif shape.tag in ("box", "polygon", "mask"):
                 _add(shape, f"{where}: {shape.tag} {shown(shape.get('label'))}", builder)
     for tag, count in skipped.items():
-        builder.note("not read", path, tag, f"{count} of these: neither box, polygon nor mask")
+        builder.note(NOT_READ, path, tag, f"{count} of these: neither box, polygon nor mask")
     return builder.build(_ids(builder.images, path.parent))
 
 

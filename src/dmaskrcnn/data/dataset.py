@@ -18,7 +18,7 @@ from dmaskrcnn.data.image import decode_image, decode_reduced
 from dmaskrcnn.data.objects import ObjectTable
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part
-from dmaskrcnn.data.problems import Problem, count_kinds
+from dmaskrcnn.data.problems import Problem, count_kinds, not_read
 from dmaskrcnn.data.sample import Annotations, Sample
 from dmaskrcnn.errors import UserError
 
@@ -268,16 +268,15 @@ def _join(parts: list[Part]) -> tuple[list[Path], list[int | str]]:
 
 def _settle_problems(parts: list[Part], drop_invalid: bool | None) -> None:
     for part in parts:
+        if unread := not_read(part.notes):
+            _log.warning("%s: %s: dmaskrcnn inspect %s", part.path, unread, part.path)
         if not part.problems:
             continue
         if drop_invalid:
             _log.warning("%s: left out as invalid: %s", part.path, count_kinds(part.problems))
             continue
-        more = (
-            f" (and {len(part.problems) - 1} more: dmaskrcnn inspect {part.path})"
-            if len(part.problems) > 1
-            else ""
-        )
+        count = len(part.problems) - 1
+        more = f" (and {count} more: dmaskrcnn inspect {part.path})" if count else ""
         remedy = "" if drop_invalid is None else ", or leave such out with --drop-invalid"
         raise UserError(f"{part.problems[0]}{more}; correct it{remedy}")
 

@@ -156,6 +156,6 @@ def _is_float(text: str) -> bool:
 def _head(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD).decode(errors="replace")
+            return file.read(_HEAD).decode("utf-8-sig", errors="replace")
     except OSError:
         return ""

@@ -23,6 +23,7 @@ from dmaskrcnn.data.yolo import read_yolo
 from dmaskrcnn.data.yolo_layout import find_yolo, read_data_yaml, yaml_splits
 from dmaskrcnn.data.yolo_names import is_yolo_yaml, yolo_yaml
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.output_folder import is_index
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class _Finder:
         """The COCO JSON of the split, and how the files lie: beside each other, in
         ``annotations/``, or (Roboflow) in a folder per split."""
         for folder in (self.path, self.path / "annotations"):
-            jsons = sorted(file for file in folder.glob("*.json") if looks_like_coco(file))
+            jsons = [file for file in sorted(folder.glob("*.json")) if looks_like_coco(file)]
+            jsons = [file for file in jsons if not is_index(file)]
             if self.split:
                 fitting = [json for json in jsons if same_split(split_of(json), self.split)]
                 jsons = [json for json in fitting if json.name.startswith("instances")] or fitting

@@ -12,6 +12,7 @@ from dmaskrcnn.data.image import list_images
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
 from dmaskrcnn.data.part_builder import PartBuilder, around
+from dmaskrcnn.data.problems import NOT_READ
 from dmaskrcnn.data.segmentation import Box
 from dmaskrcnn.data.values import number, numbers, shown
 from dmaskrcnn.errors import first_line
@@ -68,7 +69,7 @@ def read_labelme(path: Path, orientation: Orientation = "auto") -> Part:
             read.add(image)
             _shapes(file, data["shapes"], builder, skipped)
     for kind, count in skipped.items():
-        builder.note("not read", path, kind, f"{count} of these: neither polygon, box nor circle")
+        builder.note(NOT_READ, path, kind, f"{count} of these: neither polygon, box nor circle")
     for image in list_images(path, recursive=False):
         if image not in read and not image.with_suffix(".json").exists():
             builder.note("not annotated", image, "", f"no {image.stem}.json beside it: left out")

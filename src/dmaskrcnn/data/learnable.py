@@ -9,7 +9,7 @@ import numpy as np
 
 from dmaskrcnn.data.dataset import Dataset
 from dmaskrcnn.data.objects import ObjectTable
-from dmaskrcnn.data.problems import count_kinds
+from dmaskrcnn.data.problems import NOT_READ, count_kinds
 
 
 def count_objects(classes: tuple[str, ...], objects: ObjectTable) -> dict[str, dict[str, int]]:
@@ -80,11 +80,10 @@ def describe_learnable(data: Dataset) -> Learnable:
         missing.setdefault(why, []).append(name)
     warnings = [f"nothing to learn of {', '.join(names)}: {why}" for why, names in missing.items()]
     warnings += _labelled_in_part(data, objects)
-    if data.notes:
+    notes = [note for note in data.notes if note.kind != NOT_READ]  # of which opening them told
+    if notes:
         where = dict.fromkeys(str(path) for path, _ in data.origins)
-        warnings.append(
-            f"worth a look ({count_kinds(list(data.notes))}): dmaskrcnn inspect {' '.join(where)}"
-        )
+        warnings.append(f"worth a look ({count_kinds(notes)}): dmaskrcnn inspect {' '.join(where)}")
     return Learnable(per_class, warnings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def count_kinds(problems: list[Problem]) -> str:
     return ", ".join(
         f"{count} × {kind}" for kind, count in Counter(p.kind for p in problems).most_common()
     )
+
+
+NOT_READ = "not read"  # the kind of notes on shapes that are neither box, polygon nor mask
+
+
+def not_read(notes: Sequence[Problem]) -> str | None:
+    """What shapes were not read, if any: what they mark is background to whoever uses the rest."""
+    shapes = sorted({note.field for note in notes if note.kind == NOT_READ})
+    return f"shapes that are not read count as background ({', '.join(shapes)})" if shapes else None
 
 
 def check_box(

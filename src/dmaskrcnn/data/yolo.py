@@ -67,7 +67,7 @@ def read_yolo(path: Path, found: YoloSet, orientation: Orientation = "auto") -> 
 def _text(file: Path, builder: PartBuilder) -> str | None:
     """The text of a label file; None, and a problem, where it cannot be read."""
     try:
-        return read_bytes(file).decode()
+        return read_bytes(file).decode("utf-8-sig")
     except OSError as error:
         builder.problem("unreadable", file, "", f"cannot read the file ({error.strerror})")
     except UnicodeDecodeError:

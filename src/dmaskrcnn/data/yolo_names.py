@@ -25,7 +25,7 @@ def is_yolo_yaml(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            text = file.read(1 << 16).decode(errors="replace")
+            text = file.read(1 << 16).decode("utf-8-sig", errors="replace")
     except OSError:
         return False
     return re.search(r"^(names|nc)\s*:", text, re.MULTILINE) is not None
@@ -111,9 +111,9 @@ def keypoint_numbers(path: Path, shape: Any) -> int:
 
 
 def read_text(file: Path) -> str:
-    """A text file. Raises UserError."""
+    """A text file, without the mark that Windows' editors begin it with. Raises UserError."""
     try:
-        return read_bytes(file).decode()
+        return read_bytes(file).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{file}: cannot read the file ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ tiny run
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,7 @@ from dmaskrcnn.dehazing.method import DehazingNetwork
 from dmaskrcnn.dehazing.pretrained import save_weights
 from dmaskrcnn.dehazing.synthesis import Clear, random_pair
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.output_folder import check_marked, not_ours
 
 LEARNING_RATE = 2e-3  # Adam's, falling along a cosine
 VALIDATION = 24  # pictures kept out of training, at most a fifth
@@ -81,6 +83,10 @@ def train_dehazer(
     out = Path(out)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the weights are written as .safetensors; name such a file")
+    # before the work, not after it: what others have written is not overwritten
+    check_marked(out.with_suffix(".json"), "train-dehazer", r'\{\n  "method": "')
+    if os.path.lexists(out) and not out.with_suffix(".json").exists():
+        raise not_ours(out, "train-dehazer")
     start = time.monotonic()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

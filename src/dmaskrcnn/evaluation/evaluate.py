@@ -28,6 +28,7 @@ from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.evaluation.sized_set import Size
 from dmaskrcnn.files import check_writable, write_text
+from dmaskrcnn.output_folder import check_marked
 from dmaskrcnn.run import Run, open_run, run_names
 from dmaskrcnn.runtime.exported import ExportedDetector
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 # recall, and COCO's figures of other detectors count it (YOLO's validation: 0.001). Below that
 # hardly any of the 100 boxes per image and class is left to cut.
 MIN_SCORE = 0.001
+# how its files begin
+SCORES = r'\{\n  "scored": '
+PREDICTIONS = r'\[\n(\{"image_id": |\n\])'
 # threads that decode the next pictures: a GPU is through with one before a single thread has read
 # the next
 READERS = min(4, os.cpu_count() or 1)
@@ -140,7 +144,10 @@ def evaluate_to(
     unless ``run`` is one, or that has been ``predicted`` already."""
     if out:
         check_writable(out)
+        check_marked(out / "scores.json", "evaluate", SCORES)
     results = out / "predictions.json" if out and not run.is_results else None
+    if results:
+        check_marked(results, "evaluate", PREDICTIONS)
     scores = evaluate(
         open_run(results) if predicted and results else run,
         test,

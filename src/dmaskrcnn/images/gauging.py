@@ -94,6 +94,10 @@ def _try(file: Path) -> float | UserError:
         return error
 
 
+# how what is told begins: csv, json, a table
+TOLD = r'file,haze\n|\[\n  \{\n    "file": |( \d|\d\d)\.\d\d [#.]{10} '
+
+
 def told(gauged: Sequence[Gauged], form: str) -> str:
     """As text that ends with a line's end: a ``table``, ``json`` or ``csv``."""
     rows = [(one.file.as_posix(), round(one.haze, 3)) for one in gauged]
