@@ -301,6 +301,21 @@ def test_without_labels_holds_none(tmp_path: Path) -> None:
         bare.annotations(0)
 
 
+def test_a_choice_of_pictures_keeps_what_holds_for_them(tmp_path: Path) -> None:
+    """A picture that is left out turned all others, whose boxes lie in them as they are stored."""
+    first = write_coco(tmp_path / "a", [coco_object(1), coco_object(2, image=2)])
+    second = write_coco(tmp_path / "b", [coco_object(1, image=2)])
+    for picture in first.parent.glob("images/*.png"):
+        write_image(picture, orientation=3)
+    data = open_dataset(first, second, orientation="stored")
+    chosen = data.select(np.array([False, True, True, True]))
+    assert chosen.origins == ((first, 1), (second, 2))
+    assert chosen.notes == data.notes
+    assert [len(chosen.annotations(i)) for i in range(3)] == [1, 0, 1]
+    np.testing.assert_array_equal(chosen.load(0).image, data.load(1).image)
+    assert chosen.image_ids == data.image_ids[1:]
+
+
 def test_pickles(tmp_path: Path) -> None:
     data = open_dataset(
         write_coco(tmp_path, [coco_object(1, segmentation=[[4, 5, 14, 5, 14, 12]])])

@@ -77,6 +77,19 @@ def test_half_the_way_at_the_first_norm(detector, domains):
     assert gain.max() < 2  # a channel that is dead in the target is not blown up
 
 
+def test_norms_of_the_pyramid_stay(domains):
+    """As those of the heads: features of the backbone are what haze changes."""
+    config = DetectorConfig(
+        backbone="resnet18", fpn_channels=16, image_size=64, max_size=96, heads="deep"
+    )
+    detector = Detector(["car", "person"], config)
+    before = {k: v.clone() for k, v in detector.state_dict().items()}
+    assert adapt_norms(detector, *domains, share=0.5) == 6
+    changed = {k for k, v in detector.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all(name.startswith("backbone.body.") for name in changed)
+
+
 def test_no_share_changes_nothing(detector, domains):
     before = {k: v.clone() for k, v in detector.state_dict().items()}
     adapt_norms(detector, *domains, share=0.0)

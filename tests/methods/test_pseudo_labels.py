@@ -81,8 +81,12 @@ def test_files_that_are_sure_of_little_are_doubted(clear, hazy, results, caplog)
     assert "scores of 0.5 and more), and of 0.33 it is not" in caplog.text
     assert "--pseudo-threshold" in caplog.text
     path.write_text("[]")  # of a labeller that found nothing, which is no error
-    with_pseudo_labels(target, path, source, 0.5, labeller=True)
+    with_pseudo_labels(target, path, source, 0.5, labeller="train")
     assert "is sure of 0.00 objects per target picture" in caplog.text
+    assert "--labeller-length" in caplog.text
+    caplog.clear()
+    with_pseudo_labels(target, path, source, 0.5, labeller="runs/large-1")  # nothing to lengthen
+    assert "take a better run as --labeller" in caplog.text
 
 
 def test_masks_come_along(clear, hazy, results):

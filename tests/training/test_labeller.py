@@ -73,7 +73,7 @@ def test_a_labeller_that_is_sure_of_little_is_doubted(student, tiny, monkeypatch
     train(student(labeller=str(teacher)))
     assert "labels.json: is sure of 0.17 objects per target picture" in caplog.text
     assert "of 0.83 it is not" in caplog.text
-    assert "--labeller-length" in caplog.text
+    assert "take a better run as --labeller" in caplog.text
 
 
 def test_a_run_is_taken_as_it_is(student, tiny):
@@ -146,3 +146,10 @@ def test_on_a_gpu_it_has_a_larger_backbone(student, tmp_path):
     assert (small.detector.backbone, small.weights) == (config.detector.backbone, "runs/start")
     assert (large.detector.backbone, large.weights) == ("resnet50", "imagenet")
     assert (small.detector.image_size, large.detector.image_size) == (round(1.5 * size), 2 * size)
+    mobile = TrainConfig.from_preset(
+        "mobile", method="teacher", source="clear", target="hazy", labeller="train"
+    )
+    asks = mobile.settings.asks
+    assert asks
+    large = asks.training(mobile, tmp_path, gpu=True).detector
+    assert (large.backbone, large.pyramid) == ("resnet50", "fine")

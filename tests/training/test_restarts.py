@@ -19,7 +19,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.evaluation.evaluate import evaluate_to
 from dmaskrcnn.evaluation.labelled import open_test_set
 from dmaskrcnn.run import Run
-from dmaskrcnn.training import restarts
+from dmaskrcnn.training import labeller, restarts
 from dmaskrcnn.training.loop import train
 
 Make = Callable[..., TrainConfig]
@@ -110,3 +110,40 @@ def test_which_run_an_attempt_goes_on_with(tiny: Make, monkeypatch: pytest.Monke
     assert restarts.begun_before(config) == other
     (other / "last.pt").unlink()
     assert restarts.begun_before(config) is None
+
+
+def test_an_attempt_goes_on_with_the_labeller(
+    tiny: Make, hazy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The student of the first attempt has no checkpoint: its labeller was not done."""
+    options = {"labeller": "train", "labeller_length": 1.0, "iterations": 1, "burn_in": 0.0}
+    config = tiny(method="teacher", target=(hazy,), **options)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    with monkeypatch.context() as dying:
+        dying.setattr(labeller, "label_target", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    run = config.out / "teacher-1"
+    trained = run / "labeller-1"
+    assert Run(trained).finished
+    assert restarts.begun_before(config) is None  # the first attempt begins anew
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    for lost in ("model.json", "last.pt"):  # in the middle of its training, and at its end
+        kept = (trained / lost).rename(trained / "elsewhere")
+        assert restarts.begun_before(config) == run
+        kept.rename(trained / lost)
+    trained.rename(elsewhere := config.out / "elsewhere")
+    assert restarts.begun_before(config) is None  # nothing to go on with
+    (run / "labelling").mkdir()  # of a labeller that was there already
+    assert restarts.begun_before(config) == run
+    elsewhere.rename(trained)
+
+    model = (trained / "model.safetensors").stat().st_mtime_ns
+    assert train(config) == run
+    assert Run(run).finished
+    assert (trained / "model.safetensors").stat().st_mtime_ns == model
+
+
+def interrupted(*arguments: object):
+    """Ends a training as a kill does: nothing is saved."""
+    raise KeyboardInterrupt

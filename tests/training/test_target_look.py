@@ -12,6 +12,7 @@ from predict_cases import LeftHalf
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_images
+from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.training import target_look
 from dmaskrcnn.training.loop import resume, train
 from dmaskrcnn.training.target_look import BEFORE, FOUND, Found, harm
@@ -81,3 +82,28 @@ def test_norms_alone_are_looked_at_too(tiny: Make, hazy: Path):
     values = {"weights": str(start), "iterations": 0, "adabn": 0.5, "target": (hazy,)}
     run = train(tiny(method="source", **values))
     assert set(json.loads((run / FOUND).read_text())) == {"before", "after"}
+    run = train(tiny(method="source", **(values | {"iterations": 2})))  # not what training changed
+    assert json.loads((run / FOUND).read_text())["before"]["iteration"] == 2
+
+
+def test_all_that_is_said_is_of_the_size_at_which_the_result_reads(
+    tiny: Make, hazy: Path, monkeypatch
+):
+    sizes = []
+    resize = Detector.resize
+    monkeypatch.setattr(
+        Detector, "resize", lambda self, image: sizes.append(self.config) or resize(self, image)
+    )
+    options = {"method": "teacher", "target": (hazy,), "burn_in": 0.0, "adabn": 0.5}
+    run = train(tiny(**options, iterations=1, image_size=64, read_size=48))
+    assert {config.image_size for config in sizes} == {48}
+    assert Detector.load(run).config.image_size == 48
+
+
+def test_an_untrained_start_was_not_harmed(tiny: Make, hazy: Path, monkeypatch, capsys):
+    monkeypatch.setattr("dmaskrcnn.training.target_look.harm", lambda *_: ["looks like harm"])
+    train(tiny(method="grl", target=(hazy,), iterations=2))
+    start = train(tiny(method="source", iterations=1))
+    assert "looks like harm" not in capsys.readouterr().err
+    train(tiny(method="grl", target=(hazy,), iterations=2, weights=str(start)))
+    assert "looks like harm" in capsys.readouterr().err

@@ -38,6 +38,7 @@ def test_warmup_is_a_share_of_the_time_under_minutes():
         (preset(iterations=80), "gets 80 steps, fewer than the 100 of its warm-up"),
         (preset(iterations=1, burn_in=0.9), "leave no step for the target images"),
         (preset(iterations=150), "the burn-in is 75 steps, fewer than the 100"),
+        (preset(iterations=150, burn_in=0.0), "the burn-in is 0 steps, fewer than the 100"),
         (preset(iterations=3000), ""),
         (preset("default", iterations=150), ""),
         (preset(method="grl", iterations=3000), "pyramid that has learnt nothing"),
@@ -122,3 +123,12 @@ def test_the_last_lines_of_a_training_say_it(
     with pytest.raises(Exception, match=f"is finished and saved: {run}; score it with"):
         write_final_scores(run, config, ["of a run"])
     assert "warning: of a run" in capsys.readouterr().err
+
+
+def test_weights_that_read_at_another_size(tiny: Make):
+    start = train(tiny(method="source", iterations=1))
+    options = {"weights": str(start), "method": "source", "iterations": 0}
+    assert not doubts_before(tiny(**options))
+    (doubt,) = doubts_before(tiny(**options, image_size=48))
+    assert f"--weights {start} reads pictures at 64 px, what comes of it will at 48" in doubt
+    assert not doubts_before(tiny(**options, image_size=48, read_size=64))

@@ -48,7 +48,8 @@ class Labeller:
         backbone = small.backbone
         if gpu and weights != "scratch" and backbone != "resnet101":
             backbone = "resnet50"
-        if backbone != small.backbone and not self.weights and weights not in STARTS:
+        same = backbone == small.backbone
+        if not same and not self.weights and weights not in STARTS:
             weights = "imagenet"  # a detector of the student's backbone does not fit
         size = small.image_size
         large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(1.5 * size))
@@ -68,7 +69,7 @@ class Labeller:
             iterations=round(self.length * config.iterations),
             minutes=self.length * config.minutes,
             ema=preset.ema if weights in UNTRAINED else config.ema,
-            detector=replace(large, backbone=backbone),
+            detector=large if same else replace(large, backbone=backbone, pyramid="fine"),
             out=folder,
             name=FOLDER,
         )

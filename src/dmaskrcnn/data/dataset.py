@@ -130,16 +130,16 @@ class Dataset:
 
     def select(self, images: np.ndarray) -> Dataset:
         """These images (bool ``(n,)``) alone, with the ids they have."""
-        chosen = np.flatnonzero(images).tolist()
-        return Dataset(
-            self.classes,
-            self.category_ids,
-            [self.paths[i] for i in chosen],
-            [self.image_ids[i] for i in chosen],
-            None if self._sizes is None else self._sizes[images],
-            None if self._objects is None else self._objects.select(images),
-            own_ids=self.own_ids,
-        )
+        chosen, result, first = np.flatnonzero(images).tolist(), copy.copy(self), 0
+        result.paths = [self.paths[i] for i in chosen]
+        result.image_ids = [self.image_ids[i] for i in chosen]
+        result._sizes = None if self._sizes is None else self._sizes[images]
+        result._objects = None if self._objects is None else self._objects.select(images)
+        result.origins = ()
+        for path, count in self.origins:
+            result.origins += ((path, int(images[first : first + count].sum())),)
+            first += count
+        return result
 
     def choose(self, classes: Sequence[str]) -> Dataset:
         """The same images with the objects of these classes alone, as `open_dataset` gives them.

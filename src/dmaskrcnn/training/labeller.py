@@ -25,7 +25,7 @@ from dmaskrcnn.run import Run, open_run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.state import TrainingState
-from dmaskrcnn.training.target_labels import label_target
+from dmaskrcnn.training.target_labels import KEPT, label_target
 from dmaskrcnn.training.worth import doubts_before, warn
 
 # trains to the end, in the first folder, which lies in the second; what is wrong with the result
@@ -47,6 +47,14 @@ def waits_for_labels(folder: Path) -> TrainConfig | None:
         return None
     config = TrainConfig.from_dict(values)
     return config if config.settings.asks else None
+
+
+def labeller_has_begun(folder: Path) -> bool:
+    """Whether a run that waits for labels has work of its labeller to go on with: a checkpoint of
+    its training, its end, or labels."""
+    labeller = Run(folder / f"{FOLDER}-1")
+    work = (labeller.path / "last.pt").is_file() or labeller.finished or (folder / KEPT).is_dir()
+    return work and waits_for_labels(folder) is not None
 
 
 def restored(

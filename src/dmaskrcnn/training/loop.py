@@ -154,7 +154,7 @@ def _loop(state: TrainingState, folder: Path, metrics: Metrics | None) -> int:
             # The step.
             phase = state.schedule.phase(progress)
             state.enter(phase)
-            if metrics and phase.target:
+            if metrics and phase.target and state.config.adapts:
                 look_before(state, folder)
             batches = feed.take(phase, state.iteration, stop)
             # A signal may have cost one process alone its batches: then all of them stop.
@@ -275,6 +275,8 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
     if finished:
         _write_row(state, metrics)
         look_before(state, folder)  # where norms are all that learns from it
+        if state.config.adabn:
+            state.save(folder)  # whatever becomes of the norms, the training is kept
         state.adapt_norms()
     state.save(folder, finished)
     metrics.close()
@@ -287,7 +289,8 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
 
     def draw(file: Path) -> None:
         nonlocal best
-        best = draw_examples(state.saved, shown, file)
+        with state.as_read() as detector:
+            best = draw_examples(detector, shown, file)
 
     draw_safely(folder / "pictures.jpg", draw)
     return doubts_after(state, metrics.rows, best) + look_after(state, folder)

@@ -18,6 +18,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import read_bytes, write_text
 from dmaskrcnn.run import Run
+from dmaskrcnn.training.labeller import labeller_has_begun
 
 MARK = "torchrun.txt"
 
@@ -40,7 +41,7 @@ def mark(folder: Path) -> None:
 def begun_before(config: TrainConfig) -> Path | None:
     """The run folder of an earlier attempt of this torchrun, or of this job that Slurm put into its
     queue again, from which the training can go on; None on the first attempt, and where the earlier
-    ones did not come to their first checkpoint."""
+    ones did not come to their first checkpoint, be it their labeller's."""
     again = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     own = _torchrun()
     if not own or all(os.environ.get(count, "0") == "0" for count in again):
@@ -51,8 +52,11 @@ def begun_before(config: TrainConfig) -> Path | None:
     for file in sorted(marks, key=lambda file: file.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, UserError):
             run = Run(file.parent)
-            marked = read_bytes(file).decode() == own + "\n" and (run.path / "last.pt").is_file()
-            if marked and _alike(run.config, wanted, but={"target"}):  # of videos: their frames
+            if read_bytes(file).decode() != own + "\n":
+                continue
+            if not _alike(run.config, wanted, but={"target"}):  # of videos: their frames
+                continue
+            if (run.path / "last.pt").is_file() or labeller_has_begun(run.path):
                 return run.path
     return None
 

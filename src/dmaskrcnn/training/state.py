@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -63,6 +64,16 @@ class TrainingState:
     def saved(self) -> Detector:
         """The detector that is saved and evaluated: the average, if there is one."""
         return self.ema or self.detector
+
+    @contextmanager
+    def as_read(self) -> Iterator[Detector]:
+        """The detector that is saved, reading pictures as it will (``--read-size``)."""
+        saved, trained = self.saved, self.saved.config
+        saved.config = trained.at_size(self.config.read_size)
+        try:
+            yield saved
+        finally:
+            saved.config = trained
 
     def look_at(self, batches: Sequence[Batch]) -> None:
         """Take note of the pictures that could not be decoded."""
@@ -124,9 +135,10 @@ class TrainingState:
         config = self.config
         if not config.adabn or self.target is None or self.adapted_norms:
             return
-        count = adapt_norms(
-            self.saved, self.source, self.target, config.adabn, config.seed, self.gone
-        )
+        with self.as_read() as detector:
+            count = adapt_norms(
+                detector, self.source, self.target, config.adabn, config.seed, self.gone
+            )
         print(
             "adabn: the norms of the backbone moved towards the statistics of "
             f"{count} target images",

@@ -70,8 +70,9 @@ def look_before(state: TrainingState, folder: Path) -> None:
         return
     target = state.target
     try:
-        found = Found.by(state.saved, target, state.iteration)
-        draw_safely(folder / BEFORE, lambda file: draw_examples(state.saved, target, file))
+        with state.as_read() as detector:
+            found = Found.by(detector, target, state.iteration)
+            draw_safely(folder / BEFORE, lambda file: draw_examples(detector, target, file))
     except UserError:  # no picture can be read: the training says so
         return
     write_text(folder / FOUND, json.dumps({"before": asdict(found)}) + "\n")
@@ -83,7 +84,8 @@ def look_after(state: TrainingState, folder: Path) -> list[str]:
         return []
     try:
         before = _read(folder / FOUND)
-        after = Found.by(state.saved, state.target, state.iteration)
+        with state.as_read() as detector:
+            after = Found.by(detector, state.target, state.iteration)
     except (UserError, OSError, ValueError, LookupError, TypeError, ArithmeticError):
         return []  # lost or damaged, or no picture can be read
     both = {"before": asdict(before), "after": asdict(after)}
@@ -96,7 +98,9 @@ def look_after(state: TrainingState, folder: Path) -> list[str]:
         sep="\n",
         file=sys.stderr,
     )
-    return harm(before, after)
+    # what had learnt nothing cannot have been harmed, what reads the target's labels is no guess
+    untrained = state.untrained and not before.iteration
+    return [] if untrained or state.config.settings.reads_target_labels else harm(before, after)
 
 
 def harm(before: Found, after: Found) -> list[str]:

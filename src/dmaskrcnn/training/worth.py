@@ -3,14 +3,17 @@ first iterations show how fast it is, and in its last lines."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from dmaskrcnn.config.schedule import Schedule
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.detector.weights import read_description
 from dmaskrcnn.methods.parts.guard import FEW_LABELS
 from dmaskrcnn.training.curves import SHOWN
 from dmaskrcnn.training.state import TrainingState
@@ -37,9 +40,24 @@ def doubts_before(config: TrainConfig) -> list[str]:
             "original began from a detector trained on COCO. Give --weights the run of a training "
             "with --method source, or coco with --backbone resnet50"
         )
+    if os.path.isdir(config.weights):
+        doubts += _other_size(config)
     if config.iterations:
         doubts += _too_few(config, config.iterations, f"--iterations {config.iterations}")
     return doubts
+
+
+def _other_size(config: TrainConfig) -> list[str]:
+    """Whether a run whose weights this training begins with reads pictures at another size: the
+    weights do not tell, and the size comes from the preset."""
+    there = read_description(Path(config.weights))[1].image_size
+    here = config.read_size or config.detector.image_size
+    if there == here:
+        return []
+    return [
+        f"--weights {config.weights} reads pictures at {there} px, what comes of it will at "
+        f"{here}: --image-size {there} trains at its size, --read-size {there} reads at it"
+    ]
 
 
 class Pace:
@@ -131,7 +149,8 @@ def _too_few(config: TrainConfig, iterations: int, said: str) -> list[str]:
             f"warm-up (--warmup), and will hardly learn; {LONGER}, or a smaller --image-size"
         ]
     alone = detector - adapting
-    if config.adapts and 0 < alone < config.warmup and not config.starts_trained:
+    taught = config.method == "teacher" and not config.settings.keeps_target_labels
+    if taught and alone < config.warmup and not config.starts_trained:
         return [
             f"{said}: the burn-in is {alone} steps, fewer than the {config.warmup} of the warm-up, "
             f"so that the teacher will know nothing; {LONGER}, or {BETTER_START}"

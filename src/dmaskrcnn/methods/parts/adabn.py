@@ -67,7 +67,8 @@ def adapt_norms(
     Raises:
         UserError: no image of a domain can be read.
     """
-    norms = [m for m in detector.backbone.modules() if isinstance(m, Norm)]
+    # not those of a pyramid that has its own (`--heads deep`)
+    norms = [m for m in detector.backbone.body.modules() if isinstance(m, Norm)]
     training = detector.training
     detector.eval()
     chosen = _chosen(source, seed, gone.get("source", ()))

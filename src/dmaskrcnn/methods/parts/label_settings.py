@@ -73,4 +73,4 @@ class LabelSettings(AlignmentSettings):
             return with_pseudo_labels(target, path, source, threshold)
         if not self.labeller or folder is None:
             return target
-        return with_pseudo_labels(target, folder / LABELS, source, threshold, labeller=True)
+        return with_pseudo_labels(target, folder / LABELS, source, threshold, self.labeller)

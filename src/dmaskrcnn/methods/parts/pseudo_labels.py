@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dmaskrcnn.config.labelling import TRAIN
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.image import image_size
 from dmaskrcnn.data.objects import ObjectTableBuilder
@@ -22,7 +23,7 @@ LEAST_SURE = 0.5
 
 
 def with_pseudo_labels(
-    target: Dataset, path: Path, source: Dataset, threshold: float, labeller: bool = False
+    target: Dataset, path: Path, source: Dataset, threshold: float, labeller: str = ""
 ) -> Dataset:
     """The target images with the detections of a file, as of `load_results`, as their objects.
 
@@ -36,8 +37,8 @@ def with_pseudo_labels(
         path: the JSON, with names of classes, or the source's category ids where it has such.
         source: for classes and category ids.
         threshold: lowest score of an object, in (0, 1].
-        labeller: whether the file is a labeller's: its work is not lost where no score reaches the
-            threshold, since the teacher may confirm it.
+        labeller: whose file it is, if a labeller's (``--labeller``): its work is not lost where no
+            score reaches the threshold, since the teacher may confirm it.
 
     Raises:
         UserError: the file is missing or no results JSON, names an image that is not a target
@@ -78,7 +79,8 @@ def with_pseudo_labels(
     if objects < LEAST_SURE * len(target) and objects < max(unsure, 1) and rank() == 0:
         remedy = "lower --pseudo-threshold if its scores are low though right"
         if labeller:
-            remedy = "train the labeller for longer (--labeller-length)"
+            longer = "train the labeller for longer (--labeller-length)"
+            remedy = longer if labeller == TRAIN else "take a better run as --labeller"
         _log.warning(
             "%s: is sure of %.2f objects per target picture (scores of %g and more), and of %.2f "
             "it is not: such labels did harm where it was measured; %s, or do without",
