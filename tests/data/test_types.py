@@ -11,7 +11,7 @@ import pytest
 from data_files import edited, voc_object, voc_xml, write_image, write_voc
 
 from dmaskrcnn.data import open_dataset
-from dmaskrcnn.data.values import identifier, number, numbers
+from dmaskrcnn.data.values import identifier, number, numbers, too_large
 from dmaskrcnn.errors import UserError
 
 
@@ -29,6 +29,9 @@ def test_ids_are_integers_or_text() -> None:
     assert [identifier(v) for v in (0, 1.0, "a", "01")] == [0, 1, "a", "01"]
     for value in (True, None, "", " ", 1.5, float("nan"), float("inf"), 10**20, [1], {}):
         assert identifier(value) is None, value
+    assert [bool(too_large(v)) for v in (2**53, -(10**400), 1e300)] == [True] * 3
+    for value in (2**53 - 1, True, None, "9" * 20, 1.5, float("nan"), float("inf"), [2**60]):
+        assert not too_large(value), value
 
 
 Edit = tuple[Callable[[dict[str, Any]], object], str]
@@ -62,6 +65,11 @@ BAD: dict[str, Edit] = {
     "name as number": of_image("file_name", 5, "images[0].file_name: is 5, not a name"),
     "name as list": of_image("file_name", ["a"], "images[0].file_name: is ['a']"),
     "id true": of_image("id", True, "images[0].id: is True, not an integer or text"),
+    "id too large": of_image("id", 2**62, f"images[0].id: is {2**62}, too large (above 2^53"),
+    "image id too large": of_object(
+        "image_id", 2**62, f"image_id: no image has the id {2**62}, which is too l"
+    ),
+    "class id too large": of_category("id", 2**62, f"has no usable 'id': it is {2**62}, too large"),
     "id 1.5": of_image("id", 1.5, "images[0].id: is 1.5"),
     "width as words": of_image("width", "wide", "images[id=1].width: is 'wide'"),
     "width true": of_image("width", True, "images[id=1].width: is True"),

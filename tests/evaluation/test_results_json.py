@@ -243,27 +243,6 @@ def test_bare_ids_are_never_taken_for_others(tmp_path, caplog):
         names_of(tmp_path, bare, suffix=":voc")
 
 
-def test_pictures_by_name(tmp_path):
-    paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
-    one = entry(category_name="car", file_name="b\\x.png")
-    del one["image_id"]
-
-    def found(content):
-        path = tmp_path / "other.json"
-        path.write_text(json.dumps(content))
-        return [len(d) for d in load_results(path, [1, 2], IDS, paths=paths)]
-
-    assert found([one]) == [0, 1]
-    images = [{"id": 1, "file_name": "b/x.png"}, {"id": 7, "file_name": "a/x.png"}]
-    # the ids of another file about the same pictures
-    assert found({"images": images, "annotations": [entry()]}) == [0, 1]
-    for name, message in (("x.png", "may be several"), ("y.png", "is not in"), (3, "not text")):
-        with pytest.raises(UserError, match=message):
-            found([one | {"file_name": name}])
-    with pytest.raises(UserError, match="not in the file's own images"):
-        found({"images": images, "annotations": [entry(image_id=9)]})
-
-
 def test_detections_json_of_predict(tmp_path, caplog):
     mask = {"size": [20, 30], "counts": [100, 20, 480]}
     one = {"class": "Car", "score": 0.9, "box": [1.5, 2, 11.5, 6], "mask": mask}

@@ -26,6 +26,31 @@ def test_maps_are_found_by_path_then_by_name(tmp_path: Path):
     assert open_depth_maps(None) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "metres", "visibilities", "said"),
+    [
+        ("x.png", 0.02, (50, 90), "0.02 to 0.02 m away, where haze changes nothing at 50 m of"),
+        ("x.npy", 20000, (50, 90), "leaves nothing to see at 90 m of visibility; write metres"),
+        ("x.npy", 20, (50,), ""),
+        ("x.png", 0.02, (1, 1e5), ""),  # where the smallest is wanted, the largest shows nothing
+        ("x.npy", np.inf, (50,), ""),
+    ],
+)
+def test_a_wrong_unit_is_doubted(
+    tmp_path: Path, name: str, metres: float, visibilities: tuple[float, ...], said: str
+):
+    np.save(tmp_path / "x.npy", np.ones((2, 2)))
+    depth = np.array([[np.inf, metres]], np.float32)
+    found = DepthMaps(tmp_path).doubts(tmp_path / name, depth, visibilities)
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+    if name == "x.png":
+        assert all("--depth-scale" in doubt for doubt in found)
+    disparity = DepthMaps(tmp_path, focal_baseline=400)
+    for doubt in disparity.doubts(tmp_path / name, depth, visibilities):
+        assert doubt.endswith("give --focal-baseline in px times metres, if not 400")
+
+
 def test_unknown_depth_is_filled_from_the_farther_side():
     rng = np.random.default_rng(0)
     depth = rng.uniform(1, 50, (12, 15)).astype(np.float32)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data_files import coco_object, counts_of, voc_object, write_coco, write_image, write_voc
+from PIL import Image
 
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.data import Dataset, open_dataset
@@ -143,6 +144,31 @@ def test_boxes_in_a_picture_as_stored(tmp_path: Path) -> None:
     after = open_dataset(tmp_path / "out")
     same(table(before, True), table(after, True), masks=False)
     assert decode_image(after.paths[0]).equal(before.load(0).image)
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_pictures_are_found_whatever_their_suffix(tmp_path: Path, to: Any) -> None:
+    names = {"a.jfif": "JPEG", "a.gif": "GIF", "c": "PNG", "f.0001": "PNG", "f.0002": "GIF"}
+    names |= {"a.png": "PNG", ".hidden.png": "PNG"}
+    source = write_coco(tmp_path / "in", [coco_object(i + 1, i + 1) for i in range(7)], images=7)
+    text = source.read_text()
+    for number, (name, kind) in enumerate(names.items(), 1):
+        picture = tmp_path / "in" / "images" / f"{number:03}.png"
+        Image.open(picture).save(picture.with_name(name), kind)
+        text = text.replace(picture.name, name)
+    source.write_text(text)
+    summary = convert_dataset([source], to, tmp_path / "out")
+    before, after = open_dataset(source), open_dataset(tmp_path / "out")
+    assert len(before) == len(after) == sum(len(after.annotations(i)) for i in range(7)) == 7
+    pixels = [{data.load(i).image.numpy().tobytes() for i in range(7)} for data in (before, after)]
+    assert pixels[0] == pixels[1]
+    rewritten = [count for what, count in summary.lost.items() if "8-bit PNG" in what]
+    assert rewritten == [0 if to == "coco" else 2]
+    if to != "coco":
+        kept = {"a.jpg", "a-2.png", "a-3.png", "c.png", "f.0001.png", "f.0002.png", "hidden.png"}
+        assert {path.name for path in after.paths} == kept
+        jpeg = next(path for path in after.paths if path.name == "a.jpg")
+        assert jpeg.read_bytes() == (tmp_path / "in" / "images" / "a.jfif").read_bytes()
 
 
 def test_what_cannot_be_converted(source: Path, tmp_path: Path) -> None:

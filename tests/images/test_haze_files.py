@@ -76,6 +76,21 @@ def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path: Path):
         haze_images([tmp_path], tmp_path / "out", HazeConditions((30,)), progress=False)
 
 
+def test_clear_pictures_below_the_output_folder_are_no_output(tmp_path: Path, monkeypatch):
+    write_image(tmp_path / "data" / "clear" / "a.png")
+    write_image(tmp_path / "other" / "b.png")
+    monkeypatch.chdir(tmp_path)
+    both, conditions = ["data/clear", "other"], HazeConditions((30,))
+    for inputs, images in ((both, 2), (both, 2), (["data/clear"], 1)):
+        assert haze_images(inputs, "data", conditions, progress=False).images == images
+    with pytest.raises(UserError, match="no picture in it but those of an earlier run"):
+        haze_images(["data/visibility-30/images/a.png"], "data", conditions, progress=False)
+    monkeypatch.chdir(tmp_path / "data" / "clear")
+    for _ in range(2):
+        assert haze_images(["a.png"], ".", conditions, progress=False).images == 1
+    assert Path("visibility-30/images/a.png").exists()
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_an_interruption_leaves_a_data_set_of_what_is_done(
     clear: Path, tmp_path: Path, stop, monkeypatch

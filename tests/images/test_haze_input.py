@@ -119,3 +119,18 @@ def test_bad_input_ends_in_one_line(
     assert len(error) == 1
     assert any(part in error[0] for part in message.split("|"))
     assert contents(tmp_path) == before
+
+
+def test_depth_in_a_wrong_unit_is_said_once(tmp_path: Path, caplog):
+    (tmp_path / "maps").mkdir()
+    for name in ("x", "y"):
+        write_image(tmp_path / "in" / f"{name}.png")
+        metres = np.full((20, 30), 20, np.uint16)
+        Image.fromarray(metres).save(tmp_path / "maps" / f"{name}.png")
+    command = f"haze {tmp_path}/in --visibility 50 --out {tmp_path}/out --depth {tmp_path}/maps"
+    main(command.split())
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path}/maps/x.png: is 0.02 to 0.02 m away")
+    assert said.endswith("give --depth-scale, metres per unit of PNGs, if not 0.001")
+    main([*command.split(), "--depth-scale", "1"])
+    assert len(caplog.messages) == 1

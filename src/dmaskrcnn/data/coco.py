@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dmaskrcnn.data.classes import canonical
+from dmaskrcnn.data.coco_categories import read_categories
 from dmaskrcnn.data.coco_columns import Batch, Columns, check_columns, in_columns
 from dmaskrcnn.data.coco_images import Listed, read_images
 from dmaskrcnn.data.coco_objects import CocoObject, InvalidEntryError, read_object
+from dmaskrcnn.data.coco_shares import shares_for_pixels
 from dmaskrcnn.data.foreign import LOOKED_AT, json_kind
 from dmaskrcnn.data.json_parts import parse_in_parts
 from dmaskrcnn.data.objects import ObjectTableBuilder
 from dmaskrcnn.data.orientation import Orientation, of_tool, turned_hint
 from dmaskrcnn.data.parsed import Part
 from dmaskrcnn.data.problems import Problem
-from dmaskrcnn.data.values import identifier, number, shown
+from dmaskrcnn.data.values import identifier, number, shown, too_large
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import MOST_DATA, check_regular, read_bytes, read_json
 
@@ -65,14 +65,21 @@ def read_coco(path: Path, orientation: Orientation = "auto", folders: Sequence[P
     orientation = of_tool(data.get("info"), orientation)
     listed = read_images(path, data["images"], problems, orientation, folders)
     images, ids, sizes = listed.files, listed.ids, listed.sizes
+    if listed.renamed:
+        name, file = next(iter(listed.renamed.items()))
+        text = f"found by another name: {len(listed.renamed)}, such as {shown(name)} as {file}"
+        notes.append(Problem("other name", path, "images", text))
     used: set[int | str | None] = set()
     for columns, others in annotations:
         used |= set(columns.ids[:, 2].tolist())
         used |= {identifier(e.get("category_id")) for _, e in others if isinstance(e, dict)}
-    categories = _read_categories(path, data["categories"], used, problems, notes)
+    categories = read_categories(path, data["categories"], used, problems, notes)
     objects = _Objects(path, listed, categories.label_of)
-    for found, others in annotations:
-        objects.add(found, others)
+    if shares := shares_for_pixels(annotations, sizes):
+        problems.append(Problem("shares for pixels", path, "annotations", shares))
+    else:
+        for found, others in annotations:
+            objects.add(found, others)
     problems += objects.problems
     notes += objects.notes
     table = objects.table.build(len(images))
@@ -160,7 +167,11 @@ def _reference(
     if value is not None and any(value in ids for ids in known):
         return value
     other = number(value) if isinstance(value, str) else str(value)
-    hint = f", but {shown(identifier(other))} is one" if any(other in ids for ids in known) else ""
+    hint = ""
+    if any(other in ids for ids in known):
+        hint = f", but {shown(identifier(other))} is one"
+    elif size := too_large(entry.get(field)):
+        hint = f", which is {size}"
     kind = "category" if what == "category" else "missing image"
     raise InvalidEntryError(
         kind, f".{field}", f"no {what} has the id {shown(entry.get(field))}{hint}"
@@ -236,64 +247,6 @@ class _Objects:
         label, mask = self._label_of[category], found.segmentation
         self.table.add(image, found.box, label, mask, found.crowd, found.difficult, place)
         return found
-
-
-@dataclass
-class _Categories:
-    """The classes of a file: the label of each category id, names, and an id per class (None where
-    they are no integers)."""
-
-    label_of: dict[int | str, int]
-    classes: tuple[str, ...]
-    ids: tuple[int, ...] | None
-
-
-def _read_categories(
-    path: Path,
-    entries: list[Any],
-    used: set[int | str | None],
-    problems: list[Problem],
-    notes: list[Problem],
-) -> _Categories:
-    """The categories that can be classes; ``used`` are those that annotations point to."""
-    names: dict[int | str, str] = {}
-    parents = [entry.get("supercategory") for entry in entries if isinstance(entry, dict)]
-    for index, entry in enumerate(entries):
-        entry = entry if isinstance(entry, dict) else {}
-        category, name = identifier(entry.get("id")), entry.get("name")
-        where = f"categories[{index}]"
-        if category is None or not isinstance(name, str) or not canonical(name):
-            field, value = ("id", entry.get("id")) if category is None else ("name", name)
-            problems.append(
-                Problem("category", path, where, f"has no usable {field!r}: it is {shown(value)}")
-            )
-        elif category in names:
-            where = f"categories[id={shown(category)}]"
-            problems.append(Problem("category", path, where, "the id occurs twice"))
-        elif category not in used and name in parents and _is_root(entry):
-            reason = f"{shown(name)} only groups others and has no annotation: no class for it"
-            notes.append(Problem("no class", path, where, reason))
-        else:
-            names[category] = canonical(name)
-    classes = tuple(dict.fromkeys(names.values()))
-    label_of = {category: classes.index(name) for category, name in names.items()}
-    return _Categories(label_of, classes, _id_per_class(names, used, classes))
-
-
-def _id_per_class(
-    names: dict[int | str, str], used: set[int | str | None], classes: tuple[str, ...]
-) -> tuple[int, ...] | None:
-    """Of several ids of one name, the first that annotations use; None where one is text."""
-    ids = {name: category for category, name in reversed(names.items())}
-    ids |= {name: category for category, name in reversed(names.items()) if category in used}
-    integers = tuple(i for name in classes if isinstance(i := ids[name], int))
-    return integers if len(integers) == len(classes) else None
-
-
-def _is_root(category: dict[str, Any]) -> bool:
-    """Whether a category has none above it. Roboflow puts one such before the classes, with the id
-    0, to group them."""
-    return category.get("supercategory") in (None, "", "none")
 
 
 def _in_brackets(text: str | None) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 from dmaskrcnn.data.coco_objects import InvalidEntryError
 from dmaskrcnn.data.orientation import Orientation, boxes_frame
+from dmaskrcnn.data.picture_names import find_renamed, holdings
 from dmaskrcnn.data.problems import Problem
-from dmaskrcnn.data.values import identifier, number, shown
+from dmaskrcnn.data.values import identifier, number, shown, too_large
 from dmaskrcnn.errors import UserError
 
 _folders: tuple[Path, ...] = ()
@@ -66,12 +67,14 @@ def image_roots(path: Path) -> list[Path]:
 
 @dataclass
 class Listed:
-    """The images of a file that are there, and the ids of those that are left out."""
+    """The images of a file that are there, the ids of those that are left out, and the files that
+    have another name than is listed."""
 
     files: list[Path]
     ids: list[int | str]
     sizes: list[tuple[int, int]]
     left_out: set[int | str]
+    renamed: dict[str, Path]
 
 
 def read_images(
@@ -83,7 +86,8 @@ def read_images(
 ) -> Listed:
     """The images of a file; without their sizes where ``orientation`` is None. ``folders`` are
     looked through before the usual ones."""
-    roots, folders = image_roots(path), image_folders(folders)
+    folders = image_folders(folders)
+    file_of, renamed = _find_images(entries, image_roots(path), folders)
     images: dict[int | str, tuple[Path, tuple[int, int]]] = {}
     left_out: set[int | str] = set()
     missing = ""
@@ -94,7 +98,8 @@ def read_images(
         image_id, name = identifier(entry.get("id")), entry.get("file_name")
         if image_id is None or not isinstance(name, str) or not name:
             field, value = ("id", entry.get("id")) if image_id is None else ("file_name", name)
-            reason = f"is {shown(value)}, not {'an integer or text' if field == 'id' else 'a name'}"
+            why = (too_large(value) or "not an integer or text") if field == "id" else "not a name"
+            reason = f"is {shown(value)}, {why}"
             problems.append(Problem("image entry", path, f"images[{index}].{field}", reason))
             if image_id is not None:
                 left_out.add(image_id)
@@ -105,11 +110,10 @@ def read_images(
             continue
         try:
             stated = None if orientation is None else _read_size(entry)
-            file = find_image(name, roots, folders)
-            if file is None:
-                missing = missing or name
-                reason = f"{shown(name)} is neither beside the JSON nor in images/ there"
-                raise InvalidEntryError("missing image", ".file_name", reason)
+            file = file_of[name]
+            if isinstance(file, InvalidEntryError):
+                missing = missing or (name if file.kind == "missing image" else "")
+                raise file
             size = (0, 0) if orientation is None else boxes_frame(file, stated, orientation)
             images[image_id] = (file, size)
         except InvalidEntryError as wrong:
@@ -120,17 +124,49 @@ def read_images(
             left_out.add(image_id)
     if not images:
         if missing:
-            places = [*folders, *image_roots(path)]
+            places = ", ".join(map(str, [*folders, *image_roots(path)][:4]))
+            there = f"{holdings(folders)}; correct the names, or " if folders else ""
             raise UserError(
                 f"{path}: none of its {len(left_out)} images found, such as {shown(missing)}; "
-                f"looked in {', '.join(map(str, places[:4]))}, …; "
-                "name the folder of the pictures with --images"
+                f"looked in {places}, …; {there}name the folder of the pictures with --images"
             )
         if problems:
             raise UserError(f"{problems[0]}; correct it (no image of the file is usable)")
         raise UserError(f"{path}: images: no image is listed; nothing to do")
     files, sizes = zip(*images.values(), strict=True)
-    return Listed(list(files), list(images), list(sizes), left_out - images.keys())
+    left_out -= images.keys()
+    return Listed(list(files), list(images), list(sizes), left_out, renamed)
+
+
+def _find_images(
+    entries: list[Any], roots: list[Path], folders: Sequence[Path]
+) -> tuple[dict[str, Path | InvalidEntryError], dict[str, Path]]:
+    """The file of each name in the entries, or why there is none; and those of another name."""
+    named = (entry.get("file_name") for entry in entries if isinstance(entry, dict))
+    found: dict[str, Path | InvalidEntryError] = {}
+    missing: list[str] = []
+    for name in dict.fromkeys(name for name in named if isinstance(name, str)):
+        try:
+            if file := find_image(name, roots, folders):
+                found[name] = file
+            else:
+                missing.append(name)
+        except InvalidEntryError as wrong:
+            found[name] = wrong
+    if not missing:  # so mostly: nothing is listed
+        return found, {}
+    reason = "is neither beside the JSON nor in images/ there"
+    reason += f"; {holdings(folders)}" if folders else ""
+    others = (file for file in found.values() if isinstance(file, Path))
+    meant = find_renamed(missing, folders, others) if folders else {}
+    for name in missing:
+        file = meant.get(name)
+        if file is None:
+            file = InvalidEntryError("missing image", ".file_name", f"{shown(name)} {reason}")
+        elif isinstance(file, str):
+            file = InvalidEntryError("ambiguous image", ".file_name", file)
+        found[name] = file
+    return found, {name: file for name, file in meant.items() if isinstance(file, Path)}
 
 
 def find_image(name: str, roots: list[Path], folders: Sequence[Path]) -> Path | None:
@@ -145,7 +181,8 @@ def find_image(name: str, roots: list[Path], folders: Sequence[Path]) -> Path | 
     Raises:
         InvalidEntryError: several of the ``folders`` have it, and nobody knows which is meant.
     """
-    found = [there for folder in folders if (there := _find_in(name, [folder]))]
+    there = (_find_in(name, [folder]) for folder in folders)
+    found = list(dict.fromkeys(file for file in there if file))  # a whole path is one everywhere
     if len(found) > 1:
         text = f"{shown(name)} is in {found[0].parent} and in {found[1].parent}: name one --images"
         raise InvalidEntryError("ambiguous image", ".file_name", text)

@@ -59,6 +59,16 @@ def identifier(value: Any) -> int | str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
+def too_large(value: Any) -> str:
+    """What to say of an integer that is no `identifier`: it is too large to be told apart; empty
+    for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    if not LARGEST_ID <= abs(value) < float("inf"):
+        return ""
+    return "too large (above 2^53 not every program tells an id from its neighbours): text works"
+
+
 def shown(value: Any) -> str:
     """A value for a message: short, on one line, with its type where that is the point."""
     if value is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dmaskrcnn.data.classes import canonical, coco_names
 from dmaskrcnn.data.splits import without_split
-from dmaskrcnn.data.values import identifier, numbers, shown
+from dmaskrcnn.data.values import identifier, numbers, shown, too_large
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import MOST_DATA, read_json
 from dmaskrcnn.output_folder import index_format
@@ -96,7 +96,10 @@ def _listed(file: Path, entries: Any, where: str, name: str) -> dict[int | str, 
         entry = entry if isinstance(entry, dict) else {}
         number, text = identifier(entry.get("id")), entry.get(name)
         if number is None or not isinstance(text, str) or not text.strip():
-            raise UserError(f"{file}: {where}[{index}]: needs an id and a {name}; correct it")
+            why = f"needs an id and a {name}"
+            if size := too_large(entry.get("id")):
+                why = f"the id {shown(entry['id'])} is {size}"
+            raise UserError(f"{file}: {where}[{index}]: {why}; correct it")
         if found.setdefault(number, text) != text:
             raise UserError(f"{file}: {where}[{index}]: the id {number!r} occurs twice; correct it")
     return found
@@ -144,27 +147,28 @@ class Pictures:
         """The image that an entry is about. Raises UserError where there is none such, or nobody
         knows which."""
         name = entry.get("file_name")
-        if "image_id" in entry:
-            image_id = identifier(entry["image_id"])
-            if image_id is None:
-                raise UserError(
-                    f"{where}: image_id is {shown(entry['image_id'])}; it must be an integer or "
-                    "text"
-                )
-            if not content.files or not self._named:
-                if image_id in self.ids:
-                    return image_id
-                example = f" (such as {next(iter(self.ids))!r})" if self.ids else ""
-                raise UserError(
-                    f"{where}: image_id {image_id!r} is not in the data set; use its image ids"
-                    f"{example}"
-                )
-            name = content.files.get(image_id)
-            if name is None:
-                raise UserError(f"{where}: image_id {image_id!r} is not in the file's own images")
-        if not isinstance(name, str):
-            raise UserError(f"{where}: file_name is {shown(name)}, not text; correct it")
-        return self._by_name(where, name)
+        if "image_id" not in entry:
+            if not isinstance(name, str):
+                raise UserError(f"{where}: file_name is {shown(name)}, not text; correct it")
+            return self._by_name(where, name)
+        image_id = identifier(entry["image_id"])
+        own = bool(content.files and self._named)
+        if image_id is not None:
+            if own and image_id in content.files:
+                return self._by_name(where, content.files[image_id])
+            if not own and image_id in self.ids:
+                return image_id
+        if self._named and isinstance(name, str):  # ids that only its writer knows
+            return self._by_name(where, name)
+        if image_id is None:
+            why = too_large(entry["image_id"]) or "it must be an integer or text"
+            raise UserError(f"{where}: image_id is {shown(entry['image_id'])}; {why}")
+        if own:
+            raise UserError(f"{where}: image_id {image_id!r} is not in the file's own images")
+        example = f" (such as {next(iter(self.ids))!r})" if self.ids else ""
+        raise UserError(
+            f"{where}: image_id {image_id!r} is not in the data set; use its image ids{example}"
+        )
 
     def _by_name(self, where: str, name: str) -> int | str:
         parts = PurePosixPath(name.replace("\\", "/")).parts
@@ -200,10 +204,10 @@ class Classes:
                 return name
         number = identifier(entry.get("category_id"))
         if number is None or not isinstance(number, int):
-            given = shown(entry.get("category_id"))
-            raise UserError(
-                f"{where}: category_id is {given}; it must be an integer, or a category_name text"
-            )
+            why = "it must be an integer, or a category_name text"
+            if size := too_large(entry.get("category_id")):
+                why = f"{size}, as category_name"
+            raise UserError(f"{where}: category_id is {shown(entry.get('category_id'))}; {why}")
         if self._content.names is None and self._own and number in self._ids:
             self._warn()
             return self._ids[number]

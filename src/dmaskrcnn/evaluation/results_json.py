@@ -26,6 +26,7 @@ from dmaskrcnn.data.rle import check_rle
 from dmaskrcnn.data.values import shown
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.odd_results import warn_of_odd
 from dmaskrcnn.evaluation.results_files import Classes, Pictures, read_results
 from dmaskrcnn.files import write_text
 
@@ -100,13 +101,14 @@ def load_results(
 
     A class is known by its name: that of the entry, or that which the file or ``:coco`` gives its
     id. A bare id is the data set's, where that has ids of its own. Classes that the data set lacks
-    stand with labels after its own.
+    stand with labels after its own. Boxes that cannot be those of the pictures are warned of.
 
     Args:
         path: the JSON.
         image_ids: the images of the data set; those without an entry have no detections.
         category_ids: the data set's category id per class name.
-        sizes: ``(height, width)`` of each image, which masks must have; None believes the masks.
+        sizes: ``(height, width)`` of each image, which masks must have and where boxes should lie;
+            None believes them.
         paths: the file of each image: entries may name it instead of an id.
         own_ids: whether the ids stand in the data set; they may be made up.
 
@@ -122,6 +124,7 @@ def load_results(
     classes = list(category_ids)
     images: dict[int | str, list[_Entry]] = {image_id: [] for image_id in image_ids}
     size_of = dict(zip(image_ids, map(list, sizes or ()), strict=sizes is not None))
+    boxes, sizes_of_boxes = [], []
     for index, entry in enumerate(content.entries):
         where = f"{content.path}: entry {index}"
         one = _Entry(where, entry)
@@ -137,6 +140,13 @@ def load_results(
             )
         one.label = labels[name]
         images[image_id].append(one)
+        boxes.append(one.box)
+        sizes_of_boxes.append(size_of.get(image_id, (0, 0)))
+    warn_of_odd(
+        content.path,
+        np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        np.array(sizes_of_boxes, dtype=np.float64).reshape(-1, 2),
+    )
     for found in images.values():
         found.sort(key=lambda one: -one.score)
     return Results([images[image_id] for image_id in image_ids], tuple(classes))

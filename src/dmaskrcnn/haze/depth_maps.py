@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +20,13 @@ from PIL import Image
 
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.files import check_regular
+from dmaskrcnn.haze.scattering import extinction, transmission
 
 HEADER, VALUE = 65_536, 16  # most bytes of an array's description, and of one of its numbers
 SUFFIXES = (".png", ".npy", ".npz")
+# Transmissions that tell of a wrong unit: above, airlight adds at most 2 of 255 levels; below, the
+# contrast is under Koschmieder's threshold of the eye.
+_NO_HAZE, _ALL_HAZE = 0.99, 0.02
 # What data sets append to the name that picture and map share, as in x_leftImg8bit.png and
 # x_disparity.png (Cityscapes).
 _KIND = re.compile(r"_(leftImg8bit|left|image|rgb|depth|disparity|disp)$")
@@ -117,6 +122,35 @@ class DepthMaps:
                 f"{file}: knows no distance: all of it is 0, negative or nan; replace it"
             )
         return fill_unknown(values, known)
+
+    def doubts(
+        self, file: Path, depth: NDArray[np.float32], visibilities: Sequence[float]
+    ) -> list[str]:
+        """What is odd about a map, with advice, if anything: that haze of none of the visibilities
+        changes what it shows, or that all leave nothing of it, as in a wrong unit.
+
+        Args:
+            file: the map.
+            depth: metres, as ``read`` gives them; the sky does not count.
+            visibilities: in metres.
+        """
+        known = depth[np.isfinite(depth)]
+        if not known.size:
+            return []
+        ends = np.array([known.min(), known.max()])
+        if transmission(ends, extinction(min(visibilities)))[1] > _NO_HAZE:
+            odd = f"haze changes nothing at {min(visibilities):g} m of visibility"
+        elif transmission(ends, extinction(max(visibilities)))[0] < _ALL_HAZE:
+            odd = f"haze leaves nothing to see at {max(visibilities):g} m of visibility"
+        else:
+            return []
+        if self.focal_baseline is not None:
+            advice = f"give --focal-baseline in px times metres, if not {self.focal_baseline:g}"
+        elif file.suffix.lower() == ".png":
+            advice = f"give --depth-scale, metres per unit of PNGs, if not {self.metres_per_unit:g}"
+        else:
+            advice = "write metres into the array, if it has none (--depth-scale is of PNGs)"
+        return [f"{file}: is {ends[0]:g} to {ends[1]:g} m away, where {odd}; {advice}"]
 
 
 def open_depth_maps(

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from dmaskrcnn.data import Dataset, open_dataset
 from dmaskrcnn.data.coco_writer import to_coco
-from dmaskrcnn.data.image import read_header
+from dmaskrcnn.data.image import IMAGE_SUFFIXES, decode_pixels, open_picture, read_header
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.readable import check_headers
 from dmaskrcnn.data.voc_writer import to_voc
@@ -35,6 +35,9 @@ Format = Literal["coco", "voc", "yolo"]
 _PICTURES = {"coco": "images", "voc": "JPEGImages", "yolo": "images"}
 _LABELS = {"voc": ("Annotations", ".xml"), "yolo": ("labels", ".txt")}
 _WHOLE = {"coco": "annotations.json", "yolo": "data.yaml"}
+# By what suffix pictures of Pillow's formats are found where no list of them names them.
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp"}
+_SUFFIXES |= {"TIFF": ".tif", "PPM": ".ppm"}
 
 
 @dataclass
@@ -87,9 +90,12 @@ def convert_dataset(
         raise UserError(f"{inputs[0]}: holds images but no labels to convert; name labelled data")
     data = check_headers(data, drop_invalid)
     turned = [_is_turned(data, index, orientation) for index in range(len(data))]
+    suffixes = [_found_by(path) if to in _LABELS else path.suffix for path in data.paths]
+    foreign = [suffix is None for suffix in suffixes]
+    rewritten = [one or other for one, other in zip(turned, foreign, strict=True)]
     names = [
         name.with_suffix(kept_suffix(name)) if new else name
-        for name, new in zip(_names(data), turned, strict=True)
+        for name, new in zip(_names(data, suffixes), rewritten, strict=True)
     ]
     pictures = output.claim([Path(_PICTURES[to], name) for name in names], data.paths, rename=False)
     labels: list[Path] = []
@@ -104,7 +110,7 @@ def convert_dataset(
     lost = summary.lost
     output.begin(content, stale=lambda _: True)
     for index, picture in enumerate(tqdm(pictures, "converting", disable=None, unit="img")):
-        _write_picture(data, index, picture, turned[index], link, output)
+        _write_picture(data, index, picture, rewritten[index], link, output)
         if to == "voc":
             output.write_text(labels[index], to_voc(data, index, names[index], lost))
         elif to == "yolo":
@@ -114,16 +120,31 @@ def convert_dataset(
         output.write_text(whole[0], json.dumps(to_coco(data, named)))
     elif to == "yolo":
         output.write_text(whole[0], data_yaml(data.classes))
+    lost["pictures rewritten as 8-bit PNG: no labels find one of their format"] += sum(foreign)
     lost["pictures rewritten as their boxes see them, without EXIF's rotation"] += sum(turned)
     output.end(content)
     return summary
 
 
-def _names(data: Dataset) -> list[Path]:
-    """Where the pictures go, below their folder: no other ``images`` in it, where labels are looked
-    for by that name."""
-    files = [Path(os.path.abspath(path)) for path in data.paths]
-    plain = [Path(*(p for p in f.parts[:-1] if p.lower() != "images"), f.name) for f in files]
+def _found_by(path: Path) -> str | None:
+    """The suffix by which a picture is found in a folder; None: it has to become another format."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return path.suffix
+    with open_picture(path) as picture:
+        return _SUFFIXES.get(picture.format or "")
+
+
+def _names(data: Dataset, suffixes: Sequence[str | None]) -> list[Path]:
+    """Where the pictures go, below their folder: nothing hidden, which would not be found, and no
+    other ``images`` in it, where labels are looked for by that name."""
+    plain = []
+    for path, suffix in zip(data.paths, suffixes, strict=True):
+        *folders, name = (part.lstrip(".") for part in Path(os.path.abspath(path)).parts)
+        file = Path(*(folder for folder in folders if folder.lower() != "images"), name)
+        if file.suffix != suffix:
+            known = file.suffix.lower() in Image.registered_extensions()  # not that of frame.0001
+            file = file.with_name((file.stem if known else name) + (suffix or ".png"))
+        plain.append(file)
     return names_by_stem(plain)
 
 
@@ -135,11 +156,11 @@ def _is_turned(data: Dataset, index: int, orientation: Orientation) -> bool:
 
 
 def _write_picture(
-    data: Dataset, index: int, picture: Path, turned: bool, link: bool, output: OutputFolder
+    data: Dataset, index: int, picture: Path, rewritten: bool, link: bool, output: OutputFolder
 ) -> None:
     source = data.paths[index]
-    if turned:
-        pixels = Image.fromarray(data.load(index).image.permute(1, 2, 0).contiguous().numpy())
+    if rewritten:
+        pixels = Image.fromarray(decode_pixels(source, data.size(index), data.stored))
         output.write(picture, partial(save_picture, pixels, source))
     elif link:
         try:

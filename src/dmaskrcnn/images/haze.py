@@ -17,6 +17,7 @@ the place of the patches.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ from dmaskrcnn.images.picture_depth import picture_depth
 from dmaskrcnn.images.picture_files import kept_suffix, names_by_stem, save_picture
 from dmaskrcnn.output_folder import OutputFolder
 
+_log = logging.getLogger(__name__)
 Read = tuple[Sample, NDArray[np.float32] | None]  # a picture, and its depth where there are maps
 
 
@@ -141,7 +143,7 @@ def haze_images(
         image can be read.
     """
     output = OutputFolder(Path(out), "haze", "haze.json")
-    data, jobs = _plan(inputs, output.path, haze, drop_invalid)
+    data, jobs = _plan(inputs, output, haze, drop_invalid)
     names = [f"{value:g}" for value in haze.visibilities]
     labels = [Path(f"visibility-{name}", "annotations.json") for name in names if data.labelled]
     must_stay = [*map(Path, inputs), *(job.source for job in jobs)]
@@ -153,7 +155,14 @@ def haze_images(
     options |= {"inhomogeneity": haze.inhomogeneity, "seed": haze.seed}
     folders = {f"{kind}-{name}" for kind in ("visibility", "transmission") for name in names}
 
+    doubts: list[str] = []  # said once: maps of a wrong unit are so all alike
+
     def work(batch: list[tuple[_HazeJob, Read]]) -> list[Callable[[], dict[str, Any]]]:
+        for job, (_, depth) in batch:
+            if haze.depth and job.depth and depth is not None and not doubts:
+                doubts.extend(haze.depth.doubts(job.depth, depth, haze.visibilities))
+                for doubt in doubts:
+                    _log.warning("%s", doubt)
         return [partial(_write, job, *read, data.classes, haze, output) for job, read in batch]
 
     def annotate(done: list[dict[str, Any]]) -> None:
@@ -180,19 +189,19 @@ def haze_images(
 
 
 def _plan(
-    inputs: Sequence[Path | str], out: Path, haze: HazeConditions, drop_invalid: bool
+    inputs: Sequence[Path | str], output: OutputFolder, haze: HazeConditions, drop_invalid: bool
 ) -> tuple[Dataset, list[_HazeJob]]:
     """The images, with names that no two share whatever their suffix."""
     if not inputs:
         raise UserError("no images given; name a COCO JSON, a Pascal VOC folder or an image folder")
     for path in map(Path, inputs):
-        if path.is_dir() and path.resolve() == out.resolve():
+        if path.is_dir() and path.resolve() == output.path.resolve():
             reason = "is the output folder and an input folder"
-            raise UserError(f"{out}: {reason}; choose another --out")
+            raise UserError(f"{output.path}: {reason}; choose another --out")
     data = open_dataset(*inputs, drop_invalid=drop_invalid)
     files = [Path(os.path.abspath(path)) for path in data.paths]
-    ours = [out.resolve() in Path(os.path.realpath(file)).parents for file in files]
-    kept = [i for i in range(len(files)) if data.labelled or not ours[i]]
+    ours = {os.path.realpath(output.path / name) for name in output.earlier}
+    kept = [i for i, f in enumerate(files) if data.labelled or os.path.realpath(f) not in ours]
     if not kept:
         reason = "no picture in it but those of an earlier run"
         raise UserError(f"{inputs[0]}: {reason}; name the clear ones")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 
 from dmaskrcnn.data.globs import is_pattern, match
 from dmaskrcnn.data.image import IMAGE_SUFFIXES, list_images
@@ -21,6 +22,18 @@ from dmaskrcnn.output_folder import OutputFolder, numbered
 JPEG_QUALITY = 95
 # Formats that hold 8-bit RGB keep theirs; the rest (.pgm is grey by definition) becomes PNG.
 KEPT_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+# EXIF and TIFF share their tags, and a TIFF's also say how its own pixels lie in the file: of the
+# tags only these, which are about the scene, camera and people, hold for a picture made from it.
+# The last six are GeoTIFF's (OGC 19-008r4, annex G), which Pillow has no names for.
+DESCRIPTIVE = frozenset(
+    {Base.DocumentName, Base.ImageDescription, Base.PageName, Base.PageNumber, Base.DateTime}
+    | {Base.Make, Base.Model, Base.Software, Base.ProcessingSoftware, Base.HostComputer}
+    | {Base.Artist, Base.Copyright, Base.Rating, Base.RatingPercent, Base.ImageID}
+    | {Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.XMLPacket, Base.IPTCNAA}
+    | {Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject}
+    | {IFD.Exif, IFD.GPSInfo}
+    | {33550, 33922, 34264, 34735, 34736, 34737}
+)
 
 
 @dataclass(frozen=True)
@@ -141,13 +154,14 @@ def save_picture(picture: Image.Image, source: Path | bytes, path: Path) -> None
 
 
 def _metadata(source: Path | bytes) -> dict[str, Any]:
-    """EXIF data without the rotation, which is in the pixels now, and the colour profile if it is
-    one of RGB."""
+    """What EXIF describes, not the rotation, which is in the pixels now, and the colour profile if
+    it is one of RGB."""
     options: dict[str, Any] = {}
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             exif = picture.getexif()
-            exif.pop(0x0112, None)
+            for tag in set(exif) - DESCRIPTIVE:
+                del exif[tag]
             if len(exif):
                 options["exif"] = exif.tobytes()
             if picture.mode in ("RGB", "RGBA", "P") and picture.info.get("icc_profile"):
