@@ -199,6 +199,13 @@ def test_hidden_blocks():
     assert torch.equal(hide_blocks(image, 0.0, torch.Generator()), image)
 
 
+def test_aligned_domains_differ_in_nothing_that_was_added(teaching):
+    view = Augmentation(64, 96, strong=False)
+    plain, aligned = (teaching(align=align).settings.target_view(view) for align in (False, True))
+    assert (plain.strong, plain.hide > 0, plain.weak) == (True, True, True)
+    assert (aligned.strong, aligned.hide, aligned.weak) == (False, 0.0, True)
+
+
 def watched(teaching, **overrides) -> Teacher:
     from dmaskrcnn.detector.detector import Detector
 

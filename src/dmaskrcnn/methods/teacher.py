@@ -99,12 +99,14 @@ class TeacherSettings(LabelSettings):
         return (Phase("burn-in", burn_in, target=False), *adapt) if burn_in else adapt
 
     def target_view(self, view: Augmentation) -> Augmentation:
-        """The student's view is harder than the teacher's, also where the preset is mild."""
+        """The student's view is harder than the teacher's, also where the preset is mild; but with
+        ``align`` as the source's is, by which a classifier would know the domain otherwise."""
         from dmaskrcnn.dehazing import Dehazer
 
         name = self.teacher_dehaze
         dehaze = None if name == "none" else Dehazer(name, quick=True)
-        return replace(view, strong=True, weak=True, dehaze=dehaze, hide=HIDE)
+        harder = {} if self.align else {"strong": True, "hide": HIDE}
+        return replace(view, weak=True, dehaze=dehaze, **harder)
 
     def build(self, detector: Detector) -> Teacher:
         """The student; the loop hands it its teacher."""
