@@ -144,8 +144,10 @@ def test_what_a_training_would_stop_at_is_left_out_of_it(
     labels["annotations"][0]["bbox"][2] = -5
     (file := tmp_path / "wrong.json").write_text(json.dumps(labels))
     (tmp_path / "images").symlink_to(clear / "images")
-    main(["inspect", str(file)])
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    main(["inspect", str(file), "--images", str(tmp_path / "elsewhere")])
     after = said_next(capsys)
-    assert after == ["train", "--method", "source", "--source", str(file), "--drop-invalid"]
+    where = ["--images", str(tmp_path / "elsewhere")]
+    assert after == ["train", "--method", "source", "--source", str(file), "--drop-invalid", *where]
     words = [*after, "--preset", "demo", "--iterations", "1", "--weights", "scratch"]
     main([*words, "--image-size", "64", "--workers", "0", "--out", str(tmp_path / "runs")])

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmaskrcnn.cli.flags import ReadsLabels
+from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data.splits import without_size
 from dmaskrcnn.errors import UserError
 
@@ -36,8 +38,19 @@ def say_next(verb: Any, result: Any = None) -> None:
     sys.stdout.flush()  # where nobody reads any more, nothing is said
     with suppress(UserError, OSError):  # whatever became of the files: the verb has succeeded
         if words := step(verb, result):
+            if {"--source", "--data"} & set(words) and (folders := _folders_of(verb)):
+                words = [*words, "--images", *folders]
             line = " ".join(w if isinstance(w, _Hint) else shlex.quote(str(w)) for w in words)
             print(f"Next: dmaskrcnn {line}", file=sys.stderr)
+
+
+def _folders_of(verb: Any) -> Sequence[Path]:
+    """Where the user said that the pictures of labels lie, now or when the run was trained."""
+    if isinstance(verb, (ReadsLabels, TrainConfig)):
+        return [_short(folder) for folder in verb.images]
+    from dmaskrcnn.run import open_run
+
+    return _still_there(open_run(verb.run), "images") if hasattr(verb, "run") else []
 
 
 class _Hint(str):
