@@ -2,7 +2,9 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from run_files import rows
+from safetensors.torch import load_file
 
 from dmaskrcnn.config.labelling import LABELS
 from dmaskrcnn.config.train import TrainConfig
@@ -11,6 +13,7 @@ from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import Run
 from dmaskrcnn.training import labeller, target_labels
 from dmaskrcnn.training.loop import resume, train
+from dmaskrcnn.training.state import TrainingState
 
 
 @pytest.fixture
@@ -81,6 +84,46 @@ def test_a_run_is_taken_as_it_is(student, tiny):
     run = train(student(labeller=str(teacher)))
     assert (run / LABELS).is_file()
     assert not (run / "labeller-1").exists()
+
+
+def test_a_first_round_labels_for_the_second(student, hazy, monkeypatch, capsys):
+    """It goes on from what labelled, and learns its labels as they are: a teacher of the same
+    weights would agree with anything."""
+    monkeypatch.setattr("dmaskrcnn.methods.parts.consensus.agreed", lambda *_: pytest.fail("asked"))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(labeller, "label_target", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(student(labeller="self", burn_in=0.5))
+    run = student().out / "teacher-1"
+    first = Run(run / "labeller-1")
+    assert first.finished
+    assert (first.config["method"], first.config["target"]) == ("teacher", [str(hazy)])
+    assert (first.config["iterations"], first.config["labeller"]) == (2, "")
+    said = capsys.readouterr().err
+    assert "labeller   2 iterations, the same training, a first round, resnet18 at 64 px" in said
+    assert "labelling  6 images at 96 and 144 px" in said
+    after = said[said.index("labelling  6 images") :].splitlines()[1]
+    assert after.startswith("  adapt ")  # and no burn-in
+
+    began = []
+    restore = TrainingState.__init__
+
+    def beginning(self, *arguments, **options):
+        restore(self, *arguments, **options)
+        began.append({k: v.clone() for k, v in self.detector.state_dict().items()})
+
+    monkeypatch.setattr(TrainingState, "__init__", beginning)
+    assert resume(run) == run
+    weights = load_file(first.path / "model.safetensors")
+    assert all(torch.equal(began[-1][name], value) for name, value in weights.items())
+    assert Run(run).finished
+    assert {row["phase"] for row in rows(run)} <= {"adapt", "fine"}
+    assert float(rows(run)[-1]["pseudo_labels"]) == float(rows(run)[-1]["sure_labels"]) > 0
+    assert resume(run) == run  # nothing is left to do
 
 
 def test_pictures_that_came_meanwhile_are_labelled_and_broken_ones_are_named(

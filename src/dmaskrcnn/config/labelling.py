@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from dmaskrcnn.config.train import TrainConfig
 
 TRAIN = "train"  # what --labeller says where there is no run to take
+SELF = "self"  # and where the training itself is to label, after a first round
+TRAINED = (TRAIN, SELF)
+LARGER = 1.5  # the size at which it reads, as a factor on that of its student
 LABELS = "labels.json"  # in the run folder: what the labeller found
 FOLDER = "labeller"  # there, too: the runs of its training
 LARGEST = 800  # px, the short side of the published detectors
@@ -21,7 +24,7 @@ class Labeller:
     """Who labels.
 
     Attributes:
-        run: a run folder, perhaps with ``@SIZE``, or `TRAIN`.
+        run: a run folder, perhaps with ``@SIZE``, `TRAIN` or `SELF`.
         length: of its training, as a factor on the student's.
         weights: its start; empty: chosen.
     """
@@ -44,6 +47,8 @@ class Labeller:
         from dmaskrcnn.config.presets import PRESETS
         from dmaskrcnn.config.train import STARTS, UNTRAINED
 
+        if self.run == SELF:
+            return self._first_round(config, folder)
         small, weights = config.detector, self.weights or config.weights
         backbone = small.backbone
         if gpu and weights != "scratch" and backbone != "resnet101":
@@ -52,7 +57,7 @@ class Labeller:
         if not same and not self.weights and weights not in STARTS:
             weights = "imagenet"  # a detector of the student's backbone does not fit
         size = small.image_size
-        large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(1.5 * size))
+        large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(LARGER * size))
         preset = PRESETS[config.preset]
         return replace(
             config,
@@ -73,3 +78,29 @@ class Labeller:
             out=folder,
             name=FOLDER,
         )
+
+    def _first_round(self, config: TrainConfig, folder: Path) -> TrainConfig:
+        return replace(
+            config,
+            settings=replace(config.settings, labeller=""),
+            test=(),
+            adabn=0.0,
+            read_size=0,
+            iterations=round(self.length * config.iterations),
+            minutes=self.length * config.minutes,
+            out=folder,
+            name=FOLDER,
+        )
+
+    def size(self, trained: TrainConfig) -> int:
+        """The short side in pixels at which what was ``trained`` so reads what it labels."""
+        size = trained.detector.image_size
+        return round(LARGER * size) if self.run == SELF else size
+
+    def student(self, config: TrainConfig, folder: Path) -> TrainConfig:
+        """The training once labels are there: a second round goes on from the first one's detector,
+        which has had its burn-in."""
+        if self.run != SELF:
+            return config
+        settings = replace(config.settings, burn_in=0.0)
+        return replace(config, weights=str(folder / f"{FOLDER}-1"), settings=settings)

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dmaskrcnn.config.labelling import TRAIN
+from dmaskrcnn.config.labelling import TRAINED
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import BEST, PRESETS
@@ -84,7 +84,7 @@ class TrainConfig(TrainOptions):
         """The same with data and weights named by paths that hold wherever the program is started:
         what a run remembers. ``out`` stays, which only says where the next run goes."""
         named = {name: getattr(self.settings, name) for name in self.settings.files}
-        words = (*STARTS, TRAIN)
+        words = (*STARTS, *TRAINED)
         files = {
             name: os.path.abspath(file)
             for name, file in named.items()

@@ -189,7 +189,7 @@ class Teacher(Method):
         detector = self.detector
         found = [s.objects.to(detector.device) for s in batch.target if s.objects is not None]
         sure = _sure_per_image(found)
-        if self.settings.trust == "both":
+        if self.settings.compares:
             seen, _ = self._seen(view)
             found = [agreed(*pair) for pair in zip(found, seen, strict=True)]
         seeds = [s.seed for s in batch.target]

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import torch
 
-from dmaskrcnn.config.labelling import FOLDER, TRAIN
+from dmaskrcnn.config.labelling import FOLDER, SELF, TRAINED
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.distributed import gather, rank
@@ -35,7 +35,7 @@ Fit = Callable[[TrainingState, Path, Path], list[str]]
 def check_labeller(config: TrainConfig) -> None:
     """Raises UserError where ``--labeller`` names no run with a detector."""
     asks = config.settings.asks
-    if asks and asks.run != TRAIN:
+    if asks and asks.run not in TRAINED:
         if (run := open_run(asks.run)).is_results:
             raise UserError(f"--labeller {run}: has labels already; give it as --pseudo-labels")
         run.check_trained()
@@ -95,16 +95,17 @@ def labelled(
     asks = config.settings.asks
     assert asks is not None
     assert target is not None
-    run = open_run(asks.run)
-    if asks.run == TRAIN:
-        run = Run(folder / f"{FOLDER}-1")
-        _train(run, asks.training(config, folder, device.type == "cuda"), source, device, fit)
+    if asks.run in TRAINED:
+        own = asks.training(config, folder, device.type == "cuda")
+        run = Run(folder / f"{FOLDER}-1", asks.size(own))
+        _train(run, own, source, target if asks.run == SELF else None, device, fit)
+    else:
+        run = open_run(asks.run)
     if asked := label_target(run, folder, source, target, device):
         stop(folder, "labelling", asked)
     # of the folder that it was just written to
-    return TrainingState(
-        config, source, config.settings.label_target(target, source, folder), device
-    )
+    labels = config.settings.label_target(target, source, folder)
+    return TrainingState(asks.student(config, folder), source, labels, device)
 
 
 def stop(folder: Path, at: str, asked: int) -> NoReturn:
@@ -119,7 +120,14 @@ def stop(folder: Path, at: str, asked: int) -> NoReturn:
     raise SystemExit(128 + asked)
 
 
-def _train(run: Run, config: TrainConfig, source: Dataset, device: torch.device, fit: Fit) -> None:
+def _train(
+    run: Run,
+    config: TrainConfig,
+    source: Dataset,
+    target: Dataset | None,
+    device: torch.device,
+    fit: Fit,
+) -> None:
     """Train the labeller, as far as it is not trained; ``config`` is its own, ``run`` its place in
     the student's folder."""
     if rank() == 0:
@@ -134,6 +142,6 @@ def _train(run: Run, config: TrainConfig, source: Dataset, device: torch.device,
     if (run.path / "last.pt").is_file():
         state = restored(config, run.path, Checkpoint.load(run.path), device)
     else:
-        state = TrainingState(config, source, None, device)
+        state = TrainingState(config, source, target, device)
     doubts = fit(state, run.path, run.path.parent)
     warn(f"labeller: {doubt}" for doubt in doubts)

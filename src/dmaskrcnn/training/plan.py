@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from dmaskrcnn.config.labelling import TRAIN
+from dmaskrcnn.config.labelling import SELF, TRAINED
 from dmaskrcnn.config.schedule import Phase, Schedule
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset
@@ -65,10 +65,12 @@ def announce(
     with torch.random.fork_rng(devices=[]):  # what is built to be timed changes no training
         if (asks := config.settings.asks) and target is not None:
             own = None
-            if asks.run == TRAIN:
+            if asks.run in TRAINED:
                 own = asks.training(config, folder, device.type == "cuda")
-                parts.append(_labeller(own, source, device))
-            parts.append(_labelling(asks.run, own, source, target, device))
+                parts.append(_labeller(own, source, target if asks.run == SELF else None, device))
+            size = asks.size(own) if own else 0
+            parts.append(_labelling(asks.run, own, size, source, target, device))
+            config = asks.student(config, folder)
             if isinstance(
                 config.settings, LabelSettings
             ):  # it is timed without: none are there yet
@@ -87,12 +89,15 @@ def announce(
         print(line.rstrip(), file=sys.stderr)
 
 
-def _labeller(own: TrainConfig, source: Dataset, device: torch.device) -> Part:
+def _labeller(
+    own: TrainConfig, source: Dataset, target: Dataset | None, device: torch.device
+) -> Part:
     count = "" if own.minutes else f"{own.iterations} iterations, "
-    seconds = [part.seconds for part in _phases(own, source, None, device)]
+    seconds = [part.seconds for part in _phases(own, source, target, device)]
+    what = "the same training, a first round" if target is not None else "the source alone"
     return Part(
         "labeller",
-        f"{count}the source alone, {own.detector.backbone} at {own.detector.image_size} px",
+        f"{count}{what}, {own.detector.backbone} at {own.detector.image_size} px",
         None if None in seconds else sum(filter(None, seconds)),
     )
 
@@ -157,11 +162,16 @@ def _step_seconds(
 
 
 def _labelling(
-    run: str, own: TrainConfig | None, source: Dataset, target: Dataset, device: torch.device
+    run: str,
+    own: TrainConfig | None,
+    size: int,
+    source: Dataset,
+    target: Dataset,
+    device: torch.device,
 ) -> Part:
-    """``own``: of a labeller that is yet to be trained."""
+    """``own``: of a labeller that is yet to be trained; ``size``: at which it will read."""
     if own is not None:
-        sizes = sizes_of(own.detector.image_size)
+        sizes = sizes_of(size)
         detectors = [
             Detector.create(source.classes, own.detector.at_size(size), "scratch").to(device).eval()
             for size in sizes

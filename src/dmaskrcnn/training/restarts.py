@@ -13,7 +13,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from dmaskrcnn.config.labelling import TRAIN
+from dmaskrcnn.config.labelling import TRAINED
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import read_bytes, write_text
@@ -69,7 +69,7 @@ def stopped_before(config: TrainConfig) -> Path | None:
         config: with absolute paths.
     """
     asks = config.settings.asks
-    if not asks or asks.run != TRAIN or "RANK" in os.environ:  # torchrun: see `begun_before`
+    if not asks or asks.run not in TRAINED or "RANK" in os.environ:  # torchrun: see `begun_before`
         return None
     wanted = config.to_dict()
     folders = config.out.glob(f"{config.name or config.method}-*")

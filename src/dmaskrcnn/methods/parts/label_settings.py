@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
-from dmaskrcnn.config.labelling import LABELS, TRAIN, Labeller
+from dmaskrcnn.config.labelling import LABELS, SELF, TRAIN, Labeller
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import check_above_zero
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
@@ -23,12 +23,13 @@ class LabelSettings(AlignmentSettings):
 
     files: ClassVar[tuple[str, ...]] = ("pseudo_labels", "labeller", "labeller_weights")
 
-    labeller: Annotated[str, arg(metavar="RUN|train", help_behavior_hint="")] = ""
-    """A better detector that labels the target images before the training: a run folder (RUN@640:
-    reading them at 640 px), or `train`: a larger detector, trained first on the source alone."""
+    labeller: Annotated[str, arg(metavar="RUN|train|self", help_behavior_hint="")] = ""
+    """Who labels the target images before the training. `self`: a first round of the same training,
+    which then reads them at 1.5 and 2.25 times its size. A run folder (RUN@640: reading them at
+    640 px). `train`: a larger detector, trained first on the source alone."""
     labeller_length: float = 0.5
-    """With `--labeller train`, the length of its training as a factor on --iterations or
-    --minutes, to which it is added."""
+    """With `--labeller self` and `train`, the length of the training before as a factor on
+    --iterations or --minutes, to which it is added."""
     labeller_weights: Annotated[str, arg(metavar="WEIGHTS", help_behavior_hint="")] = ""
     """With `--labeller train`, its start; by default that of --weights where it fits, or
     `imagenet`."""
@@ -40,7 +41,7 @@ class LabelSettings(AlignmentSettings):
     count as neither object nor background, unless the run's own teacher sees them, too."""
     trust: Literal["both", "labels"] = "both"
     """`both`: such labels and the run's own teacher, compared object by object; `labels`: the
-    labels alone, as they are."""
+    labels alone, as they are, which is how those of `--labeller self` are always learnt."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +64,12 @@ class LabelSettings(AlignmentSettings):
     def keeps_target_labels(self) -> bool:
         """Where another detector's labels are learnt."""
         return bool(self.pseudo_labels or self.labeller)
+
+    @property
+    def compares(self) -> bool:
+        """Whether labels are compared with what the teacher sees: not with one that has the weights
+        which labelled, whose agreement says nothing."""
+        return self.trust == "both" and self.labeller != SELF
 
     def label_target(self, target: Dataset, source: Dataset, folder: Path | None) -> Dataset:
         """The labels of the file, or those that a labeller left in the run folder."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmaskrcnn.config.labelling import TRAIN
+from dmaskrcnn.config.labelling import TRAINED
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.image import image_size
 from dmaskrcnn.data.objects import ObjectTableBuilder
@@ -80,7 +80,7 @@ def with_pseudo_labels(
         remedy = "lower --pseudo-threshold if its scores are low though right"
         if labeller:
             longer = "train the labeller for longer (--labeller-length)"
-            remedy = longer if labeller == TRAIN else "take a better run as --labeller"
+            remedy = longer if labeller in TRAINED else "take a better run as --labeller"
         _log.warning(
             "%s: is sure of %.2f objects per target picture (scores of %g and more), and of %.2f "
             "it is not: such labels did harm where it was measured; %s, or do without",
