@@ -39,7 +39,9 @@ def test_of_an_export_too(run: Path, tmp_path: Path):
     needed("onnx", "onnxruntime")
     folder = exported(run, tmp_path / "export")
     image = picture(100, 150)
-    eager = Detector.load(run, "cpu", image_size=80).predict(image, 0.3)
+    # as the export computes: bfloat16, where a processor has it, settles near ties in another way
+    detector = Detector.load(run, "cpu", image_size=80).set_precision("float32")
+    eager = detector.predict(image, 0.3)
     found = load(folder, image_size=80).predict(image, 0.3)
     assert len(found) == len(eager) > 0
     assert abs(found.boxes - eager.boxes).max() < 0.1
