@@ -46,7 +46,7 @@ ADABN = "-adabn"
 NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 MOSAIC = ["--mosaic", "0.5"]
 ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *MOSAIC]
-# after the finished run of the other, from which it begins
+# a second round, from the finished run of the other: as before, or with labels of its own
 SECOND = {"adapt-again": "adapt", "adapt-self": "adapt"}
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
@@ -79,7 +79,6 @@ METHODS: dict[str, list[str]] = {
     # of another detector: --labels
     "adapt-labels": ADAPT,
     "adapt-labels-alone": [*ADAPT, "--trust", "labels"],
-    # a second round, from `adapt`: as before, or with labels of its own, made of larger views
     "adapt-again": [*ADAPT, "--burn-in", "0"],
     "adapt-self": [*ADAPT, "--burn-in", "0", "--trust", "labels"],
     "oracle": ["--method", "oracle"],
@@ -98,9 +97,7 @@ def main() -> None:
     training.add_argument("--oracle", nargs="+", help="the same images with labels")
     training.add_argument("--labels", help="results of another detector on the target")
     training.add_argument("--labeller", help="a run that labels, instead of one trained each time")
-    training.add_argument(
-        "--self-size", type=int, default=480, help="px, at which adapt-self labels (default: 480)"
-    )
+    training.add_argument("--self-size", type=int, default=480, help="px: adapt-self labels")
     training.add_argument(
         "--options", default="", help="of all trainings, in quotes, above the methods' own"
     )
