@@ -150,7 +150,8 @@ def _too_few(config: TrainConfig, iterations: int, said: str) -> list[str]:
         ]
     alone = detector - adapting
     taught = config.method == "teacher" and not config.settings.keeps_target_labels
-    if taught and alone < config.warmup and not config.starts_trained:
+    short = alone < config.warmup and (taught or alone > 0)
+    if config.adapts and short and not config.starts_trained:
         return [
             f"{said}: the burn-in is {alone} steps, fewer than the {config.warmup} of the warm-up, "
             f"so that the teacher will know nothing; {LONGER}, or {BETTER_START}"
