@@ -32,6 +32,12 @@ BROWSER_FLAGS = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The trainings first: whoever has done his tests takes half of another's, and nobody should
+    begin a minute's training when all others have ended."""
+    items.sort(key=lambda item: item.path.parent.name != "training")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """What a test printed, as text that can be sent between processes: names of files may be none

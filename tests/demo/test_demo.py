@@ -11,7 +11,7 @@ from dmaskrcnn.demo.demo import Size, demo
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.report import write_report
 
-SIZE = Size(clear=8, hazy=6, test=4, start=3, adapt=6)
+SIZE = Size(clear=4, hazy=3, test=3, start=1, adapt=2)
 
 
 def run(out: Path) -> Path:

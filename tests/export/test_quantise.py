@@ -25,7 +25,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
-def test_int8(runtime: str, untrained: Path, pictures: list[Path], clear: Path, tmp_path: Path):
+def test_int8(
+    runtime: str,
+    untrained: Path,
+    pictures: list[Path],
+    clear: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+):
     needed("onnx", "onnxruntime", "openvino", "nncf")
     test = open_test_set(clear / "annotations.json", known=CLASSES)
     out = tmp_path / "out"
@@ -37,7 +44,7 @@ def test_int8(runtime: str, untrained: Path, pictures: list[Path], clear: Path, 
     smaller = load(out)
     found = smaller.predict(pixels(64, 96), 0.05)
     assert len(found)
-    whole = exported(untrained, tmp_path / "whole", runtime)
+    whole = request.getfixturevalue(f"{runtime}_folder")
     sizes = [sum(f.stat().st_size for f in folder.glob("model.[ob]*")) for folder in (out, whole)]
     assert sizes[0] < 0.5 * sizes[1]
 
