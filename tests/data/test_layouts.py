@@ -155,7 +155,7 @@ def test_bad_files_of_cvat(tmp_path: Path) -> None:
         open_dataset(path)
     path = write_cvat(tmp_path)
     (tmp_path / "images/a.png").unlink()
-    with pytest.raises(UserError, match=r"image a\.png: no such picture.*--images"):
+    with pytest.raises(UserError, match=r"'a\.png' is neither beside the XML nor .*--images"):
         open_dataset(path)
 
 

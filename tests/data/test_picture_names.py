@@ -1,4 +1,4 @@
-"""Pictures of a COCO JSON under the names that exporters give them."""
+"""Pictures of a COCO JSON or of CVAT's XML under the names that exporters give them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from unicodedata import normalize
+from xml.sax.saxutils import escape
 
 import pytest
 from data_files import write_image
@@ -24,6 +25,16 @@ def listing(folder: Path, *names: str) -> Path:
     ]
     path = folder / "json" / "a.json"
     path.write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    return path
+
+
+def write_xml(folder: Path, *images: str) -> Path:
+    """CVAT's XML of images with these attributes, as `listing`."""
+    (folder / "xml").mkdir()
+    (folder / "pics").mkdir()
+    path = folder / "xml" / "a.xml"
+    listed = "".join(f'<image {image} width="30" height="20"></image>' for image in images)
+    path.write_text(f"<annotations><version>1.1</version>{listed}</annotations>", "utf-8")
     return path
 
 
@@ -53,6 +64,31 @@ def test_names_of_exporters(tmp_path: Path, case: str) -> None:
     assert [note.kind for note in data.notes] == ["other name"]
     with pytest.raises(UserError, match="--images"):  # elsewhere nobody guesses
         open_dataset(path)
+
+
+@pytest.mark.parametrize("case", EXPORTED)
+def test_names_of_exporters_in_cvat(tmp_path: Path, case: str) -> None:
+    name, file = EXPORTED[case]
+    path = write_xml(tmp_path, f'name="{escape(name)}"')
+    write_image(tmp_path / "pics" / file)
+    write_image(tmp_path / "pics" / "other.png")
+    data = open_dataset(path, folders=[tmp_path / "pics"])
+    assert data.paths == [tmp_path / "pics" / file]
+    assert [note.kind for note in data.notes] == ["other name"]
+    with pytest.raises(UserError, match="--images"):
+        open_dataset(path)
+
+
+def test_subsets_of_cvat_tell_pictures_apart(tmp_path: Path) -> None:
+    path = write_xml(tmp_path, 'name="p0.png" subset="a"', 'name="p0.png" subset="b"')
+    pictures = [tmp_path / "pics" / subset / "p0.png" for subset in "ab"]
+    for picture in pictures:
+        write_image(picture)
+    assert open_dataset(path, folders=[tmp_path / "pics"]).paths == pictures
+    pictures[1].rename(tmp_path / "pics" / "p0.png")
+    pictures[0].unlink()
+    with pytest.raises(UserError, match=r"'a/p0\.png' may be .*p0\.png, but so may another"):
+        open_dataset(path, folders=[tmp_path / "pics"])
 
 
 @pytest.mark.parametrize(

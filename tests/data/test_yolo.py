@@ -57,6 +57,14 @@ def test_the_mark_of_windows_editors_is_no_text(ultralytics: Path, file: str) ->
     assert data.annotations(0).labels.tolist() == [0, 1]
 
 
+def test_labels_of_a_picture_that_is_called_classes(tmp_path: Path) -> None:
+    folder = write_yolo(tmp_path, images__train={"a": BOX, "classes": f"{BOX}\n{POLYGON}\n"})
+    data = open_dataset(folder / "data.yaml")
+    assert [len(data.annotations(i)) for i in range(2)] == [1, 2]
+    (folder / "labels/train/classes.txt").write_text("car\nmotorcycle\n")  # a list all the same
+    assert [len(open_dataset(folder / "data.yaml").annotations(i)) for i in range(2)] == [1, 0]
+
+
 def test_boxes_and_polygons(ultralytics: Path) -> None:
     data = open_dataset(ultralytics / "data.yaml")
     assert data.classes == ("car", "motorcycle")

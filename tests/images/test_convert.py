@@ -212,3 +212,22 @@ def test_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert len(open_dataset(out)) == 3
     with pytest.raises(SystemExit):
         main(["convert", "--to", "coco", "--out", out])
+
+
+@pytest.mark.parametrize("name", ["classes.png", "a/Classes.png", "train.png", "data.yaml.png"])
+def test_pictures_with_the_names_of_lists(tmp_path: Path, name: str) -> None:
+    """YOLO's labels of classes.png would be classes.txt, which is the list of classes."""
+    path = write_coco(tmp_path / "coco", [coco_object(1), coco_object(2, image=2)], images=2)
+    content = json.loads(path.read_text())
+    first = content["images"][0]
+    pictures = path.parent / "images"
+    (pictures / name).parent.mkdir(exist_ok=True)
+    (pictures / first["file_name"]).rename(pictures / name)
+    first["file_name"] = name
+    path.write_text(json.dumps(content))
+    convert_dataset([path], "yolo", tmp_path / "yolo")
+    written = [file.name.lower() for file in (tmp_path / "yolo").rglob("*.txt")]
+    assert len(written) == 2
+    assert "classes.txt" not in written
+    before, after = open_dataset(path), open_dataset(tmp_path / "yolo")
+    assert sorted(r[2] for r in table(after, True)) == sorted(r[2] for r in table(before, True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dmaskrcnn.cli.flags import refuse
+from dmaskrcnn.cli.picture_verbs import FOR_VIDEOS
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 
 def predict_on_cluster(verb: Predict) -> None:
     """Find objects in many pictures."""
-    for name in ("track", "line", "show", "start", "end"):
-        if getattr(verb, name):
-            raise UserError(f"--{name} is for videos, and --cluster for pictures; leave one out")
+    refuse(verb, "with --cluster, which is for pictures: leave one out", *FOR_VIDEOS)
     if not 0 <= verb.threshold <= 1:
         raise UserError(f"--threshold must be from 0 to 1, got {verb.threshold}")
     if verb.batch_size < 1:
@@ -50,6 +50,8 @@ def dehaze_on_cluster(verb: Dehaze) -> None:
 
 def haze_on_cluster(verb: Haze, conditions: HazeConditions) -> None:
     """Put many pictures behind haze."""
+    why = "with --cluster, which reads pictures and no labels: leave it out"
+    refuse(verb, why, "drop_invalid", "images")
     from dmaskrcnn.cluster.tasks import PutBehindHaze
 
     _run(verb, PutBehindHaze(conditions), verb.inputs, verb.out, "cpu")

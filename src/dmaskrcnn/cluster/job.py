@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 import warnings
@@ -36,6 +37,7 @@ from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.images.jobs import Progress
 from dmaskrcnn.output_folder import index_format, not_ours
 
+_log = logging.getLogger(__name__)
 INDEX = "job.json"
 # Pictures per part at most: a part takes minutes at most on a GPU, and a few MB. At least eight
 # parts per actor, so that none waits long for the last one.
@@ -148,8 +150,12 @@ def run_job(
         missing = [shard for shard in shards if shard["number"] not in done]
         report = Progress(len(sources) - summary.before, progress, task.verb)
         try:
+            doubted = False  # said once: maps of a wrong unit are so all alike
             for part in _parts(ray, task, store, parcels, missing, hands):
                 summary.add(part)
+                if part["doubt"] and not doubted:
+                    doubted = True
+                    _log.warning("%s", part["doubt"])
                 report.step(part["images"])
         except KeyboardInterrupt:
             left = f"{summary.images} of {len(sources)} pictures are done"

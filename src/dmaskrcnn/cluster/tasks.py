@@ -43,7 +43,8 @@ class Item:
     image: Tensor
 
 
-# gives a writer per picture, to be run in a thread, which gives what its row says
+# gives a writer per picture, to be run in a thread, which gives what its row says, and perhaps as
+# `doubt` what is odd, for the person who waits
 Work = Callable[[Sequence[Item]], list[Callable[[], dict[str, Any]]]]
 
 
@@ -243,7 +244,9 @@ class PutBehindHaze:
         said: dict[str, Any] = {"visibilities": [*haze.visibilities], "seed": haze.seed}
         said |= {"airlight": haze.airlight and [*haze.airlight]}
         said |= {"inhomogeneity": haze.inhomogeneity, "focal": haze.focal and str(haze.focal)}
-        return said | {"depth": str(haze.depth.folder) if haze.depth else None}
+        if maps := haze.depth:
+            said |= {"depth_scale": maps.metres_per_unit, "focal_baseline": maps.focal_baseline}
+        return said | {"depth": str(maps.folder) if maps else None}
 
     def columns(self) -> list[tuple[str, Any]]:
         """See `Task`."""
@@ -260,10 +263,12 @@ class PutBehindHaze:
 
     def _write(self, store: Store, item: Item) -> dict[str, Any]:
         name = item.name.with_suffix(kept_suffix(Path(item.name)))
-        maps, depth = self.conditions.depth, None
+        maps, depth, doubts = self.conditions.depth, None, []
         if maps:
             height, width = item.image.shape[1:]
-            depth = maps.read(maps.find(Path(item.name)), (height, width))
+            file = maps.find(Path(item.name))
+            depth = maps.read(file, (height, width))
+            doubts = maps.doubts(file, depth, self.conditions.visibilities)
         sample = Sample(item.image, Path(item.name), item.name.stem)
         airlight, views = hazed_views(sample, depth, (), self.conditions, name.as_posix())
         for value, hazy, map_of_t in views:
@@ -271,4 +276,5 @@ class PutBehindHaze:
             store.write(where, partial(save_picture, hazy, item.source))
             where = f"transmission-{value:g}/{name.with_suffix('.png')}"
             store.write(where, partial(map_of_t.save, compress_level=1))
-        return {"picture": name.as_posix(), "airlight": airlight}
+        row = {"picture": name.as_posix(), "airlight": airlight}
+        return row | ({"doubt": doubts[0]} if doubts else {})

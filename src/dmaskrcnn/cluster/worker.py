@@ -73,8 +73,9 @@ class Worker:
         self.begin: Callable[[], Work] | None = None
 
     def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
-        """Write a shard; what its part says of itself, its number, and the text of an error that
-        ends the job: of what an actor raises, Ray tells no more than a traceback."""
+        """Write a shard; what its part says of itself, its number, what is odd about it, and the
+        text of an error that ends the job: of what an actor raises, Ray tells no more than a
+        traceback."""
         try:
             return {**self._write(int(shard["number"]), pictures(shard)), "error": ""}
         except UserError as error:
@@ -95,6 +96,7 @@ class Worker:
         began = time.monotonic()
         self.begin = self.begin or self._load()
         rows = self._rows(shard, self.begin())
+        doubts = [row.pop("doubt") for row in rows if "doubt" in row]
         counts = {
             "images": len(rows),
             "errors": sum(row.get("error") is not None for row in rows),
@@ -104,7 +106,7 @@ class Worker:
         table = need("pyarrow").Table.from_pylist(rows, schema=schema(self.task, counts))
         write = need("pyarrow.parquet").write_table
         self.store.write(part_name(number), lambda path: write(table, path, compression="zstd"))
-        return {"number": number, **counts}
+        return {"number": number, "doubt": doubts[0] if doubts else "", **counts}
 
     def _rows(self, shard: Iterator[Picture], work: Work) -> list[dict[str, Any]]:
         """A row per picture, in their order."""

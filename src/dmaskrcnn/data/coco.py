@@ -13,7 +13,7 @@ import numpy as np
 
 from dmaskrcnn.data.coco_categories import read_categories
 from dmaskrcnn.data.coco_columns import Batch, Columns, check_columns, in_columns
-from dmaskrcnn.data.coco_images import Listed, read_images
+from dmaskrcnn.data.coco_images import Listed, read_images, renamed_note
 from dmaskrcnn.data.coco_objects import CocoObject, InvalidEntryError, read_object
 from dmaskrcnn.data.coco_shares import shares_for_pixels
 from dmaskrcnn.data.foreign import LOOKED_AT, json_kind
@@ -66,9 +66,7 @@ def read_coco(path: Path, orientation: Orientation = "auto", folders: Sequence[P
     listed = read_images(path, data["images"], problems, orientation, folders)
     images, ids, sizes = listed.files, listed.ids, listed.sizes
     if listed.renamed:
-        name, file = next(iter(listed.renamed.items()))
-        text = f"found by another name: {len(listed.renamed)}, such as {shown(name)} as {file}"
-        notes.append(Problem("other name", path, "images", text))
+        notes.append(renamed_note(path, "images", listed.renamed))
     used: set[int | str | None] = set()
     for columns, others in annotations:
         used |= set(columns.ids[:, 2].tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,18 +155,42 @@ def _find_images(
             found[name] = wrong
     if not missing:  # so mostly: nothing is listed
         return found, {}
-    reason = "is neither beside the JSON nor in images/ there"
-    reason += f"; {holdings(folders)}" if folders else ""
     others = (file for file in found.values() if isinstance(file, Path))
-    meant = find_renamed(missing, folders, others) if folders else {}
-    for name in missing:
+    meant = find_missing(missing, folders, others, "JSON")
+    found |= meant
+    return found, {name: file for name, file in meant.items() if isinstance(file, Path)}
+
+
+def find_missing(
+    names: Sequence[str], folders: Sequence[Path], others: Iterable[Path], beside: str
+) -> dict[str, Path | InvalidEntryError]:
+    """The files that are meant by names that `find_image` does not find, or why there is none.
+
+    Args:
+        names: all of these.
+        folders: as of `image_folders`: without any nobody guesses.
+        others: the files of the other images.
+        beside: which kind of file lists the names.
+    """
+    reason = f"is neither beside the {beside} nor in images/ there"
+    reason += f"; {holdings(folders)}" if folders else ""
+    meant = find_renamed(names, folders, others) if folders else {}
+    found: dict[str, Path | InvalidEntryError] = {}
+    for name in names:
         file = meant.get(name)
         if file is None:
             file = InvalidEntryError("missing image", ".file_name", f"{shown(name)} {reason}")
         elif isinstance(file, str):
             file = InvalidEntryError("ambiguous image", ".file_name", file)
         found[name] = file
-    return found, {name: file for name, file in meant.items() if isinstance(file, Path)}
+    return found
+
+
+def renamed_note(path: Path, where: str, renamed: Mapping[str, Path]) -> Problem:
+    """Of the files that have another name than is listed, of which there are some."""
+    name, file = next(iter(renamed.items()))
+    text = f"found by another name: {len(renamed)}, such as {shown(name)} as {file}"
+    return Problem("other name", path, where, text)
 
 
 def find_image(name: str, roots: list[Path], folders: Sequence[Path]) -> Path | None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmaskrcnn.data.coco_images import find_image, image_folders, image_roots
+from dmaskrcnn.data.coco_images import (
+    find_image,
+    find_missing,
+    image_folders,
+    image_roots,
+    renamed_note,
+)
 from dmaskrcnn.data.coco_objects import InvalidEntryError
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.parsed import Part, stem_ids
@@ -69,20 +77,17 @@ def read_cvat(path: Path, orientation: Orientation = "auto", folders: Sequence[P
     builder = PartBuilder(path, "CVAT XML", orientation, filter(str.strip, labels))
     roots, folders = image_roots(path), image_folders(folders)
     skipped: dict[str, int] = {}
-    for index, image in enumerate(root.iter("image")):
-        name = image.get("name") or ""
+    images = list(root.iter("image"))
+    found, renamed = _find_images(images, roots, folders)
+    if renamed:
+        builder.notes.append(renamed_note(path, "image", renamed))
+    for index, image in enumerate(images):
+        name, file = image.get("name") or "", found[_spelt(image)]
         where = f"image {name or index}"
         size = (_side(image.get("height")), _side(image.get("width")))
-        try:
-            # one with subsets has a folder for each
-            subset = image.get("subset") or ""
-            file = find_image(name, roots, folders) or find_image(f"{subset}/{name}", roots, ())
-        except InvalidEntryError as wrong:
-            builder.problem(wrong.kind, path, where, wrong.reason)
-            continue
-        if not name or file is None:
-            text = f"no such picture beside the XML or in {path.parent / 'images'}: --images DIR"
-            builder.problem("missing image", path, where, text)
+        if not isinstance(file, Path):
+            hint = "" if folders else ": --images DIR"
+            builder.problem(file.kind, path, where, f"{file.reason}{hint}")
             continue
         if not all(size):
             text = f"width and height are {shown(image.get('width'))}, {shown(image.get('height'))}"
@@ -100,10 +105,45 @@ def read_cvat(path: Path, orientation: Orientation = "auto", folders: Sequence[P
     return builder.build(_ids(builder.images, path.parent))
 
 
+def _find_images(
+    images: list[Element], roots: list[Path], folders: Sequence[Path]
+) -> tuple[dict[str, Path | InvalidEntryError], dict[str, Path]]:
+    """The file of each image as it is `_spelt`, or why there is none; and those of another name."""
+    found: dict[str, Path | InvalidEntryError] = {}
+    missing: list[str] = []
+    names = {_spelt(image): image.get("name") or "" for image in images}
+    uses = Counter(names.values())
+    for spelt, name in names.items():
+        try:
+            file = find_image(spelt, roots, folders)
+            if file is None and uses[name] == 1:  # otherwise which of them it is, nobody knows
+                file = find_image(name, roots, folders)
+        except InvalidEntryError as wrong:
+            file = wrong
+        if file is not None:
+            found[spelt] = file
+        else:
+            missing.append(spelt)
+    if not missing:
+        return found, {}
+    others = (file for file in found.values() if isinstance(file, Path))
+    meant = find_missing(missing, folders, others, "XML")
+    return found | meant, {name: file for name, file in meant.items() if isinstance(file, Path)}
+
+
+def _spelt(image: Element) -> str:
+    """The name of an image in the folder of its subset, where there are such."""
+    name, subset = image.get("name") or "", image.get("subset") or ""
+    return f"{subset}/{name}" if name and subset else name
+
+
 def _ids(images: list[Path], folder: Path) -> list[int | str]:
-    """Of pictures that may lie elsewhere than in the folder."""
-    first = images[0].parent if images else folder
-    return stem_ids(images, first if all(i.is_relative_to(first) for i in images) else folder)
+    """Of pictures that may lie elsewhere than in the folder, and not all in one."""
+    for place in (images[0].parent if images else folder, folder):
+        if all(image.is_relative_to(place) for image in images):
+            return stem_ids(images, place)
+    files = [Path(os.path.abspath(image)) for image in images]
+    return stem_ids(files, Path(os.path.commonpath([file.parent for file in files])))
 
 
 def _parse(path: Path) -> Element:

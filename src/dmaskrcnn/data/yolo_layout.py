@@ -73,8 +73,11 @@ def label_folders(folder: Path) -> list[Path]:
 
 
 def is_label(file: Path) -> bool:
-    """Whether a file may hold the labels of a picture."""
-    return file.suffix == ".txt" and file.name not in NAME_FILES and not file.name.startswith(".")
+    """Whether a file may hold the labels of a picture: where one is called classes.png, so may what
+    looks like the list of classes."""
+    if file.suffix != ".txt" or file.name.startswith("."):
+        return False
+    return file.name not in NAME_FILES or is_yolo_text(file)
 
 
 def yaml_splits(path: Path) -> list[str]:

@@ -26,6 +26,7 @@ from dmaskrcnn.data.image import IMAGE_SUFFIXES, decode_pixels, open_picture, re
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.readable import check_headers
 from dmaskrcnn.data.voc_writer import to_voc
+from dmaskrcnn.data.yolo_names import NAME_FILES
 from dmaskrcnn.data.yolo_writer import data_yaml, to_yolo
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.images.picture_files import kept_suffix, names_by_stem, save_picture
@@ -95,7 +96,7 @@ def convert_dataset(
     rewritten = [one or other for one, other in zip(turned, foreign, strict=True)]
     names = [
         name.with_suffix(kept_suffix(name)) if new else name
-        for name, new in zip(_names(data, suffixes), rewritten, strict=True)
+        for name, new in zip(_names(data, suffixes, to), rewritten, strict=True)
     ]
     pictures = output.claim([Path(_PICTURES[to], name) for name in names], data.paths, rename=False)
     labels: list[Path] = []
@@ -134,9 +135,10 @@ def _found_by(path: Path) -> str | None:
         return _SUFFIXES.get(picture.format or "")
 
 
-def _names(data: Dataset, suffixes: Sequence[str | None]) -> list[Path]:
+def _names(data: Dataset, suffixes: Sequence[str | None], to: Format) -> list[Path]:
     """Where the pictures go, below their folder: nothing hidden, which would not be found, and no
-    other ``images`` in it, where labels are looked for by that name."""
+    other ``images`` in it, where labels are looked for by that name; nor any whose labels would
+    have the name of YOLO's list of classes."""
     plain = []
     for path, suffix in zip(data.paths, suffixes, strict=True):
         *folders, name = (part.lstrip(".") for part in Path(os.path.abspath(path)).parts)
@@ -145,7 +147,8 @@ def _names(data: Dataset, suffixes: Sequence[str | None]) -> list[Path]:
             known = file.suffix.lower() in Image.registered_extensions()  # not that of frame.0001
             file = file.with_name((file.stem if known else name) + (suffix or ".png"))
         plain.append(file)
-    return names_by_stem(plain)
+    lists = {Path(name).stem for name in NAME_FILES if Path(name).suffix == ".txt"}
+    return names_by_stem(plain, lists if to == "yolo" else ())
 
 
 def _is_turned(data: Dataset, index: int, orientation: Orientation) -> bool:

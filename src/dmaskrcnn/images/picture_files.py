@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,20 @@ def find_images(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return list(found.values())
 
 
-def names_by_stem(files: Sequence[Path]) -> list[Path]:
+def names_by_stem(files: Sequence[Path], reserved: Collection[str] = ()) -> list[Path]:
     """A path for each file, relative to the folder that all share, such that no two differ in
-    suffix or case alone; ``files`` are absolute."""
+    suffix or case alone, and none but for its suffix has a ``reserved`` name (in small letters);
+    ``files`` are absolute."""
     common = Path(os.path.commonpath([file.parent for file in files]))
     taken: set[str] = set()
     names = []
     for file in files:
         candidates = numbered(file.relative_to(common))
-        name = next(one for one in candidates if _stem(one) not in taken)
+        name = next(
+            one
+            for one in candidates
+            if _stem(one) not in taken and one.stem.casefold() not in reserved
+        )
         taken.add(_stem(name))
         names.append(name)
     return names
