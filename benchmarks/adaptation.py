@@ -47,7 +47,7 @@ NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 MOSAIC = ["--mosaic", "0.5"]
 ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *MOSAIC]
 # a second round, from the finished run of the other: as before, or with labels of its own
-SECOND = {"adapt-again": "adapt", "adapt-self": "adapt"}
+SECOND = {"adapt-again": "adapt", "adapt-self": "adapt", "adapt-labels-self": "adapt-labels"}
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
     "source-adabn": NORMS,
@@ -75,12 +75,13 @@ METHODS: dict[str, list[str]] = {
     "adapt-half": [*ADAPT, "--target-batch", "4"],
     "adapt-clear": [*ADAPT, "--batch", "12", "--target-batch", "4", "--haze-augment", "0.3333"],
     "adapt-sizes": [*ADAPT, "--multi-scale", "0.8", "1.5"],
-    "adapt-labeller": [*ADAPT, "--labeller", "train", "--labeller-length", "1"],
+    "adapt-labeller": [*ADAPT, "--labeller", "train", "--labeller-share", "0.5"],
     # of another detector: --labels
     "adapt-labels": ADAPT,
     "adapt-labels-alone": [*ADAPT, "--trust", "labels"],
     "adapt-again": [*ADAPT, "--burn-in", "0"],
     "adapt-self": [*ADAPT, "--burn-in", "0", "--trust", "labels"],
+    "adapt-labels-self": [*ADAPT, "--burn-in", "0", "--trust", "labels"],
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }
@@ -97,7 +98,7 @@ def main() -> None:
     training.add_argument("--oracle", nargs="+", help="the same images with labels")
     training.add_argument("--labels", help="results of another detector on the target")
     training.add_argument("--labeller", help="a run that labels, instead of one trained each time")
-    training.add_argument("--self-size", type=int, default=480, help="px: adapt-self labels")
+    training.add_argument("--self-size", type=int, default=480, help="px: at which -self labels")
     training.add_argument(
         "--options", default="", help="of all trainings, in quotes, above the methods' own"
     )
@@ -165,7 +166,7 @@ def train(args: argparse.Namespace) -> None:
             if args.labels is None:
                 sys.exit(f"{method} needs --labels: COCO results of another detector on the target")
             options += ["--pseudo-labels", args.labels]
-        if method == "adapt-self":
+        if method.endswith("-self"):
             options += ["--labeller", f"{first}@{args.self_size}"]
         if args.labeller and "--labeller" in options:
             options[options.index("--labeller") + 1] = args.labeller.replace("SEED", str(seed))

@@ -23,12 +23,14 @@ SCORE = ("evaluate", "compare")
 REACHED = {
     "cli/cluster_flags.py": ("predict", "dehaze", "haze"),
     "cli/clustering.py": ("predict",),
-    "cli/comparing.py": ("evaluate",),
+    "cli/comparing.py": ("compare",),
     "cli/dehazing.py": ("dehaze",),
     "cli/exporting.py": ("export",),
     "cli/flags.py": ("predict", "evaluate", "compare", "report", "serve", "app", "export"),
     "cli/main.py": ("train-dehazer",),
+    "cli/predicting.py": ("predict",),
     "cli/runtime.py": ("predict",),
+    "cli/serving.py": ("serve",),
     "cli/training.py": TRAIN,
     "cluster/": ("predict", "dehaze", "haze"),
     "cluster/job.py": ("predict", "dehaze"),  # haze needs no --device
@@ -75,6 +77,7 @@ REACHED = {
     "training/": TRAIN,
     "training/target_videos.py": (*TRAIN, "report", "reproduce"),
 }
+SAYS = ("UserError", "refuse", "without")  # what takes the text of a message
 # of torchrun, pip and Ray, too
 EVERYWHERE = {"--help", "--nproc-per-node", "--max-restarts", "--force-reinstall", "--head"}
 
@@ -90,7 +93,7 @@ def messages(file: Path) -> list[str]:
     """The texts of the errors that are meant for a person, and of the warnings."""
     said = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYS:
             said += [text for argument in node.args for text in texts(argument)]
     return said
 

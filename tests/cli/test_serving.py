@@ -24,7 +24,10 @@ def test_a_missing_extra_is_named(verb, module, run, fails, monkeypatch):
         (("--queue", 0), "--queue must be above 0, got 0"),
         (("--timeout", -1), "--timeout must be above 0, got -1.0"),
         (("--threshold", 1.5), "--threshold must be in [0, 1], got 1.5"),
-        (("--haze-thresholds", 0.9, 0.1), "--haze-thresholds must be two numbers from 0 to 1"),
+        (
+            ("--clear", "none", "--haze-thresholds", 0.9, 0.1),
+            "--haze-thresholds must be two numbers from 0 to 1",
+        ),
         (("--batch-size", 0), "--batch-size must be above 0, got 0"),
     ],
 )

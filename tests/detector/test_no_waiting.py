@@ -69,7 +69,8 @@ def test_from_images_to_the_box_losses(detector: Detector):
 def test_thresholds_follow(detector: Detector):
     thresholds = Thresholds(2)
     thresholds.on(GPU)
-    thresholds.follow(torch.zeros(5, dtype=torch.int64, device=GPU), torch.ones(5, device=GPU))
+    thresholds.see(torch.zeros(5, dtype=torch.int64, device=GPU), torch.ones(5, device=GPU))
+    thresholds.follow()
     assert thresholds.values.device == GPU
 
 

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import torch
 
+from dmaskrcnn.data.masks_field import held_masks
 from dmaskrcnn.data.objects import no_masks
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.sample import Annotations
 from dmaskrcnn.methods.parts.consensus import agreed
 
@@ -53,3 +57,19 @@ def test_nothing_on_either_side():
     assert len(agreed(nothing, nothing)) == 0
     assert agreed(nothing, one).boxes.tolist() == [LEFT]
     assert agreed(one, nothing).boxes.tolist() == [LEFT]
+
+
+def test_masks_come_along_and_stay_packed():
+    """Those of pictures in full size, whose frames take a thousand times as much."""
+    frames = torch.zeros(3, 40, 100, dtype=torch.bool)
+    for row, (left, _, right, _) in enumerate((LEFT, NEAR_LEFT, RIGHT)):
+        frames[row, 10:30, int(left) : int(right)] = True
+    yes = torch.ones(2, dtype=torch.bool)
+    brought = replace(said((LEFT, CAR, False)), masks=PackedMasks.of_frames(frames[:1]))
+    seen = said((NEAR_LEFT, CAR, False), (RIGHT, CAR, True))
+    seen = replace(seen, masks=PackedMasks.of_frames(frames[1:]), has_mask=yes)
+    both = agreed(brought, seen)
+    assert isinstance(held_masks(both), PackedMasks)
+    assert both.has_mask.tolist() == [False, True]
+    assert torch.equal(both.masks, frames[[0, 2]])
+    assert torch.equal(agreed(replace(brought, masks=frames[:1]), seen).masks, both.masks)

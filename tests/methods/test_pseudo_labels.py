@@ -83,7 +83,7 @@ def test_files_that_are_sure_of_little_are_doubted(clear, hazy, results, caplog)
     path.write_text("[]")  # of a labeller that found nothing, which is no error
     with_pseudo_labels(target, path, source, 0.5, labeller="train")
     assert "is sure of 0.00 objects per target picture" in caplog.text
-    assert "--labeller-length" in caplog.text
+    assert "--labeller-share" in caplog.text
     caplog.clear()
     with_pseudo_labels(target, path, source, 0.5, labeller="runs/large-1")  # nothing to lengthen
     assert "take a better run as --labeller" in caplog.text

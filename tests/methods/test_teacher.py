@@ -235,16 +235,22 @@ def test_warning_reaches_the_user(teaching, monkeypatch, capfd):
 
 
 def test_thresholds_follow_the_teachers_confidence(teaching):
-    method = watched(teaching)
+    thresholds = watched(teaching).thresholds
+
+    def follow(*scores: float) -> None:
+        thresholds.see(torch.zeros(len(scores), dtype=torch.int64), torch.tensor(scores))
+        thresholds.follow()
+
     for _ in range(2000):
-        method.thresholds.follow(torch.tensor([0, 0]), torch.tensor([0.3, 0.5]))
-    assert method.thresholds.values.item() == pytest.approx(0.4, abs=1e-3)
+        follow(0.3, 0.5)
+    assert thresholds.values.item() == pytest.approx(0.4, abs=1e-3)
     for _ in range(2000):
-        method.thresholds.follow(torch.tensor([0]), torch.tensor([0.95]))
-    assert method.thresholds.values.item() == pytest.approx(0.8, abs=1e-3)
-    before = method.thresholds.values.clone()
-    method.thresholds.follow(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
-    assert torch.equal(method.thresholds.values, before)
+        follow(0.95)
+    assert thresholds.values.item() == pytest.approx(0.8, abs=1e-3)
+    before = thresholds.values.clone()
+    follow()
+    thresholds.follow()  # no batch at all, as in the burn-in
+    assert torch.equal(thresholds.values, before)
 
 
 def test_source_losses_do_not_depend_on_the_target(teaching):

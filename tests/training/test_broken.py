@@ -117,6 +117,31 @@ def test_another_stands_in_and_resume_gives_the_same_bits(
     assert_same_bits(whole, run)
 
 
+def test_labels_of_a_picture_that_was_removed_are_left_out(
+    tiny: Make,
+    own: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """It was broken, and those who wrote the labels could still read it."""
+    clear, hazy = own
+    listed = pictures(hazy)
+    box = {"bbox": [10, 10, 20, 15], "score": 0.9, "category_name": "car"}
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps([{"file_name": p.name, **box} for p in listed]))
+    broken = cut(listed[4])
+    values = {"method": "teacher", "burn_in": 0.0, "iterations": 4, "pseudo_labels": labels}
+    config = tiny(source=(clear,), target=(hazy,), **values)
+    whole = train(config)
+    run = interrupted(config, monkeypatch)
+    caplog.clear()
+    broken.unlink()
+    main(["train", "--resume", str(run)])
+    assert_same_bits(whole, run)
+    assert f"1 of {len(listed)} detections are left out" in caplog.text
+
+
 def test_what_changed_is_told_at_resume(
     tiny: Make, own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ):

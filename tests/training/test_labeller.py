@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from run_files import rows
+from run_files import assert_same_bits, rows
 from safetensors.torch import load_file
 
 from dmaskrcnn.config.labelling import LABELS
@@ -97,17 +97,24 @@ def test_a_first_round_labels_for_the_second(student, hazy, monkeypatch, capsys)
     with monkeypatch.context() as patched:
         patched.setattr(labeller, "label_target", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(student(labeller="self", burn_in=0.5))
+            train(student(labeller="self", labeller_share=0.5, burn_in=0.5))
     run = student().out / "teacher-1"
     first = Run(run / "labeller-1")
     assert first.finished
     assert (first.config["method"], first.config["target"]) == ("teacher", [str(hazy)])
-    assert (first.config["iterations"], first.config["labeller"]) == (2, "")
+    assert (first.config["iterations"], first.config["labeller"]) == (2, "none")
     said = capsys.readouterr().err
-    assert "labeller   2 iterations, the same training, a first round, resnet18 at 64 px" in said
-    assert "labelling  6 images at 96 and 144 px" in said
-    after = said[said.index("labelling  6 images") :].splitlines()[1]
-    assert after.startswith("  adapt ")  # and no burn-in
+    plan = [line.split()[:3] for line in said.splitlines()[1:7]]
+    assert plan == [
+        ["burn-in", "1", "iterations,"],
+        ["adapt", "1", "iterations,"],
+        ["fine", "0", "iterations,"],
+        ["labelling", "6", "images"],
+        ["adapt", "again", "2"],  # and no burn-in
+        ["fine", "again", "0"],
+    ]
+    assert "at 96 and 144 px" in said
+    assert "warning: first round: --iterations 2: the burn-in is 1 steps" in said
 
     began = []
     restore = TrainingState.__init__
@@ -124,6 +131,47 @@ def test_a_first_round_labels_for_the_second(student, hazy, monkeypatch, capsys)
     assert {row["phase"] for row in rows(run)} <= {"adapt", "fine"}
     assert float(rows(run)[-1]["pseudo_labels"]) == float(rows(run)[-1]["sure_labels"]) > 0
     assert resume(run) == run  # nothing is left to do
+
+
+def test_two_rounds_are_two_trainings(student, tiny):
+    """To the bit: what was measured of two commands holds for one."""
+    start = {"weights": str(train(tiny(method="source", iterations=1))), "burn_in": 0.25}
+    once = train(student(labeller="self", iterations=6, labeller_share=0.67, **start))
+    first = train(student(iterations=4, name="first", **start))
+    config = student(weights=str(first), iterations=2, labeller=f"{first}@96", trust="labels")
+    assert_same_bits(once, train(config))
+
+
+def test_a_start_that_is_trained_has_the_averages_of_its_length(student, tiny, tmp_path):
+    """As each round would have by itself."""
+    start = str(train(tiny(method="source", iterations=1)))
+    options = {"weights": start, "ema": 0.999, "iterations": 400, "labeller_share": 0.75}
+    config = student(labeller="self", **options)
+    asks = config.settings.asks
+    assert asks
+    for part, iterations in (
+        (asks.training(config, tmp_path, gpu=False), 300),
+        (asks.student(config, tmp_path), 100),
+    ):
+        alone = TrainConfig.from_preset(
+            "cpu", method="teacher", source="x", target="y", weights=start, iterations=iterations
+        )
+        assert part.iterations == iterations
+        assert (part.ema, part.settings.teacher_ema) == (alone.ema, alone.settings.teacher_ema)
+
+
+def test_labels_of_a_file_and_its_own_count_together(student, hazy, tmp_path):
+    """In the first round those of the file alone."""
+    images = open_images(hazy).image_ids
+    file = tmp_path / "outside.json"
+    other = {"category_name": "car", "bbox": [40, 10, 20, 15], "score": 0.9}
+    file.write_text(json.dumps([{"image_id": image, **other} for image in images[:3]]))
+    run = train(student(labeller="self", pseudo_labels=str(file)))
+    assert {one["bbox"][0] for one in json.loads((run / LABELS).read_text())} == {10}
+    first = Run(run / "labeller-1")
+    assert first.config["pseudo_labels"] == str(file)
+    assert float(rows(first.path)[-1]["sure_labels"]) == 0.5
+    assert float(rows(run)[-1]["sure_labels"]) == 1.5
 
 
 def test_pictures_that_came_meanwhile_are_labelled_and_broken_ones_are_named(
@@ -174,8 +222,6 @@ def test_wrong_labellers_are_told_before_anything_is_written(student, tmp_path):
         with pytest.raises(UserError, match=said):
             train(config)
         assert not config.out.exists()
-    with pytest.raises(UserError, match="keep one of them"):
-        student(labeller="train", pseudo_labels="x")
     with pytest.raises(UserError, match="no use without --labeller train"):
         student(labeller="runs/x", labeller_weights="imagenet")
 

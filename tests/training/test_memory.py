@@ -9,10 +9,17 @@ import pytest
 import torch
 from detector_cases import TINY
 
-from dmaskrcnn.data import Annotations, Batch
+from dmaskrcnn.config.schedule import Phase
+from dmaskrcnn.data import Annotations, Batch, open_dataset, open_images
 from dmaskrcnn.data.sample import Sample
 from dmaskrcnn.detector.detector import Detector
+from dmaskrcnn.methods.parts.distillation import View
+from dmaskrcnn.methods.parts.losses import Losses
+from dmaskrcnn.methods.parts.thresholds import START
+from dmaskrcnn.training.inputs import make_batches
+from dmaskrcnn.training.loop import step
 from dmaskrcnn.training.memory import Parts, split
+from dmaskrcnn.training.state import TrainingState
 
 
 def batch_of(source: int, target: int = 0) -> Batch:
@@ -83,3 +90,57 @@ def test_gradients_are_those_of_the_whole_batch():
 
     for one, other in zip(gradients([whole]), gradients(split(whole, 2)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_thresholds_move_once_a_step(
+    tiny: Any, hazy: Path, by_itself: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """As in the whole batch, of which every picture has another score; also where memory ran out
+    after a part of it was seen."""
+    monkeypatch.setattr("dmaskrcnn.methods.parts.distillation.pseudo_labels", _one_per_picture)
+    source, target = open_dataset(tiny().source[0]), open_images(hazy)
+
+    def moved(take: Any) -> torch.Tensor:
+        config = tiny(method="teacher", target=(hazy,), burn_in=0.0, batch=4)
+        state = TrainingState(config, source, target, torch.device("cpu"))
+        whole = make_batches(config, source, target)[0]
+        state.enter(config.phases[0])
+        take(state, whole, config.phases[0])
+        return state.method.state()["thresholds"]
+
+    def at_once(state: TrainingState, whole: Batch, phase: Phase) -> None:
+        step(state, [whole], phase, 0.5)
+
+    def parted(state: TrainingState, whole: Batch, phase: Phase) -> None:
+        step(state, split(whole, 4), phase, 0.5)
+
+    def full(state: TrainingState, whole: Batch, phase: Phase) -> None:
+        losses = state.method.losses
+
+        def limited(batch: Batch, progress: float) -> Losses:
+            found = losses(batch, progress)
+            if len(batch.source) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return found
+
+        monkeypatch.setattr(state.method, "losses", limited)
+        step(state, [whole], phase, 0.5)
+        assert state.parts.count == 4
+
+    expected = moved(at_once)
+    assert not torch.equal(expected, torch.full_like(expected, START))
+    torch.testing.assert_close(moved(full if by_itself else parted), expected)
+
+
+def _one_per_picture(
+    teacher: Detector, view: View, thresholds: torch.Tensor
+) -> tuple[list[Annotations], list[torch.Tensor]]:
+    """A candidate in each picture, as sure as the picture is bright."""
+    found, scores = [], []
+    for picture, (height, width) in zip(view.images.tensors, view.images.image_sizes, strict=True):
+        no, box = torch.zeros(1, dtype=torch.bool), torch.tensor([[8.0, 8, 40, 40]])
+        masks = torch.zeros(1, height, width, dtype=torch.bool)
+        found.append(Annotations(box, torch.tensor([0]), masks, no, no.clone(), no.clone()))
+        scores.append(picture.mean()[None].sigmoid())
+    return found, scores

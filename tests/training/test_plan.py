@@ -37,13 +37,25 @@ def test_a_long_training_is_timed(tiny: Make, hazy: Path, said, monkeypatch):
     monkeypatch.setattr(plan, "time", SimpleNamespace(monotonic=lambda: 0.0))  # loading takes none
     config = tiny(method="teacher", target=(hazy,), iterations=4000, labeller="train")
     assert said(config) == [
-        "plan: about 12.0 h on this machine",
-        "  labeller   2000 iterations, the source alone, resnet18 at 96 px     4.0 h",
+        "plan: about 8.0 h on this machine",
+        "  labeller   2400 iterations, the source alone, resnet18 at 96 px     4.8 h",
         "  labelling  6 images at 96 and 144 px, each also mirrored             43 s",
-        "  burn-in    2000 iterations, the source alone                        4.0 h",
-        "  adapt      1467 iterations, source and target                       2.9 h",
-        "  fine       533 iterations, source and target, 0.1 times the rate   64 min",
+        "  burn-in    800 iterations, the source alone                         1.6 h",
+        "  adapt      587 iterations, source and target                       70 min",
+        "  fine       213 iterations, source and target, 0.1 times the rate   26 min",
     ]
+
+
+def test_labelling_that_takes_longer_than_training_is_told(tiny, hazy, said, monkeypatch):
+    monkeypatch.setattr(plan, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    config = tiny(method="teacher", target=(hazy,), iterations=400, labeller="self")
+    for each, told in ((60.0, False), (70.0, True)):  # six pictures, and a second for each step
+        seconds = {"step": 1.0, "<lambda>": each}
+        monkeypatch.setattr(plan, "_timed", lambda step, device, s=seconds: s[step.__name__])
+        lines = said(config)
+        names = [line.split("  ")[1] for line in lines[1:7]]
+        assert names == ["burn-in", "adapt", "fine", "labelling", "adapt again", "fine again"]
+        assert ("warning: labelling takes longer" in lines[-1]) is told
 
 
 def test_a_short_one_is_not(tiny: Make, said):

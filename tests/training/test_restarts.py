@@ -56,13 +56,12 @@ def test_a_killed_process_costs_nothing(tiny: Make, clear: Path, tmp_path: Path)
     """The second one of two, after the first checkpoint. Weights, averages and momenta are in the
     end those of a training that nobody disturbed, to the bit; the scores of both are there, and
     those that one process gives."""
-    options = {"method": "source", "iterations": 24, "checkpoint_minutes": 1e-6, "batch": 2}
-    options |= {"test": (clear,)}
+    options = {"method": "source", "iterations": 12, "batch": 2, "test": (clear,)}
     whole = torchrun(tiny(name="whole", **options), tmp_path)
     said, errors = whole.communicate(timeout=300)
     assert whole.returncode == 0, errors
 
-    config = tiny(name="hurt", **options)
+    config = tiny(name="hurt", checkpoint_minutes=1e-6, **options)
     running = torchrun(config, tmp_path, "--max-restarts", "2")
     hurt = config.out / "hurt-1"
     give_up = time.monotonic() + 240
@@ -116,7 +115,7 @@ def test_an_attempt_goes_on_with_the_labeller(
     tiny: Make, hazy: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The student of the first attempt has no checkpoint: its labeller was not done."""
-    options = {"labeller": "train", "labeller_length": 1.0, "iterations": 1, "burn_in": 0.0}
+    options = {"labeller": "train", "labeller_share": 0.5, "iterations": 2, "burn_in": 0.0}
     config = tiny(method="teacher", target=(hazy,), **options)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
     with monkeypatch.context() as dying:

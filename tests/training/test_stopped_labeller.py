@@ -31,9 +31,9 @@ def configured(out: Path, tiny_in: Make, hazy: Path) -> TrainConfig:
         out,
         method="teacher",
         labeller="train",
-        labeller_length=1.0,
+        labeller_share=0.5,
         target=(hazy,),
-        iterations=ITERATIONS,
+        iterations=2 * ITERATIONS,
         burn_in=0.0,
         checkpoint_minutes=1e-6,  # after every iteration
     )

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmaskrcnn.cli.flags import refuse
 from dmaskrcnn.cli.verbs import Compare, Evaluate, Report, Reproduce
+from dmaskrcnn.config.dehazers import DEHAZERS
 from dmaskrcnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def report_verb(verb: Report) -> None:
         raise UserError(
             "--by-size scores, so it needs --data; a comparison has sizes from `compare --by-size`"
         )
+    if not verb.data:
+        refuse(verb, "without --data: add that, or leave it out", "groups", "orientation")
     out = verb.out or default_out(verb.runs)
     runs = check_report(verb.runs, scored=bool(verb.data))
     if verb.data:  # what is wrong with it shows before a folder is made for the page
@@ -98,6 +102,10 @@ def report_verb(verb: Report) -> None:
 
 def compare_verb(verb: Compare) -> Path | None:
     """Score every run with every dehazing, and write the report; the best run, see `_show`."""
+    networks = {DEHAZERS[name].network for name in verb.dehaze if name in DEHAZERS}
+    for name, network in (("mscnn_weights", "mscnn"), ("aod_net_weights", "aod-net")):
+        if network not in networks:
+            refuse(verb, f"without --dehaze {network}: add that, or leave it out", name)
     from dmaskrcnn.compare.rows import compare
 
     return _show(

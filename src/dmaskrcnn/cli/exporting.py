@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmaskrcnn.cli.export_verb import Export
+from dmaskrcnn.cli.flags import refuse
 from dmaskrcnn.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def _check(verb: Export) -> None:
             raise UserError(f"{name} is for --int8: add that, or leave {name} out")
     if not 0 <= verb.allow_loss <= 1:
         raise UserError(f"--allow-loss must be in [0, 1], got {verb.allow_loss:g}")
+    if not verb.int8:
+        refuse(verb, "without --int8: add that, or leave it out", "allow_loss")
 
 
 def pictures_of(verb: Export, run: Run) -> tuple[str, list[Any]]:

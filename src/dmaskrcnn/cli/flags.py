@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.data.splits import without_size, without_split
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.fields import flag
 
 Images = Positional[
     Annotated[tuple[Path, ...], arg(metavar="PATH ...", help_behavior_hint="(required)")]
@@ -91,6 +92,16 @@ AODNetWeights = Annotated[
 ]
 
 
+def refuse(verb: Any, why: str, *names: str) -> None:
+    """Raises UserError for the first of these flags of a verb with another value than its default,
+    since it has no effect: ``why``, and what to do."""
+    defaults = {field.name: field.default for field in fields(verb)}
+    for name in names:
+        if getattr(verb, name) != defaults[name]:
+            said = f"no_{name}" if defaults[name] is True else name
+            raise UserError(f"{flag(said)} has no use {why}")
+
+
 @dataclass(kw_only=True)
 class ReadsPictures:
     """What verbs share that decode pictures."""
@@ -113,11 +124,16 @@ class RunsDetectors(ReadsPictures):
         if self.image_size < 1:
             raise UserError(f"--image-size must be at least 1, got {self.image_size}")
         verb: Any = self
-        for name in ("run", "clear"):
-            if isinstance(path := getattr(self, name, None), Path):
-                setattr(verb, name, _sized(path, self.image_size))
-        if runs := getattr(self, "runs", None):
-            verb.runs = tuple(_sized(path, self.image_size) for path in runs)
+        ones = [name for name in ("run", "clear") if isinstance(getattr(self, name, None), Path)]
+        named = [*(getattr(self, name) for name in ones), *getattr(self, "runs", ())]
+        sized = [_sized(path, self.image_size) for path in named]
+        if named and sized == named:
+            why = "with results that were made, or runs with a size of their own: leave it out"
+            refuse(self, why, "image_size")
+        for name, path in zip(ones, sized, strict=False):
+            setattr(verb, name, path)
+        if named[len(ones) :]:
+            verb.runs = tuple(sized[len(ones) :])
 
 
 def _sized(path: Path, size: int) -> Path:

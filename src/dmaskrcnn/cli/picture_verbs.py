@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +35,9 @@ class ReadsVideos:
     """Also show a video in a window while it is annotated."""
     video: bool = True
     """Write an annotated video; without it JSON and CSV alone, in less time."""
+
+
+FOR_VIDEOS = tuple(field.name for field in fields(ReadsVideos))
 
 
 @dataclass

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmaskrcnn.cli.picture_verbs import Predict
+from dmaskrcnn.cli.flags import refuse
+from dmaskrcnn.cli.picture_verbs import FOR_VIDEOS, Predict
 
 if TYPE_CHECKING:
     from dmaskrcnn.detector.predictor import Predictor
@@ -17,6 +18,8 @@ def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None 
     """Find objects in pictures and videos; ``opened`` gives the detector in a folder, on a
     device."""
     verb.check_cluster()
+    if not verb.clear:
+        refuse(verb, "without --clear: add that, or leave it out", "haze_thresholds")
     if verb.cluster:
         from dmaskrcnn.cli.clustering import predict_on_cluster
 
@@ -41,6 +44,8 @@ def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None 
         verb.video,
     )
     pictures, videos = sort_inputs(verb.images, verb.out)
+    if not videos:
+        refuse(verb, "for pictures, and no video is given: leave it out", *FOR_VIDEOS)
     if videos:
         need_av()  # said before the detector is loaded
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmaskrcnn.cli.flags import refuse
 from dmaskrcnn.cli.gauge_verb import Gauge
 from dmaskrcnn.cli.serve_verbs import App, Serve
 from dmaskrcnn.errors import UserError
@@ -21,6 +22,8 @@ def serve_verb(
     verb: Serve, opened: Callable[[Sequence[Path], str], Mapping[str, Predictor]] | None = None
 ) -> None:
     """Serve runs over HTTP; ``opened`` gives the detectors of folders by name, on a device."""
+    if not verb.clear:
+        refuse(verb, "without --clear: add that, or leave it out", "haze_thresholds")
     _need("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
     from dmaskrcnn.haze.switch import HazeSwitch
     from dmaskrcnn.serve.limits import Limits

@@ -80,7 +80,7 @@ def parse_training(verb: type[Train | Adapt], arguments: Sequence[str]) -> Train
 
     if verb is Adapt:
         return adapt_config(values)
-    return TrainConfig.from_dict(with_fitting_preset(values))
+    return TrainConfig.from_preset(**with_fitting_preset(values))
 
 
 def _over_file(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmaskrcnn.config.schedule import rising_decay
+
 if TYPE_CHECKING:
     from dmaskrcnn.config.train import TrainConfig
 
 TRAIN = "train"  # what --labeller says where there is no run to take
+NOBODY = "none"
 SELF = "self"  # and where the training itself is to label, after a first round
 TRAINED = (TRAIN, SELF)
 LARGER = 1.5  # the size at which it reads, as a factor on that of its student
@@ -25,12 +28,12 @@ class Labeller:
 
     Attributes:
         run: a run folder, perhaps with ``@SIZE``, `TRAIN` or `SELF`.
-        length: of its training, as a factor on the student's.
+        share: of the whole training that is its own, where it is trained here.
         weights: its start; empty: chosen.
     """
 
     run: str
-    length: float
+    share: float
     weights: str
 
     def training(self, config: TrainConfig, folder: Path, gpu: bool) -> TrainConfig:
@@ -60,7 +63,7 @@ class Labeller:
         large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(LARGER * size))
         preset = PRESETS[config.preset]
         return replace(
-            config,
+            self._part(config, self.share),
             method="source",
             settings=find_methods()["source"](),
             weights=weights,
@@ -71,8 +74,6 @@ class Labeller:
             read_size=0,
             mosaic=max(config.mosaic, 0.5),
             haze_augment=max(config.haze_augment, 0.5),
-            iterations=round(self.length * config.iterations),
-            minutes=self.length * config.minutes,
             ema=preset.ema if weights in UNTRAINED else config.ema,
             detector=large if same else replace(large, backbone=backbone, pyramid="fine"),
             out=folder,
@@ -80,16 +81,14 @@ class Labeller:
         )
 
     def _first_round(self, config: TrainConfig, folder: Path) -> TrainConfig:
+        from dmaskrcnn.config.train import UNTRAINED
+
+        part = self._part(config, self.share)
+        if config.weights not in UNTRAINED:
+            part = _averaging(part)
+        settings = replace(part.settings, labeller=NOBODY)
         return replace(
-            config,
-            settings=replace(config.settings, labeller=""),
-            test=(),
-            adabn=0.0,
-            read_size=0,
-            iterations=round(self.length * config.iterations),
-            minutes=self.length * config.minutes,
-            out=folder,
-            name=FOLDER,
+            part, settings=settings, test=(), adabn=0.0, read_size=0, out=folder, name=FOLDER
         )
 
     def size(self, trained: TrainConfig) -> int:
@@ -98,9 +97,25 @@ class Labeller:
         return round(LARGER * size) if self.run == SELF else size
 
     def student(self, config: TrainConfig, folder: Path) -> TrainConfig:
-        """The training once labels are there: a second round goes on from the first one's detector,
-        which has had its burn-in."""
-        if self.run != SELF:
+        """The training once labels are there: what is left of the schedule. A second round goes on
+        from the first one's detector, which has had its burn-in."""
+        if self.run not in TRAINED:
             return config
-        settings = replace(config.settings, burn_in=0.0)
-        return replace(config, weights=str(folder / f"{FOLDER}-1"), settings=settings)
+        rest = self._part(config, 1 - self.share)
+        if self.run != SELF:
+            return rest
+        settings = replace(rest.settings, burn_in=0.0)
+        return _averaging(replace(rest, weights=str(folder / f"{FOLDER}-1"), settings=settings))
+
+    def _part(self, config: TrainConfig, share: float) -> TrainConfig:
+        """Of its schedule."""
+        iterations = max(1, round(share * config.iterations)) if config.iterations else 0
+        return replace(config, iterations=iterations, minutes=share * config.minutes)
+
+
+def _averaging(config: TrainConfig) -> TrainConfig:
+    """With averages as fast as the defaults of so short a training from a trained detector."""
+    if not config.iterations:
+        return config
+    ema = round(rising_decay(config.ema, config.iterations), 4)
+    return replace(config, ema=ema, settings=config.settings.from_trained(config.iterations))

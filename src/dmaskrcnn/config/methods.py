@@ -55,6 +55,19 @@ class MethodSettings:
         """Raises UserError where the settings do not fit the options."""
 
     @property
+    def aligns(self) -> bool:
+        """Whether domain classifiers are trained, too."""
+        return False
+
+    def idle(self) -> dict[str, str]:
+        """The settings, and options of a method's own, that have no effect beside the others; of
+        each why, and what to do: ``without --align: add that, or leave it out``."""
+        if self.aligns:
+            return {}
+        why = "without a domain classifier (--method grl, or teacher with --align): leave it out"
+        return {"classifier_lr": why, "classifier_clip": why}
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The schedule."""
         return SOURCE_PHASES
@@ -71,6 +84,10 @@ class MethodSettings:
     def asks(self) -> Labeller | None:
         """The detector that labels the target images before the training, if there is one."""
         return None
+
+    def from_trained(self, iterations: int) -> MethodSettings:
+        """The settings of a training that begins with a trained detector, and is so long."""
+        return self
 
     def label_target(self, target: Dataset, source: Dataset, folder: Path | None) -> Dataset:
         """The target images with what they are to teach, such as pseudo-labels from a file, or from

@@ -13,11 +13,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dmaskrcnn.config.labelling import TRAINED
+from dmaskrcnn.config.labelling import NOBODY, TRAINED
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import BEST, PRESETS
 from dmaskrcnn.config.schedule import Phase, lengthen, rising_decay
+from dmaskrcnn.config.uses import check_uses
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.fields import (
@@ -61,15 +62,17 @@ class TrainConfig(TrainOptions):
             values: fields of `TrainOptions`, of `DetectorConfig` and of the method's settings.
 
         Raises:
-            UserError: a field that does not exist or has no use with the method, a value of the
-                wrong type or range, values that do not fit together.
+            UserError: a field that does not exist or has no use with the method or beside the
+                other values, a value of the wrong type or range, values that do not fit together.
         """
-        return cls.from_dict({"preset": preset, **values})
+        config = cls.from_dict({"preset": preset, **values})
+        check_uses(config)
+        return config
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """The inverse of `to_dict`; what is left out takes the preset's value. Raises UserError as
-        `from_preset`."""
+        `from_preset`, but for values that have no use beside others: a run goes on with them."""
         options, settings = complete(typed(values, "training config"))
         return cls(**_by_name(options), settings=settings)
 
@@ -84,7 +87,7 @@ class TrainConfig(TrainOptions):
         """The same with data and weights named by paths that hold wherever the program is started:
         what a run remembers. ``out`` stays, which only says where the next run goes."""
         named = {name: getattr(self.settings, name) for name in self.settings.files}
-        words = (*STARTS, *TRAINED)
+        words = (*STARTS, *TRAINED, NOBODY)
         files = {
             name: os.path.abspath(file)
             for name, file in named.items()
@@ -193,7 +196,10 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
     for name in values:
         if name not in own | _names(DetectorConfig) | _names(settings):
             raise UserError(_no_use(name, method, methods))
-    return options, settings(**settings.defaults(options) | _chosen(values, _names(settings)))
+    chosen = _chosen(values, _names(settings))
+    if not (options.iterations or options.minutes) and chosen.get("labeller") in TRAINED:
+        chosen["labeller"] = NOBODY  # labels for a training of nothing
+    return options, settings(**settings.defaults(options) | chosen)
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from dmaskrcnn.data.masks_field import held_masks
 from dmaskrcnn.data.objects import no_masks
+from dmaskrcnn.data.packed_masks import PackedMasks
 from dmaskrcnn.data.sample import Annotations, Sample
 
 CENTRE = (0.3, 0.7)  # shares of height and width between which the four parts meet
@@ -100,6 +102,12 @@ def _moved(objects: Annotations, corner: tuple[int, int], layout: Layout) -> Ann
 
 
 def joined(objects: Sequence[Annotations]) -> Annotations:
-    """All objects as those of one picture, whose size they share."""
-    names = [field.name for field in fields(Annotations)]
-    return Annotations(*(torch.cat([getattr(one, name) for one in objects]) for name in names))
+    """All objects as those of one picture, whose size they share; masks stay packed where none are
+    frames."""
+    if any(isinstance(held_masks(one), Tensor) for one in objects):
+        masks = torch.cat([one.masks for one in objects])
+    else:
+        masks = PackedMasks.concatenate([one.packed for one in objects])
+    names = [field.name for field in fields(Annotations) if field.name != "masks"]
+    rest = {name: torch.cat([getattr(one, name) for one in objects]) for name in names}
+    return Annotations(masks=masks, **rest)

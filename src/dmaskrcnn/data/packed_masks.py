@@ -119,6 +119,12 @@ class PackedMasks:
         rows = np.arange(len(self))[keep if isinstance(keep, slice) else np.asarray(as_array(keep))]
         return PackedMasks(self.height, self.width, tuple(self.counts[row] for row in rows))
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[PackedMasks]) -> PackedMasks:
+        """The masks of all, which are of pictures of one size."""
+        counts = (text for part in parts for text in part.counts)
+        return cls(parts[0].height, parts[0].width, tuple(counts))
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the frames."""

@@ -134,6 +134,10 @@ def _of_predict(file: Path, data: dict[str, Any]) -> ResultsContent:
     return ResultsContent(file, entries)
 
 
+class UnknownPictureError(UserError):
+    """Detections of a picture that the data set lacks."""
+
+
 class Pictures:
     """The images of a data set by id and by file name."""
 
@@ -144,8 +148,8 @@ class Pictures:
             self._named.setdefault(path.name, []).append((image_id, path))
 
     def of_entry(self, where: str, entry: dict[str, Any], content: ResultsContent) -> int | str:
-        """The image that an entry is about. Raises UserError where there is none such, or nobody
-        knows which."""
+        """The image that an entry is about. Raises UnknownPictureError where there is none such,
+        UserError where nobody knows which."""
         name = entry.get("file_name")
         if "image_id" not in entry:
             if not isinstance(name, str):
@@ -166,7 +170,7 @@ class Pictures:
         if own:
             raise UserError(f"{where}: image_id {image_id!r} is not in the file's own images")
         example = f" (such as {next(iter(self.ids))!r})" if self.ids else ""
-        raise UserError(
+        raise UnknownPictureError(
             f"{where}: image_id {image_id!r} is not in the data set; use its image ids{example}"
         )
 
@@ -179,7 +183,8 @@ class Pictures:
             found, tail = closer or found, tail + 1
         if len(found) != 1:
             said = "is not in the data set" if not found else "may be several pictures of it"
-            raise UserError(f"{where}: the picture {shown(name)} {said}; use its pictures or ids")
+            kind = UserError if found else UnknownPictureError
+            raise kind(f"{where}: the picture {shown(name)} {said}; use its pictures or ids")
         return found[0][0]
 
 

@@ -11,6 +11,7 @@ positive; other tools skip such ids.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +28,15 @@ from dmaskrcnn.data.values import shown
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.odd_results import warn_of_odd
-from dmaskrcnn.evaluation.results_files import Classes, Pictures, read_results
+from dmaskrcnn.evaluation.results_files import (
+    Classes,
+    Pictures,
+    UnknownPictureError,
+    read_results,
+)
 from dmaskrcnn.files import write_text
+
+_log = logging.getLogger(__name__)
 
 
 def save_results(
@@ -96,6 +104,7 @@ def load_results(
     sizes: Sequence[tuple[int, int]] | None = None,
     paths: Sequence[Path] = (),
     own_ids: bool = True,
+    partly: bool = False,
 ) -> Results:
     """Read predictions of this project or any other detector, in a form of `read_results`.
 
@@ -111,11 +120,14 @@ def load_results(
             None believes them.
         paths: the file of each image: entries may name it instead of an id.
         own_ids: whether the ids stand in the data set; they may be made up.
+        partly: whether the data set may lack some of the file's images, which are then left out
+            with a warning: not where a score would hang on it.
 
     Raises:
         UserError: if the file is missing, is no list of detections, lacks a field, has a number
-            that is not finite, names an image that the data set lacks or a class of which nobody
-            knows what it is, or has a mask of another size than its image.
+            that is not finite, names an image that the data set lacks (``partly``: none that it
+            has) or a class of which nobody knows what it is, or has a mask of another size than its
+            image.
     """
     content = read_results(path)
     known = Classes(content, category_ids, own_ids)
@@ -125,10 +137,17 @@ def load_results(
     images: dict[int | str, list[_Entry]] = {image_id: [] for image_id in image_ids}
     size_of = dict(zip(image_ids, map(list, sizes or ()), strict=sizes is not None))
     boxes, sizes_of_boxes = [], []
+    unknown: list[UnknownPictureError] = []
     for index, entry in enumerate(content.entries):
         where = f"{content.path}: entry {index}"
         one = _Entry(where, entry)
-        image_id = pictures.of_entry(where, entry, content)
+        try:
+            image_id = pictures.of_entry(where, entry, content)
+        except UnknownPictureError as error:
+            unknown.append(error)
+            if partly:
+                continue
+            raise
         name = known.name(where, entry)
         if name not in labels:
             labels[name] = len(classes)
@@ -142,6 +161,11 @@ def load_results(
         images[image_id].append(one)
         boxes.append(one.box)
         sizes_of_boxes.append(size_of.get(image_id, (0, 0)))
+    if unknown:
+        if not boxes:
+            raise unknown[0]
+        count = f"{len(unknown)} of {len(content.entries)} detections"
+        _log.warning("%s are left out, whose pictures are not there: %s", count, unknown[0])
     warn_of_odd(
         content.path,
         np.array(boxes, dtype=np.float64).reshape(-1, 4),

@@ -165,6 +165,8 @@ def open_depth_maps(
         raise UserError("--depth and --disparity are both given: keep one of them")
     if (disparity is None) != (focal_baseline is None):
         raise UserError("--disparity and --focal-baseline belong together: give both or neither")
+    if depth is None and depth_scale != DepthMaps.metres_per_unit:
+        raise UserError("--depth-scale has no use without --depth: add that, or leave it out")
     folder = depth or disparity
     return DepthMaps(folder, depth_scale, focal_baseline) if folder else None
 

@@ -41,6 +41,13 @@ class Method:
         done. It may be called inside DistributedDataParallel."""
         raise NotImplementedError
 
+    def begin_step(self) -> None:
+        """Before the first of a step's passes, which are several where a batch is taken in parts;
+        once more where these begin anew, as memory did not hold them."""
+
+    def end_step(self) -> None:
+        """After the weights have moved: what the method learns from all of a step's passes."""
+
     def watch(self, values: Mapping[str, float]) -> str | None:
         """Look at an iteration's losses and logs by column (`Losses.columns`), averaged over ranks,
         before the step is taken.

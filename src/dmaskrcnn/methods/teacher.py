@@ -19,11 +19,12 @@ from tyro.conf import arg
 
 from dmaskrcnn.config.dehazers import DehazeMethod
 from dmaskrcnn.config.options import TrainOptions
-from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase
+from dmaskrcnn.config.schedule import SOURCE_PHASES, Phase, rising_decay
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import check_share
 from dmaskrcnn.methods.base import Method
 from dmaskrcnn.methods.parts.guard import AddedLabelsWatch, PseudoLabelWatch
+from dmaskrcnn.methods.parts.idle_settings import idle_by_labels
 from dmaskrcnn.methods.parts.label_settings import LabelSettings
 from dmaskrcnn.methods.parts.losses import Losses
 
@@ -80,6 +81,19 @@ class TeacherSettings(LabelSettings):
                 raise UserError(
                     f"--{name} 0 leaves --method teacher without a teacher: set it to 0.9 or more"
                 )
+
+    @property
+    def aligns(self) -> bool:
+        """By choice."""
+        return self.align
+
+    def idle(self) -> dict[str, str]:
+        """Besides, what labels decide."""
+        return super().idle() | idle_by_labels(self)
+
+    def from_trained(self, iterations: int) -> TeacherSettings:
+        """With a teacher no slower than that lets it be, as by default."""
+        return replace(self, teacher_ema=round(rising_decay(self.teacher_ema, iterations), 4))
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -221,14 +235,22 @@ class Teacher(Method):
         return losses, logs
 
     def _seen(self, view: View) -> tuple[list[Annotations], list[Tensor]]:
-        """What the teacher sees, and how sure it is; the thresholds then follow it."""
+        """What the teacher sees, and how sure it is, which the thresholds follow."""
         import torch
 
         from dmaskrcnn.methods.parts.distillation import pseudo_labels
 
         labels, scores = pseudo_labels(self.teacher, view, self.thresholds.on(self.detector.device))
-        self.thresholds.follow(torch.cat([o.labels for o in labels]), torch.cat(scores))
+        self.thresholds.see(torch.cat([o.labels for o in labels]), torch.cat(scores))
         return labels, scores
+
+    def begin_step(self) -> None:
+        """What a pass that memory did not hold has seen does not count."""
+        self.thresholds.forget()
+
+    def end_step(self) -> None:
+        """The thresholds move once, by all of the step's images, however they were parted."""
+        self.thresholds.follow()
 
     def watch(self, values: Mapping[str, float]) -> str | None:
         """Warn, once, when the pseudo-labels vanish or explode, or outweigh those that were

@@ -39,7 +39,7 @@ def adapt(
 def adapt_config(values: dict[str, Any]) -> TrainConfig:
     """The favoured configuration but for these values, with the preset that fits this machine.
     Raises UserError as `TrainConfig.from_preset`."""
-    return TrainConfig.from_dict(overlay(ADAPT, with_fitting_preset(values)))
+    return TrainConfig.from_preset(**overlay(ADAPT, with_fitting_preset(values)))
 
 
 def with_fitting_preset(values: dict[str, Any]) -> dict[str, Any]:

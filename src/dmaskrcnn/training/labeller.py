@@ -130,12 +130,13 @@ def _train(
 ) -> None:
     """Train the labeller, as far as it is not trained; ``config`` is its own, ``run`` its place in
     the student's folder."""
+    name = "first round" if target is not None else "labeller"
     if rank() == 0:
         if run.finished:
-            print(f"labeller: trained already, {run}", file=sys.stderr)
+            print(f"{name}: trained already, {run}", file=sys.stderr)
         elif not run.path.is_dir():
             Run.create(config)
-            warn(f"labeller: {doubt}" for doubt in doubts_before(config))
+            warn(f"{name}: {doubt}" for doubt in doubts_before(config))
     gather([None])  # all wait for the folder
     if run.finished:
         return
@@ -144,4 +145,4 @@ def _train(
     else:
         state = TrainingState(config, source, target, device)
     doubts = fit(state, run.path, run.path.parent)
-    warn(f"labeller: {doubt}" for doubt in doubts)
+    warn(f"{name}: {doubt}" for doubt in doubts)

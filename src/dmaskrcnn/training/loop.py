@@ -78,7 +78,8 @@ def train(config: TrainConfig) -> Path:
         if main:
             stack.enter_context(Run(folder).training())
             mark(folder)
-            warn(doubts_before(config))
+            asks = config.settings.asks
+            warn(doubts_before(asks.student(config, folder) if asks else config))
             announce(config, folder, source, target, device)
         if config.settings.asks:
             del state  # its memory is the labeller's
@@ -208,6 +209,7 @@ def step(
     for group in state.optimizer.param_groups:
         group["lr"] = group["base_lr"] * rate
     state.optimizer.step()
+    state.method.end_step()
 
     # Average. While the detector is frozen, its average stands still with it.
     if phase.trains == "all":
@@ -223,6 +225,7 @@ def _forward_and_backward(
     """Batch after batch: gradients add up to those of one large batch, while memory holds the
     activations of a small one. Returns the means of losses and logs."""
     state.optimizer.zero_grad(set_to_none=True)
+    state.method.begin_step()
     sums: dict[str, Tensor] = {}
     for part, batch in enumerate(batches, 1):
         with _exchange(state.model, part == len(batches)):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from dmaskrcnn.config.labelling import SELF, TRAINED
+from dmaskrcnn.config.labelling import NOBODY, SELF, TRAINED, Labeller
 from dmaskrcnn.config.schedule import Phase, Schedule
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset
@@ -61,22 +61,14 @@ def announce(
     """
     if not config.trains:
         return
-    parts: list[Part] = []
     with torch.random.fork_rng(devices=[]):  # what is built to be timed changes no training
-        if (asks := config.settings.asks) and target is not None:
-            own = None
-            if asks.run in TRAINED:
-                own = asks.training(config, folder, device.type == "cuda")
-                parts.append(_labeller(own, source, target if asks.run == SELF else None, device))
-            size = asks.size(own) if own else 0
-            parts.append(_labelling(asks.run, own, size, source, target, device))
-            config = asks.student(config, folder)
-            if isinstance(
-                config.settings, LabelSettings
-            ):  # it is timed without: none are there yet
-                nobody = replace(config.settings, labeller="", labeller_weights="")
-                config = replace(config, settings=nobody)
-        parts += _phases(config, source, target, device)
+        before: list[Part] = []
+        again, asks = "", config.settings.asks
+        if asks and target is not None:
+            before, config = _labels(config, asks, folder, source, target, device)
+            again = " again" if asks.run == SELF else ""
+        own = _phases(config, source, target, device)
+    parts = [*before, *(part._replace(name=part.name + again) for part in own)]
     known = [part.seconds for part in parts if part.seconds]
     total = f" about {_words(sum(known))} on this machine" if len(known) == len(parts) else ""
     wide, wider = (
@@ -87,17 +79,45 @@ def announce(
         said = _words(seconds) if seconds else ""
         line = f"  {name:<{wide}}  {what:<{wider}}  {said:>7}"
         print(line.rstrip(), file=sys.stderr)
+    if total and before and 2 * (before[-1].seconds or 0.0) > sum(known):
+        print(
+            "warning: labelling takes longer than all training: give fewer images as --target, "
+            "or --labeller none",
+            file=sys.stderr,
+        )
 
 
-def _labeller(
-    own: TrainConfig, source: Dataset, target: Dataset | None, device: torch.device
-) -> Part:
+def _labels(
+    config: TrainConfig,
+    asks: Labeller,
+    folder: Path,
+    source: Dataset,
+    target: Dataset,
+    device: torch.device,
+) -> tuple[list[Part], TrainConfig]:
+    """How the target comes by its labels, labelling last; and the training that follows."""
+    own, parts = None, []
+    if asks.run in TRAINED:
+        own = asks.training(config, folder, device.type == "cuda")
+        if asks.run == SELF:
+            parts += _phases(own, source, target, device)
+        else:
+            parts.append(_labeller(own, source, device))
+    size = asks.size(own) if own else 0
+    parts.append(_labelling(asks.run, own, size, source, target, device))
+    config = asks.student(config, folder)
+    if isinstance(config.settings, LabelSettings):  # it is timed without: none are there yet
+        nobody = replace(config.settings, labeller=NOBODY, labeller_weights="")
+        config = replace(config, settings=nobody)
+    return parts, config
+
+
+def _labeller(own: TrainConfig, source: Dataset, device: torch.device) -> Part:
     count = "" if own.minutes else f"{own.iterations} iterations, "
-    seconds = [part.seconds for part in _phases(own, source, target, device)]
-    what = "the same training, a first round" if target is not None else "the source alone"
+    seconds = [part.seconds for part in _phases(own, source, None, device)]
     return Part(
         "labeller",
-        f"{count}{what}, {own.detector.backbone} at {own.detector.image_size} px",
+        f"{count}the source alone, {own.detector.backbone} at {own.detector.image_size} px",
         None if None in seconds else sum(filter(None, seconds)),
     )
 

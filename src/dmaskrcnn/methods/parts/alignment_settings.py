@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from dmaskrcnn.config.methods import MethodSettings
 from dmaskrcnn.config.options import TrainOptions
+from dmaskrcnn.config.uses import without
 from dmaskrcnn.fields import check_not_negative
 
 
@@ -31,6 +32,21 @@ class AlignmentSettings(MethodSettings):
 
     def __post_init__(self) -> None:
         check_not_negative(self, "grl_lambda")
+
+    @property
+    def aligns(self) -> bool:
+        """A method that does so by choice says whether."""
+        return True
+
+    def idle(self) -> dict[str, str]:
+        """Without alignment all of these; without whole feature maps their classifier."""
+        idle = super().idle()
+        if not self.aligns:
+            own = (f.name for f in fields(AlignmentSettings))
+            idle |= dict.fromkeys(own, without("--align"))
+        elif self.grl_on == "instance":
+            idle["classifier"] = "with --grl-on instance, which has one of its own: leave it out"
+        return idle
 
     @classmethod
     def defaults(cls, options: TrainOptions) -> dict[str, Any]:

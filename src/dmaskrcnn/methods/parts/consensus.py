@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torchvision.ops import box_iou
 
+from dmaskrcnn.data.masks_field import held_masks
 from dmaskrcnn.data.mosaic import joined
 from dmaskrcnn.data.sample import Annotations
 
@@ -25,7 +26,7 @@ def agreed(brought: Annotations, seen: Annotations) -> Annotations:
 
     Args:
         brought: the other detector's, perhaps with masks.
-        seen: the teacher's, without masks, of the same picture at the same size.
+        seen: the teacher's, of the same picture at the same size.
     """
     if not len(brought) or not len(seen):
         return joined([brought, seen])
@@ -38,6 +39,7 @@ def agreed(brought: Annotations, seen: Annotations) -> Annotations:
         brought,
         boxes=torch.where(both[:, None], mean, brought.boxes),
         crowd=brought.crowd & ~both,
+        masks=held_masks(brought),
     )
     alone = (overlap.amax(0) < SAME).nonzero()[
         :, 0

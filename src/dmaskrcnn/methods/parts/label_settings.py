@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
-from dmaskrcnn.config.labelling import LABELS, SELF, TRAIN, Labeller
+from dmaskrcnn.config.labelling import LABELS, NOBODY, SELF, TRAIN, Labeller
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.fields import check_above_zero
+from dmaskrcnn.fields import check_above_zero, check_share
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ class LabelSettings(AlignmentSettings):
 
     files: ClassVar[tuple[str, ...]] = ("pseudo_labels", "labeller", "labeller_weights")
 
-    labeller: Annotated[str, arg(metavar="RUN|train|self", help_behavior_hint="")] = ""
+    labeller: Annotated[str, arg(metavar="self|train|RUN|none")] = NOBODY
     """Who labels the target images before the training. `self`: a first round of the same training,
     which then reads them at 1.5 and 2.25 times its size. A run folder (RUN@640: reading them at
     640 px). `train`: a larger detector, trained first on the source alone."""
-    labeller_length: float = 0.5
-    """With `--labeller self` and `train`, the length of the training before as a factor on
-    --iterations or --minutes, to which it is added."""
+    labeller_share: float = 0.6
+    """With `--labeller self` and `train`, the part of --iterations or --minutes that is the
+    training before; the rest is the student's."""
     labeller_weights: Annotated[str, arg(metavar="WEIGHTS", help_behavior_hint="")] = ""
     """With `--labeller train`, its start; by default that of --weights where it fits, or
     `imagenet`."""
@@ -45,25 +45,24 @@ class LabelSettings(AlignmentSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_above_zero(self, "labeller_length")
+        check_above_zero(self, "labeller_share")
+        check_share(self, "labeller_share", whole=False)
         if not 0 < self.pseudo_threshold <= 1:
             raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
-        if self.labeller and self.pseudo_labels:
-            raise UserError("--labeller and --pseudo-labels are both given: keep one of them")
         if self.labeller_weights and self.labeller != TRAIN:
             raise UserError("--labeller-weights has no use without --labeller train: leave it out")
 
     @property
     def asks(self) -> Labeller | None:
         """What labels the target before the training."""
-        if not self.labeller:
+        if self.labeller == NOBODY:
             return None
-        return Labeller(self.labeller, self.labeller_length, self.labeller_weights)
+        return Labeller(self.labeller, self.labeller_share, self.labeller_weights)
 
     @property
     def keeps_target_labels(self) -> bool:
         """Where another detector's labels are learnt."""
-        return bool(self.pseudo_labels or self.labeller)
+        return bool(self.pseudo_labels) or self.labeller != NOBODY
 
     @property
     def compares(self) -> bool:
@@ -72,12 +71,14 @@ class LabelSettings(AlignmentSettings):
         return self.trust == "both" and self.labeller != SELF
 
     def label_target(self, target: Dataset, source: Dataset, folder: Path | None) -> Dataset:
-        """The labels of the file, or those that a labeller left in the run folder."""
-        from dmaskrcnn.methods.parts.pseudo_labels import with_pseudo_labels
+        """The labels of the file, those that a labeller left in the run folder, or what these two
+        say together."""
+        from dmaskrcnn.methods.parts.pseudo_labels import both_labels, with_pseudo_labels
 
-        threshold, path = self.pseudo_threshold, Path(self.pseudo_labels)
+        threshold, given, kept = self.pseudo_threshold, [], folder and folder / LABELS
         if self.pseudo_labels:
-            return with_pseudo_labels(target, path, source, threshold)
-        if not self.labeller or folder is None:
-            return target
-        return with_pseudo_labels(target, folder / LABELS, source, threshold, self.labeller)
+            brought = Path(self.pseudo_labels)
+            given.append(with_pseudo_labels(target, brought, source, threshold))
+        if self.labeller != NOBODY and kept:
+            given.append(with_pseudo_labels(target, kept, source, threshold, self.labeller))
+        return both_labels(*given) if len(given) > 1 else given[0] if given else target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dmaskrcnn.data.objects import ObjectTableBuilder
 from dmaskrcnn.distributed import rank
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import load_results
+from dmaskrcnn.methods.parts.consensus import agreed
 from dmaskrcnn.methods.parts.distillation import CANDIDATE
 
 _log = logging.getLogger(__name__)
@@ -41,14 +43,19 @@ def with_pseudo_labels(
             score reaches the threshold, since the teacher may confirm it.
 
     Raises:
-        UserError: the file is missing or no results JSON, names an image that is not a target
-            image, has ids of classes that nobody knows, or, if it is no labeller's, no score in it
-            reaches the threshold.
+        UserError: the file is missing or no results JSON, names no target image, has ids of classes
+            that nobody knows, or, if it is no labeller's, no score in it reaches the threshold.
     """
     ids = dict(zip(source.classes, source.category_ids, strict=True))
     sizes = [_size(file) for file in target.paths]
     results = load_results(
-        path, target.image_ids, ids, sizes, paths=target.paths, own_ids=source.own_ids
+        path,
+        target.image_ids,
+        ids,
+        sizes,
+        paths=target.paths,
+        own_ids=source.own_ids,
+        partly=True,  # pictures that are broken are left out, or removed while a training rests
     )
     table, objects, unsure = ObjectTableBuilder(), 0, 0
     for image, (found, (height, width)) in enumerate(zip(results, sizes, strict=True)):
@@ -79,7 +86,7 @@ def with_pseudo_labels(
     if objects < LEAST_SURE * len(target) and objects < max(unsure, 1) and rank() == 0:
         remedy = "lower --pseudo-threshold if its scores are low though right"
         if labeller:
-            longer = "train the labeller for longer (--labeller-length)"
+            longer = "train the labeller for longer (--iterations, --labeller-share)"
             remedy = longer if labeller in TRAINED else "take a better run as --labeller"
         _log.warning(
             "%s: is sure of %.2f objects per target picture (scores of %g and more), and of %.2f "
@@ -90,13 +97,37 @@ def with_pseudo_labels(
             unsure / len(target),
             remedy,
         )
+    return _labelled(target, source, sizes, table)
+
+
+def both_labels(brought: Dataset, seen: Dataset) -> Dataset:
+    """The same images with what two files say together of each, as `agreed`; masks as there."""
+    table = ObjectTableBuilder()
+    for image in range(len(brought)):
+        both = agreed(brought.annotations(image), seen.annotations(image))
+        for box, label, rle, has_mask, crowd in zip(
+            both.boxes.tolist(),
+            both.labels.tolist(),
+            both.packed.rles,
+            both.has_mask.tolist(),
+            both.crowd.tolist(),
+            strict=True,
+        ):
+            table.add(image, tuple(box), label, rle if has_mask else None, crowd=crowd)
+    return _labelled(brought, brought, list(map(brought.size, range(len(brought)))), table)
+
+
+def _labelled(
+    images: Dataset, source: Dataset, sizes: Sequence[tuple[int, int]], table: ObjectTableBuilder
+) -> Dataset:
+    """These images with these objects of the classes of the source."""
     return Dataset(
         source.classes,
         source.category_ids,
-        target.paths,
-        target.image_ids,
+        images.paths,
+        images.image_ids,
         np.array(sizes, dtype=np.int32),
-        table.build(len(target)),
+        table.build(len(images)),
     )
 
 

@@ -24,24 +24,38 @@ class Thresholds:
 
     def __init__(self, classes: int) -> None:
         self.values = torch.full((classes,), START)
+        self._seen: Tensor | None = None  # (2, C): per class the sum of scores, and their number
 
     def on(self, device: torch.device) -> Tensor:
         """The thresholds, from now on where the detections are."""
         self.values = self.values.to(device)
         return self.values
 
+    def forget(self) -> None:
+        """Take note of candidates from nothing on."""
+        self._seen = None
+
     @torch.no_grad()
-    def follow(self, labels: Tensor, scores: Tensor) -> None:
-        """Move towards the mean score of each class's candidates in this batch, over all processes.
+    def see(self, labels: Tensor, scores: Tensor) -> None:
+        """Take note of the candidates of a batch, or of a part of one: the values stay.
 
         Args:
             labels: int64 ``(n,)``, 0-based; n may be 0.
             scores: float32 ``(n,)``.
         """
-        total = torch.stack([torch.zeros_like(self.values)] * 2).to(scores.device)
-        total[0].scatter_add_(0, labels, scores)
-        total[1].scatter_add_(0, labels, torch.ones_like(scores))
-        total, number = average(total)
+        if self._seen is None:
+            self._seen = torch.stack([torch.zeros_like(self.values)] * 2).to(scores.device)
+        self._seen[0].scatter_add_(0, labels, scores)
+        self._seen[1].scatter_add_(0, labels, torch.ones_like(scores))
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move towards the mean score of each class's candidates that were seen, over all
+        processes; nowhere where no batch was."""
+        if self._seen is None:
+            return
+        total, number = average(self._seen)
+        self._seen = None
         mean = (total / number.clamp(min=1e-6)).clamp(LOWEST, HIGHEST)
         moved = MOMENTUM * self.values + (1 - MOMENTUM) * mean
         self.values = torch.where(number > 0, moved, self.values)
