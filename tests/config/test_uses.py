@@ -45,6 +45,10 @@ IDLE: dict[str, tuple[dict[str, Any], str]] = {
         TEACHER | {"labeller": "runs/x-1", "labeller_share": 0.3},
         "--labeller-share has no use without --labeller self or train",
     ),
+    "nothing": (
+        TEACHER | {"labeller": "self", "iterations": 0, "weights": "runs/x-1", "adabn": 0.5},
+        "--labeller has no use with --iterations 0",
+    ),
     "groups": (TEACHER | {"groups": "folder"}, "--groups has no use without --test"),
 }
 

@@ -196,10 +196,7 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
     for name in values:
         if name not in own | _names(DetectorConfig) | _names(settings):
             raise UserError(_no_use(name, method, methods))
-    chosen = _chosen(values, _names(settings))
-    if not (options.iterations or options.minutes) and chosen.get("labeller") in TRAINED:
-        chosen["labeller"] = NOBODY  # labels for a training of nothing
-    return options, settings(**settings.defaults(options) | chosen)
+    return options, settings(**settings.defaults(options) | _chosen(values, _names(settings)))
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ def check_uses(config: TrainConfig) -> None:
     kind = type(settings)
     usual = (kind(**kind.defaults(config)), PRESETS[config.preset])
     idle = settings.idle()
+    if not config.trains and settings.asks:
+        idle["labeller"] = "with --iterations 0, which learns no labels: leave it out"
     if not config.test:
         idle["groups"] = without("--test")
     for name, why in idle.items():
