@@ -260,7 +260,7 @@ def test_who_gets_what_of_a_cluster():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--cluster --track", "--track is for videos"),
+        ("--cluster --track", "--track has no use with --cluster"),
         ("--actors 2", "--actors is for --cluster"),
         ("--column x", "--column is for --cluster"),
         ("--pictures", "--pictures is for --cluster"),

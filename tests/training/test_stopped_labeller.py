@@ -119,7 +119,7 @@ def test_what_is_finished_is_begun_anew(config: TrainConfig, unbroken: Path):
 
 def test_time_that_was_used_counts(config: TrainConfig, tmp_path: Path):
     """A labeller with minutes, killed in its third step, gets what is left of them."""
-    config = replace(config, iterations=0, minutes=0.1)
+    config = replace(config, iterations=0, minutes=0.2)
     (file := tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
     assert signalled(BATCH, 3, signal.SIGKILL, "train", "--config", file).returncode < 0
     labeller = config.out / "teacher-1" / "labeller-1"
@@ -128,6 +128,6 @@ def test_time_that_was_used_counts(config: TrainConfig, tmp_path: Path):
     train(config)
     after = Checkpoint.load(labeller)
     assert after.iteration >= before.iteration  # slow machines have used up all of it
-    assert after.seconds >= 60 * config.minutes
+    assert after.seconds >= 60 * config.settings.labeller_share * config.minutes
     rows = [row for row in Run(labeller).metrics if row["iteration"] > before.iteration]
     assert all(row["seconds"] > before.seconds for row in rows)
