@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from dmaskrcnn.config.train import TrainConfig
 
 TRAIN = "train"  # what --labeller says where there is no run to take
-NOBODY = "none"
 SELF = "self"  # and where the training itself is to label, after a first round
+NOBODY = "none"  # and where nothing labels
 TRAINED = (TRAIN, SELF)
 LARGER = 1.5  # the size at which it reads, as a factor on that of its student
 LABELS = "labels.json"  # in the run folder: what the labeller found

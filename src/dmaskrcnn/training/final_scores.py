@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.distributed import largest, rank, world_size
+from dmaskrcnn.distributed import gather, rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.evaluate import (
     evaluate_to,
@@ -48,7 +46,7 @@ def write_final_scores(folder: Path, config: TrainConfig, doubts: Sequence[str] 
 def _score(folder: Path, config: TrainConfig) -> bool:
     """Whether anything was found."""
     # wait for the first process to save: what lies there before is of an earlier checkpoint, if any
-    largest(torch.tensor(0))
+    gather([None])
     run = Run(folder)
     (out,) = output_folders([run], config.test, None)
     test = open_shared_test_set([run], config.test, (), config.groups, config.orientation)
