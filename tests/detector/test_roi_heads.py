@@ -7,12 +7,15 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.rpn import Proposals
 
 
-def truth(crowd: bool = False) -> Truth:
+def one(crowd: tuple[bool, bool]) -> Annotations:
     no = torch.zeros(2, dtype=torch.bool)
     boxes = torch.tensor([[8.0, 8, 40, 40], [50, 20, 90, 60]])
-    crowds = torch.tensor([crowd, False])
     masks = torch.zeros(2, 64, 96, dtype=torch.bool)
-    return Truth.of([Annotations(boxes, torch.tensor([0, 1]), masks, ~no, crowds, no)])
+    return Annotations(boxes, torch.tensor([0, 1]), masks, ~no, torch.tensor(crowd), no)
+
+
+def truth(crowd: bool = False) -> Truth:
+    return Truth.of([one((crowd, False))])
 
 
 def proposals(*boxes: list[float]) -> Proposals:
@@ -35,6 +38,20 @@ def test_padding_is_never_chosen():
     chosen = heads.select(proposals([9.0, 9, 39, 39], [0, 0, 0, 0]), truth(), [0])
     assert sorted(chosen.labels[0].tolist()) == [-1, 1, 1, 2]
     assert (chosen.labels[0, :3] > 0).all()  # positives first
+
+
+def test_a_picture_of_crowds_alone_beside_one_of_many_proposals():
+    """Of whose columns nearly all are empty: padding, of no width."""
+    detector = Detector(("car", "person"), TINY)
+    images = detector.normalise([torch.zeros(3, 64, 96, dtype=torch.uint8)] * 2)
+    corners = torch.rand(2, 12, 2) * 40
+    boxes = torch.cat((corners, corners + 8), 2)
+    boxes[0, 0], boxes[0, 1:] = torch.tensor([9.0, 9, 39, 39]), 0
+    both = Proposals(boxes, boxes[..., 2] > boxes[..., 0])
+    objects = Truth.of([one(crowd=(True, True)), one(crowd=(False, False))])
+    features = detector.features(images)
+    losses = detector.roi_heads.losses(features, both, images.image_sizes, objects, [0, 1])
+    assert all(loss.isfinite() for loss in losses.values()), losses
 
 
 def test_confident_is_what_detect_finds_from_a_score_on():

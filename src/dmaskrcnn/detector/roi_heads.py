@@ -68,12 +68,11 @@ class RoIHeads(roi_heads.RoIHeads):
         of_class = take_class(deltas, labels, first)
         rois, objects = chosen.boxes[:, :first], chosen.index[:, :first]
         boxes = truth.boxes.take_along_dim(objects[:, :, None], 1)
-        boxes = torch.where(positive[:, :, None], boxes, rois)
         wanted = self.box_coder.encode_single(boxes.reshape(-1, 4), rois.reshape(-1, 4))
+        # zero times the logarithm of an empty column's width would be NaN
+        wanted = wanted.view_as(of_class).masked_fill(~positive[:, :, None], 0)
         # beta as in torchvision, with which the tests compare every loss
-        box_loss = F.smooth_l1_loss(
-            of_class, wanted.view_as(of_class), reduction="none", beta=1 / 9
-        )
+        box_loss = F.smooth_l1_loss(of_class, wanted, reduction="none", beta=1 / 9)
         count = normaliser((labels >= 0).sum(), logits.device)
         classified = F.cross_entropy(logits, labels.flatten(), reduction="sum", ignore_index=-1)
         return {
