@@ -9,6 +9,7 @@ from dmaskrcnn.config.presets import BEST
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data.loader import Batches
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.training.adapt import adapt_config
 from dmaskrcnn.training.loop import train
 
 
@@ -37,6 +38,19 @@ def test_adapt_trains_the_favoured_method(clear, hazy, tmp_path, capsys):
     values = yaml.safe_load((run / "config.yaml").read_text())
     assert {name: values[name] for name in BEST} == BEST
     assert json.loads((run / "model.json").read_text())["weights"] == "ema"
+
+
+def test_no_round_for_labels_where_labels_are_brought_or_nothing_is_trained(clear, hazy, tmp_path):
+    common = {"source": (clear,), "target": (hazy,), "preset": "demo"}
+
+    def labeller(**values):
+        return adapt_config({**common, **values}).to_dict()["labeller"]
+
+    assert labeller() == "self"
+    assert labeller(pseudo_labels="labels.json") == "none"
+    assert labeller(pseudo_labels="labels.json", labeller="self") == "self"
+    assert labeller(iterations=0, weights=str(tmp_path)) == "none"
+    assert labeller(labeller="none") == "none"
 
 
 def test_preset_follows_the_hardware(clear, hazy, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from dmaskrcnn.cli.training_verbs import Adapt, Resume, Train
 from dmaskrcnn.config.methods import MethodSettings, find_methods
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.config.presets import ADAPT
-from dmaskrcnn.config.train import TrainConfig, complete, overlay, read_yaml, typed
+from dmaskrcnn.config.train import TrainConfig, complete, favoured, overlay, read_yaml, typed
 from dmaskrcnn.detector.config import DetectorConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import flag
@@ -65,8 +65,8 @@ def parse_training(verb: type[Train | Adapt], arguments: Sequence[str]) -> Train
     given = _given(parse(flags, words, program), groups, words)
     values = _over_file(given)
     if len(words) < len(arguments):
-        usual = ADAPT if verb is Adapt else {}
-        default = _defaults(flags, groups, overlay(usual, values))
+        usual = favoured(values, ADAPT) if verb is Adapt else values
+        default = _defaults(flags, groups, usual)
         parse(flags, ["--help"], program, verb.__doc__ or "", default)
     if FROM_RUN in given:
         for name in given:

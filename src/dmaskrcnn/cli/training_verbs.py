@@ -12,9 +12,9 @@ class Adapt:
     """Train on labelled clear images, adapt to unlabelled hazy ones: the method that the evidence
     favours, nothing to tune.
 
-    A mean teacher that looks at dehazed pictures, on a source in synthetic haze: `dmaskrcnn train`
-    with these defaults, and with the preset that fits the machine: `default` with a GPU, `cpu`
-    without.
+    A mean teacher that looks at dehazed pictures, on a source in synthetic haze, and a second round
+    with what the first one sees in larger views: `dmaskrcnn train` with these defaults, and with
+    the preset that fits the machine: `default` with a GPU, `cpu` without.
     """
 
 

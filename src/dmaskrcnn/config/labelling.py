@@ -30,11 +30,13 @@ class Labeller:
         run: a run folder, perhaps with ``@SIZE``, `TRAIN` or `SELF`.
         share: of the whole training that is its own, where it is trained here.
         weights: its start; empty: chosen.
+        threshold: lowest score of what it is sure of, in (0, 1].
     """
 
     run: str
     share: float
     weights: str
+    threshold: float
 
     def training(self, config: TrainConfig, folder: Path, gpu: bool) -> TrainConfig:
         """How it is trained for a student of this configuration: on the source alone, in haze and
@@ -96,15 +98,17 @@ class Labeller:
         size = trained.detector.image_size
         return round(LARGER * size) if self.run == SELF else size
 
-    def student(self, config: TrainConfig, folder: Path) -> TrainConfig:
+    def student(self, config: TrainConfig, folder: Path, trusted: bool = True) -> TrainConfig:
         """The training once labels are there: what is left of the schedule. A second round goes on
-        from the first one's detector, which has had its burn-in."""
+        from the first one's detector, which has had its burn-in; where its labels are not
+        ``trusted``, as the first one did."""
         if self.run not in TRAINED:
             return config
         rest = self._part(config, 1 - self.share)
         if self.run != SELF:
             return rest
-        settings = replace(rest.settings, burn_in=0.0)
+        labeller = self.run if trusted else NOBODY
+        settings = replace(rest.settings, burn_in=0.0, labeller=labeller)
         return _averaging(replace(rest, weights=str(folder / f"{FOLDER}-1"), settings=settings))
 
     def _part(self, config: TrainConfig, share: float) -> TrainConfig:

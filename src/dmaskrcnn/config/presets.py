@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dmaskrcnn.config.labelling import SELF
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.detector.config import DetectorConfig
 
@@ -109,6 +110,7 @@ PRESETS: dict[str, TrainOptions] = {
 # (docs/results.md).
 BEST: dict[str, Any] = {
     "method": "teacher",
+    "labeller": SELF,
     "haze_augment": 0.5,
     "teacher_dehaze": "dark-channel",
     "mosaic": 0.5,

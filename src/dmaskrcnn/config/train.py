@@ -176,7 +176,7 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
         values: some fields, of the right types (`typed`).
     """
     if "method" not in values:
-        values = overlay(BEST, values)
+        values = favoured(values)
     methods, method = find_methods(), values["method"]
     if method not in methods:
         raise UserError(f"--method {method!r} is unknown; choose one of {', '.join(methods)}")
@@ -197,6 +197,14 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
         if name not in own | _names(DetectorConfig) | _names(settings):
             raise UserError(_no_use(name, method, methods))
     return options, settings(**settings.defaults(options) | _chosen(values, _names(settings)))
+
+
+def favoured(values: dict[str, Any], best: dict[str, Any] = BEST) -> dict[str, Any]:
+    """The values over the ``best`` ones: without a round for labels of its own where labels are
+    brought, or where nothing is trained."""
+    if values.get("pseudo_labels") or values.get("iterations") == 0:
+        best = {name: value for name, value in best.items() if name != "labeller"}
+    return overlay(best, values)
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

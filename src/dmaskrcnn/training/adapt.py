@@ -3,7 +3,8 @@
     dmaskrcnn adapt --source clear/annotations.json --target hazy/ --test test/
 
 A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of
-the time. All of `dmaskrcnn train` can be changed here, too; only the defaults are others.
+the time; then a second round, with what the first one sees in larger views. All of `dmaskrcnn
+train` can be changed here, too; only the defaults are others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dmaskrcnn.config.presets import ADAPT
-from dmaskrcnn.config.train import TrainConfig, overlay
+from dmaskrcnn.config.train import TrainConfig, favoured
 
 
 def adapt(
@@ -39,7 +40,7 @@ def adapt(
 def adapt_config(values: dict[str, Any]) -> TrainConfig:
     """The favoured configuration but for these values, with the preset that fits this machine.
     Raises UserError as `TrainConfig.from_preset`."""
-    return TrainConfig.from_preset(**overlay(ADAPT, with_fitting_preset(values)))
+    return TrainConfig.from_preset(**favoured(with_fitting_preset(values), ADAPT))
 
 
 def with_fitting_preset(values: dict[str, Any]) -> dict[str, Any]:

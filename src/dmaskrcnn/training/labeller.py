@@ -25,7 +25,7 @@ from dmaskrcnn.run import Run, open_run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.state import TrainingState
-from dmaskrcnn.training.target_labels import KEPT, label_target
+from dmaskrcnn.training.target_labels import KEPT, label_target, trusted
 from dmaskrcnn.training.worth import doubts_before, warn
 
 # trains to the end, in the first folder, which lies in the second; what is wrong with the result
@@ -103,9 +103,11 @@ def labelled(
         run = open_run(asks.run)
     if asked := label_target(run, folder, source, target, device):
         stop(folder, "labelling", asked)
+    learns = asks.run != SELF or trusted(run, folder, source, target, asks.threshold, device)
+    config = asks.student(config, folder, learns)
     # of the folder that it was just written to
     labels = config.settings.label_target(target, source, folder)
-    return TrainingState(asks.student(config, folder), source, labels, device)
+    return TrainingState(config, source, labels, device)
 
 
 def stop(folder: Path, at: str, asked: int) -> NoReturn:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+from torchvision.ops import box_iou
 
 from dmaskrcnn.config.labelling import LABELS
 from dmaskrcnn.data import Dataset
@@ -16,14 +17,17 @@ from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.fusion import look
 from dmaskrcnn.distributed import gather, largest, rank, world_size
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.evaluation.results_json import ResultLines, write_results
+from dmaskrcnn.evaluation.results_json import ResultLines, load_results, write_results
 from dmaskrcnn.images.jobs import Progress
+from dmaskrcnn.methods.parts.consensus import SAME
 from dmaskrcnn.methods.parts.distillation import CANDIDATE
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.fingerprint import picture_numbers
 from dmaskrcnn.training.progress import stop_signals
+from dmaskrcnn.training.target_look import LOOKS
 
 LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
+MOST_MISSED = 0.25  # of what a detector is sure of at its own size
 KEPT = "labelling"  # the folder in the run folder
 Key = tuple[int | str, int]  # a picture: its id, and its content as a number
 
@@ -64,6 +68,54 @@ def label_target(
         print(f"labeller: its labels are in {folder / LABELS}", file=sys.stderr)
     gather([None])  # and nobody reads before they are there
     return asked
+
+
+def trusted(
+    run: Run, folder: Path, source: Dataset, target: Dataset, threshold: float, device: torch.device
+) -> bool:
+    """Whether the labels that a run's detector left in a folder can be learnt by that detector: not
+    where they would call background what it is sure of at its own size, since its larger views see
+    nothing there (docs/results.md). Says so. Under torchrun every process calls this.
+
+    Args:
+        run, folder, source, target, device: as of `label_target`.
+        threshold: lowest score of what is sure, in (0, 1].
+
+    Raises:
+        UserError: as `load_results`.
+    """
+    share = gather([_missed(run, folder, source, target, threshold, device)])[0]
+    if share is None:  # nothing is known against them
+        return True
+    said = f"labeller: its labels lack {share:.0%} of what the first round itself is sure of"
+    if share > MOST_MISSED:
+        said += ", too much: larger views do not help here, the second round does without"
+    if rank() == 0:
+        print(said, file=sys.stderr)
+    return share <= MOST_MISSED
+
+
+def _missed(
+    run: Run, folder: Path, source: Dataset, target: Dataset, threshold: float, device: torch.device
+) -> float | None:
+    """The share, in about `LOOKS` pictures; None in all processes but the first, and where the
+    detector is sure of nothing."""
+    if rank() != 0:
+        return None
+    detector = Detector.load(run.path, device)
+    ids = dict(zip(source.classes, source.category_ids, strict=True))
+    labels = load_results(
+        folder / LABELS, target.image_ids, ids, own_ids=source.own_ids, partly=True
+    )
+    sure = missed = 0
+    for index in range(0, len(target), max(1, len(target) // LOOKS)):
+        with suppress(UserError):  # broken: named before
+            found = detector.predict(target.picture(index), threshold)
+            alike = box_iou(found.boxes, labels[index].boxes) >= SAME
+            alike &= found.labels[:, None] == labels[index].labels
+            sure += len(found)
+            missed += int((~alike.any(1)).sum())
+    return missed / sure if sure else None
 
 
 def _label(

@@ -25,7 +25,8 @@ class LabelSettings(AlignmentSettings):
 
     labeller: Annotated[str, arg(metavar="self|train|RUN|none")] = NOBODY
     """Who labels the target images before the training. `self`: a first round of the same training,
-    which then reads them at 1.5 and 2.25 times its size. A run folder (RUN@640: reading them at
+    which then reads them at 1.5 and 2.25 times its size; where these views contradict its own, the
+    second one does without. A run folder (RUN@640: reading them at
     640 px). `train`: a larger detector, trained first on the source alone."""
     labeller_share: float = 0.6
     """With `--labeller self` and `train`, the part of --iterations or --minutes that is the
@@ -57,7 +58,8 @@ class LabelSettings(AlignmentSettings):
         """What labels the target before the training."""
         if self.labeller == NOBODY:
             return None
-        return Labeller(self.labeller, self.labeller_share, self.labeller_weights)
+        share, weights = self.labeller_share, self.labeller_weights
+        return Labeller(self.labeller, share, weights, self.pseudo_threshold)
 
     @property
     def keeps_target_labels(self) -> bool:
