@@ -188,18 +188,26 @@ def test_a_start_that_is_trained_has_the_averages_of_its_length(student, tiny, t
     """As each round would have by itself."""
     start = str(train(tiny(method="source", iterations=1)))
     options = {"weights": start, "ema": 0.999, "iterations": 400, "labeller_share": 0.75}
-    config = student(labeller="self", **options)
-    asks = config.settings.asks
-    assert asks
-    for part, iterations in (
-        (asks.training(config, tmp_path, gpu=False), 300),
-        (asks.student(config, tmp_path), 100),
-    ):
-        alone = TrainConfig.from_preset(
-            "cpu", method="teacher", source="x", target="y", weights=start, iterations=iterations
-        )
-        assert part.iterations == iterations
-        assert (part.ema, part.settings.teacher_ema) == (alone.ema, alone.settings.teacher_ema)
+    for who in ("self", "train"):
+        config = student(labeller=who, **options)
+        asks = config.settings.asks
+        assert asks
+        for part, iterations in (
+            (asks.training(config, tmp_path, gpu=False), 300),
+            (asks.student(config, tmp_path), 100),
+        ):
+            alone = TrainConfig.from_preset(
+                "cpu",
+                method=part.method,
+                source="x",
+                target="y",
+                weights=start,
+                iterations=iterations,
+            )
+            assert part.iterations == iterations
+            assert part.ema == alone.ema
+            if part.method == "teacher":
+                assert part.settings.teacher_ema == alone.settings.teacher_ema
 
 
 def test_labels_of_a_file_and_its_own_count_together(student, hazy, tmp_path):

@@ -64,8 +64,8 @@ class Labeller:
         size = small.image_size
         large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(LARGER * size))
         preset = PRESETS[config.preset]
-        return replace(
-            self._part(config, self.share),
+        own = replace(
+            _part(config, self.share),
             method="source",
             settings=find_methods()["source"](),
             weights=weights,
@@ -81,13 +81,10 @@ class Labeller:
             out=folder,
             name=FOLDER,
         )
+        return own if weights in UNTRAINED else _averaging(own)
 
     def _first_round(self, config: TrainConfig, folder: Path) -> TrainConfig:
-        from dmaskrcnn.config.train import UNTRAINED
-
-        part = self._part(config, self.share)
-        if config.weights not in UNTRAINED:
-            part = _averaging(part)
+        part = _part(config, self.share)
         settings = replace(part.settings, labeller=NOBODY)
         return replace(
             part, settings=settings, test=(), adabn=0.0, read_size=0, out=folder, name=FOLDER
@@ -104,17 +101,21 @@ class Labeller:
         ``trusted``, as the first one did."""
         if self.run not in TRAINED:
             return config
-        rest = self._part(config, 1 - self.share)
+        rest = _part(config, 1 - self.share)
         if self.run != SELF:
             return rest
         labeller = self.run if trusted else NOBODY
         settings = replace(rest.settings, burn_in=0.0, labeller=labeller)
         return _averaging(replace(rest, weights=str(folder / f"{FOLDER}-1"), settings=settings))
 
-    def _part(self, config: TrainConfig, share: float) -> TrainConfig:
-        """Of its schedule."""
-        iterations = max(1, round(share * config.iterations)) if config.iterations else 0
-        return replace(config, iterations=iterations, minutes=share * config.minutes)
+
+def _part(config: TrainConfig, share: float) -> TrainConfig:
+    """Of its schedule."""
+    from dmaskrcnn.config.train import UNTRAINED
+
+    iterations = max(1, round(share * config.iterations)) if config.iterations else 0
+    part = replace(config, iterations=iterations, minutes=share * config.minutes)
+    return part if config.weights in UNTRAINED else _averaging(part)
 
 
 def _averaging(config: TrainConfig) -> TrainConfig:

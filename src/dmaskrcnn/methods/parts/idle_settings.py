@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dmaskrcnn.config.labelling import NOBODY, SELF, TRAINED
+from dmaskrcnn.config.labelling import NOBODY, SELF, TRAIN, TRAINED
 from dmaskrcnn.config.uses import without
 
 if TYPE_CHECKING:
@@ -25,4 +25,6 @@ def idle_by_labels(settings: TeacherSettings) -> dict[str, str]:
         idle["trust"] = without("--pseudo-labels, or --labeller RUN or train")
     if settings.labeller not in TRAINED:
         idle["labeller_share"] = without("--labeller self or train")
+    if settings.labeller != TRAIN:
+        idle["labeller_weights"] = without("--labeller train")
     return idle

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
-from dmaskrcnn.config.labelling import LABELS, NOBODY, SELF, TRAIN, Labeller
+from dmaskrcnn.config.labelling import LABELS, NOBODY, SELF, Labeller
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.fields import check_above_zero, check_share
 from dmaskrcnn.methods.parts.alignment_settings import AlignmentSettings
@@ -50,8 +50,6 @@ class LabelSettings(AlignmentSettings):
         check_share(self, "labeller_share", whole=False)
         if not 0 < self.pseudo_threshold <= 1:
             raise UserError(f"--pseudo-threshold must be in (0, 1], got {self.pseudo_threshold}")
-        if self.labeller_weights and self.labeller != TRAIN:
-            raise UserError("--labeller-weights has no use without --labeller train: leave it out")
 
     @property
     def asks(self) -> Labeller | None:
