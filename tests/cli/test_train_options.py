@@ -145,7 +145,7 @@ class TestAdapt:
         assert (config.preset, config.name, config.method) == ("cpu", "adapt", "teacher")
         same = parsed("train", *words, "--preset", "cpu", "--name", "adapt", "--method", "teacher")
         off = ("--teacher-dehaze", "none", "--haze-augment", 0, "--mosaic", 0)
-        changed = parsed("adapt", *words, *off)
+        changed = parsed("adapt", *words, *off, "--labeller", "none")
         assert changed == same
         other = parsed("adapt", *words, "--method", "grl", "--batch", 2, "--drop-invalid")
         assert (other.method, other.haze_augment, other.batch) == ("grl", 0.5, 2)

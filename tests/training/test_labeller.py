@@ -292,3 +292,18 @@ def test_on_a_gpu_it_has_a_larger_backbone(student, tmp_path):
     assert asks
     large = asks.training(mobile, tmp_path, gpu=True).detector
     assert (large.backbone, large.pyramid) == ("resnet50", "fine")
+
+
+@pytest.mark.parametrize("length", [{"iterations": 6}, {"minutes": 0.1, "iterations": 0}])
+def test_no_more_pictures_are_labelled_than_the_second_round_has_time_for(
+    student, hazy, monkeypatch, capsys, length
+):
+    """Evenly spread; it learns from these alone, also when it is resumed."""
+    monkeypatch.setattr(target_labels, "LEAST", 3)
+    monkeypatch.setattr(target_labels, "VIEWS", 10**6)
+    run = train(student(labeller="self", **length))
+    images = open_images(hazy).image_ids
+    labels = json.loads((run / LABELS).read_text())
+    assert [one["image_id"] for one in labels] == [images[0], images[2], images[5]]
+    assert "labeller: 3 of 6 target pictures, evenly spread" in capsys.readouterr().err
+    assert resume(run) == run

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import torch
 
+from dmaskrcnn.config.labelling import SELF
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import (
     Augmentation,
@@ -30,6 +31,7 @@ from dmaskrcnn.distributed import rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.labelled import open_test_set, overlap
 from dmaskrcnn.haze.random_haze import HazeAugment
+from dmaskrcnn.training.target_labels import looked_at
 
 
 def open_data(config: TrainConfig, folder: Path | None = None) -> tuple[Dataset, Dataset | None]:
@@ -83,6 +85,9 @@ def _open_target(config: TrainConfig, source: Dataset, folder: Path | None) -> D
     if not config.settings.reads_target_labels:
         target = open_images(*config.target, drop_invalid=config.drop_invalid)
         target = check_headers(target, config.drop_invalid)
+        asks = config.settings.asks
+        if folder and asks and asks.run == SELF:  # a second round, of the pictures that have labels
+            target = looked_at(target, folder)
         return config.settings.label_target(target, source, folder)
     target = open_dataset(
         *config.target,

@@ -25,7 +25,7 @@ from dmaskrcnn.run import Run, open_run
 from dmaskrcnn.training.checkpoint import Checkpoint
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.state import TrainingState
-from dmaskrcnn.training.target_labels import KEPT, label_target, trusted
+from dmaskrcnn.training.target_labels import KEPT, evenly, label_target, most_pictures, trusted
 from dmaskrcnn.training.worth import doubts_before, warn
 
 # trains to the end, in the first folder, which lies in the second; what is wrong with the result
@@ -101,13 +101,21 @@ def labelled(
         _train(run, own, source, target if asks.run == SELF else None, device, fit)
     else:
         run = open_run(asks.run)
-    if asked := label_target(run, folder, source, target, device):
+    student, some = asks.student(config, folder), target
+    if asks.run == SELF:
+        # the first process's answer: others may be here before it has written its last row
+        most = gather([most_pictures(student, run) if rank() == 0 else 0])[0]
+        some = evenly(target, most)
+        if len(some) < len(target) and rank() == 0:
+            said = f"labeller: {len(some)} of {len(target)} target pictures, evenly spread"
+            print(f"{said}: as many as the second round has time for", file=sys.stderr)
+    if asked := label_target(run, folder, source, some, device):
         stop(folder, "labelling", asked)
-    learns = asks.run != SELF or trusted(run, folder, source, target, asks.threshold, device)
-    config = asks.student(config, folder, learns)
+    if asks.run == SELF and not trusted(run, folder, source, some, asks.threshold, device):
+        student, some = asks.student(config, folder, trusted=False), target
     # of the folder that it was just written to
-    labels = config.settings.label_target(target, source, folder)
-    return TrainingState(config, source, labels, device)
+    labels = student.settings.label_target(some, source, folder)
+    return TrainingState(student, source, labels, device)
 
 
 def stop(folder: Path, at: str, asked: int) -> NoReturn:

@@ -25,7 +25,7 @@ from dmaskrcnn.methods.parts.label_settings import LabelSettings
 from dmaskrcnn.run import open_run
 from dmaskrcnn.training.inputs import loading_processes, make_batches
 from dmaskrcnn.training.learner import build
-from dmaskrcnn.training.target_labels import sizes_of
+from dmaskrcnn.training.target_labels import LEAST, evenly, most_pictures, sizes_of
 
 # Iterations from which a training is worth being timed for; fewer are over within minutes, and
 # their bar tells as much.
@@ -103,9 +103,16 @@ def _labels(
             parts += _phases(own, source, target, device)
         else:
             parts.append(_labeller(own, source, device))
-    size = asks.size(own) if own else 0
-    parts.append(_labelling(asks.run, own, size, source, target, device))
-    config = asks.student(config, folder)
+    size, config = asks.size(own) if own else 0, asks.student(config, folder)
+    some, known = target, True
+    if asks.run == SELF:
+        # by the clock nobody knows before the first round has shown it
+        known = not config.minutes or len(target) <= LEAST
+        some = evenly(target, LEAST if config.minutes else most_pictures(config))
+    labelling = _labelling(asks.run, own, size, source, some, device)
+    if not known:
+        labelling = labelling._replace(what=f"at least {labelling.what}", seconds=None)
+    parts.append(labelling)
     if isinstance(config.settings, LabelSettings):  # it is timed without: none are there yet
         nobody = replace(config.settings, labeller=NOBODY, labeller_weights="")
         config = replace(config, settings=nobody)

@@ -8,10 +8,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import torch
 from torchvision.ops import box_iou
 
 from dmaskrcnn.config.labelling import LABELS
+from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.detector.detector import Detector
 from dmaskrcnn.detector.fusion import look
@@ -28,6 +30,9 @@ from dmaskrcnn.training.target_look import LOOKS
 
 LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
 MOST_MISSED = 0.25  # of what a detector is sure of at its own size
+# Pictures that a second round has labels for: as many as it looks at four times, which takes a part
+# of its own time to label; and in a short one all of most people's.
+VIEWS, LEAST = 4, 200
 KEPT = "labelling"  # the folder in the run folder
 Key = tuple[int | str, int]  # a picture: its id, and its content as a number
 
@@ -35,6 +40,32 @@ Key = tuple[int | str, int]  # a picture: its id, and its content as a number
 def sizes_of(image_size: int) -> tuple[int, int]:
     """At which a labeller of this size reads each picture, in pixels."""
     return image_size, round(LARGER * image_size)
+
+
+def most_pictures(second: TrainConfig, first: Run | None = None) -> int:
+    """How many labels a second round has time for. By the clock it will have as many steps in its
+    time as the ``first`` one had."""
+    iterations, asks = second.iterations, second.settings.asks
+    if second.minutes and asks and first and (rows := first.metrics):
+        iterations = round(rows[-1]["iteration"] * (1 - asks.share) / asks.share)
+    return max(LEAST, iterations * second.targets // VIEWS)
+
+
+def evenly(target: Dataset, most: int) -> Dataset:
+    """As many pictures at most, evenly spread."""
+    if len(target) <= most:
+        return target
+    chosen = np.zeros(len(target), dtype=bool)
+    chosen[np.linspace(0, len(target) - 1, most).round().astype(int)] = True
+    return target.select(chosen)
+
+
+def looked_at(target: Dataset, folder: Path) -> Dataset:
+    """Of the target images those that a labeller has looked at, as a folder remembers; all where it
+    remembers nothing."""
+    known = {image_id for image_id, _ in _read(folder / KEPT)}
+    seen = np.array([image_id in known for image_id in target.image_ids], dtype=bool)
+    return target.select(seen) if seen.any() and not seen.all() else target
 
 
 def label_target(
