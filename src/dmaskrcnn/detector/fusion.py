@@ -49,17 +49,17 @@ def fuse(looks: Sequence[Detections]) -> Detections:
     )
     crops = [crop for found in looks for crop in found.packed.crops()]
     groups: list[list[int]] = []
-    fused: list[Tensor] = []
+    fused, kinds = torch.zeros_like(boxes), torch.zeros_like(labels)  # of the groups, in front
     for row in scores.argsort(descending=True, stable=True).tolist():
-        alike = [k for k, group in enumerate(groups) if labels[group[0]] == labels[row]]
-        overlap = [float(box_iou(boxes[row, None], fused[k][None])) for k in alike]
-        if overlap and max(overlap) >= SAME:
-            group = alike[overlap.index(max(overlap))]
+        alike = (kinds[: len(groups)] == labels[row]).nonzero()[:, 0]
+        overlap = box_iou(boxes[row, None], fused[alike])[0]
+        if len(alike) and overlap.max() >= SAME:
+            group = int(alike[overlap.argmax()])
             groups[group].append(row)
             fused[group] = _mean(boxes, scores, groups[group])
         else:
+            fused[len(groups)], kinds[len(groups)] = boxes[row], labels[row]
             groups.append([row])
-            fused.append(boxes[row])
     if not groups:
         return looks[0]
     joint = torch.stack([scores[g].sum() / max(len(g), len(looks)) for g in groups])
@@ -67,8 +67,8 @@ def fuse(looks: Sequence[Detections]) -> Detections:
     shapes = (_mask([crops[row] for row in g], scores[g]) for g in map(groups.__getitem__, order))
     height, width = looks[0].packed.shape[1:]
     return Detections(
-        torch.stack(fused)[order],
-        torch.stack([labels[group[0]] for group in groups])[order],
+        fused[: len(groups)][order],
+        kinds[: len(groups)][order],
         joint[order],
         PackedMasks.of_crops(height, width, shapes),
         looks[0].classes,
