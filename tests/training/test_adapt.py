@@ -50,6 +50,7 @@ def test_no_round_for_labels_where_labels_are_brought_or_nothing_is_trained(clea
     assert labeller(pseudo_labels="labels.json") == "none"
     assert labeller(pseudo_labels="labels.json", labeller="self") == "self"
     assert labeller(iterations=0, weights=str(tmp_path)) == "none"
+    assert labeller(iterations=0, minutes=30) == "self"
     assert labeller(labeller="none") == "none"
 
 

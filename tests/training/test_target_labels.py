@@ -29,11 +29,8 @@ def test_labels_are_trusted_that_lack_little_of_what_the_detector_is_sure_of(
 
     monkeypatch.setattr(target_labels.Detector, "load", lambda *_, **__: Known())
     corner = 10.0 + (shift or 0)
-    label = {
-        "category_name": "car",
-        "bbox": [corner, 10, 30, 20],
-        "score": 0.3,
-    }  # neither object nor background
+    # neither object nor background
+    label = {"category_name": "car", "bbox": [corner, 10, 30, 20], "score": 0.3}
     labels = [{"image_id": image, **label} for image in target.image_ids]
     (tmp_path / LABELS).write_text(json.dumps(labels))
     arguments = Run(tmp_path), tmp_path, source, target, 0.5, torch.device("cpu")

@@ -65,7 +65,7 @@ class Labeller:
         large = small.at_size(max(min(2 * size, LARGEST), size) if gpu else round(LARGER * size))
         preset = PRESETS[config.preset]
         own = replace(
-            _part(config, self.share),
+            config,
             method="source",
             settings=find_methods()["source"](),
             weights=weights,
@@ -81,7 +81,7 @@ class Labeller:
             out=folder,
             name=FOLDER,
         )
-        return own if weights in UNTRAINED else _averaging(own)
+        return _part(own, self.share)
 
     def _first_round(self, config: TrainConfig, folder: Path) -> TrainConfig:
         part = _part(config, self.share)
@@ -101,26 +101,21 @@ class Labeller:
         ``trusted``, as the first one did."""
         if self.run not in TRAINED:
             return config
-        rest = _part(config, 1 - self.share)
-        if self.run != SELF:
-            return rest
-        labeller = self.run if trusted else NOBODY
-        settings = replace(rest.settings, burn_in=0.0, labeller=labeller)
-        return _averaging(replace(rest, weights=str(folder / f"{FOLDER}-1"), settings=settings))
+        if self.run == SELF:
+            labeller = self.run if trusted else NOBODY
+            settings = replace(config.settings, burn_in=0.0, labeller=labeller)
+            config = replace(config, weights=str(folder / f"{FOLDER}-1"), settings=settings)
+        return _part(config, 1 - self.share)
 
 
 def _part(config: TrainConfig, share: float) -> TrainConfig:
-    """Of its schedule."""
+    """Of its schedule; from a trained detector with averages as fast as the defaults of so short a
+    training."""
     from dmaskrcnn.config.train import UNTRAINED
 
     iterations = max(1, round(share * config.iterations)) if config.iterations else 0
     part = replace(config, iterations=iterations, minutes=share * config.minutes)
-    return part if config.weights in UNTRAINED else _averaging(part)
-
-
-def _averaging(config: TrainConfig) -> TrainConfig:
-    """With averages as fast as the defaults of so short a training from a trained detector."""
-    if not config.iterations:
-        return config
-    ema = round(rising_decay(config.ema, config.iterations), 4)
-    return replace(config, ema=ema, settings=config.settings.from_trained(config.iterations))
+    if config.weights in UNTRAINED or not iterations:
+        return part
+    ema = round(rising_decay(config.ema, iterations), 4)
+    return replace(part, ema=ema, settings=config.settings.from_trained(iterations))

@@ -202,7 +202,8 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
 def favoured(values: dict[str, Any], best: dict[str, Any] = BEST) -> dict[str, Any]:
     """The values over the ``best`` ones: without a round for labels of its own where labels are
     brought, or where nothing is trained."""
-    if values.get("pseudo_labels") or values.get("iterations") == 0:
+    trains = values.get("iterations") != 0 or values.get("minutes")
+    if values.get("pseudo_labels") or not trains:
         best = {name: value for name, value in best.items() if name != "labeller"}
     return overlay(best, values)
 

@@ -32,7 +32,7 @@ from dmaskrcnn.files import alone_in, read_json, write_text
 from dmaskrcnn.output_folder import create_numbered_folder, index_format
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.curves import plot_curves
-from dmaskrcnn.training.labeller import labeller_has_begun
+from dmaskrcnn.training.labeller import has_begun
 from dmaskrcnn.training.loop import resume, train
 from dmaskrcnn.version import __version__
 
@@ -172,7 +172,7 @@ def _train(**values: Any) -> Path:
     folder = Path(values["out"]) / f"{values['name']}-1"
     if Run(folder).finished:
         return folder
-    if (folder / "last.pt").is_file() or labeller_has_begun(folder):
+    if has_begun(folder):
         return resume(folder)
     shutil.rmtree(folder, ignore_errors=True)  # killed before its first checkpoint
     return train(TrainConfig.from_preset("demo", checkpoint_minutes=1.0, **values))

@@ -13,7 +13,7 @@ from torchvision.models.detection import roi_heads
 
 from dmaskrcnn.data.packed_masks import NOTHING, Crop, PackedMasks
 from dmaskrcnn.detector.assignment import Truth, match
-from dmaskrcnn.detector.boxes import clipped
+from dmaskrcnn.detector.boxes import clipped, wanted_deltas
 from dmaskrcnn.detector.limits import USUAL, Limits
 from dmaskrcnn.detector.nms import grouped_nms
 from dmaskrcnn.detector.precision import run_network
@@ -68,9 +68,7 @@ class RoIHeads(roi_heads.RoIHeads):
         of_class = take_class(deltas, labels, first)
         rois, objects = chosen.boxes[:, :first], chosen.index[:, :first]
         boxes = truth.boxes.take_along_dim(objects[:, :, None], 1)
-        wanted = self.box_coder.encode_single(boxes.reshape(-1, 4), rois.reshape(-1, 4))
-        # zero times the logarithm of an empty column's width would be NaN
-        wanted = wanted.view_as(of_class).masked_fill(~positive[:, :, None], 0)
+        wanted = wanted_deltas(self.box_coder, boxes, rois, positive)
         # beta as in torchvision, with which the tests compare every loss
         box_loss = F.smooth_l1_loss(of_class, wanted, reduction="none", beta=1 / 9)
         count = normaliser((labels >= 0).sum(), logits.device)

@@ -26,7 +26,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms
 
 from dmaskrcnn.detector.assignment import Truth, match
-from dmaskrcnn.detector.boxes import clipped
+from dmaskrcnn.detector.boxes import clipped, wanted_deltas
 from dmaskrcnn.detector.nms import one_by_one, ranked_nms
 from dmaskrcnn.detector.precision import run_network
 from dmaskrcnn.detector.pyramid import Features
@@ -170,19 +170,17 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         sampled, matched = self.select(outputs.anchors, truth, seeds)
         said, deltas, anchors = outputs.at(sampled.index)
         first, valid = sampled.positives, sampled.valid
-        positive = valid[:, :first, None]
+        positive = valid[:, :first]
         wanted = torch.zeros_like(said)
         wanted[:, :first] = 1
         anchors = anchors[:, :first]
-        targets = self.box_coder.encode_single(
-            torch.where(positive, matched, anchors).reshape(-1, 4), anchors.reshape(-1, 4)
-        ).view_as(anchors)
+        targets = wanted_deltas(self.box_coder, matched, anchors, positive)
         objectness = F.binary_cross_entropy_with_logits(said, wanted, reduction="none")
         boxes = F.smooth_l1_loss(deltas[:, :first], targets, reduction="none", beta=1 / 9)
         count = normaliser(valid.sum(), said.device)
         return {
             "objectness": (objectness * valid).sum() / count,
-            "rpn_box_reg": (boxes * positive).sum() / count,
+            "rpn_box_reg": (boxes * positive[:, :, None]).sum() / count,
         }
 
     @torch.no_grad()

@@ -49,9 +49,11 @@ def waits_for_labels(folder: Path) -> TrainConfig | None:
     return config if config.settings.asks else None
 
 
-def labeller_has_begun(folder: Path) -> bool:
-    """Whether a run that waits for labels has work of its labeller to go on with: a checkpoint of
-    its training, its end, or labels."""
+def has_begun(folder: Path) -> bool:
+    """Whether a run has work to go on with: a checkpoint, or, while it waits for labels, one of its
+    labeller's training, the end of that, or labels."""
+    if (folder / "last.pt").is_file():
+        return True
     labeller = Run(folder / f"{FOLDER}-1")
     work = (labeller.path / "last.pt").is_file() or labeller.finished or (folder / KEPT).is_dir()
     return work and waits_for_labels(folder) is not None

@@ -25,7 +25,7 @@ from dmaskrcnn.methods.parts.label_settings import LabelSettings
 from dmaskrcnn.run import open_run
 from dmaskrcnn.training.inputs import loading_processes, make_batches
 from dmaskrcnn.training.learner import build
-from dmaskrcnn.training.target_labels import LEAST, evenly, most_pictures, sizes_of
+from dmaskrcnn.training.target_labels import evenly, most_pictures, sizes_of
 
 # Iterations from which a training is worth being timed for; fewer are over within minutes, and
 # their bar tells as much.
@@ -104,13 +104,9 @@ def _labels(
         else:
             parts.append(_labeller(own, source, device))
     size, config = asks.size(own) if own else 0, asks.student(config, folder)
-    some, known = target, True
-    if asks.run == SELF:
-        # by the clock nobody knows before the first round has shown it
-        known = not config.minutes or len(target) <= LEAST
-        some = evenly(target, LEAST if config.minutes else most_pictures(config))
+    some = evenly(target, most_pictures(config)) if asks.run == SELF else target
     labelling = _labelling(asks.run, own, size, source, some, device)
-    if not known:
+    if config.minutes and len(some) < len(target):  # how many, the first round has yet to show
         labelling = labelling._replace(what=f"at least {labelling.what}", seconds=None)
     parts.append(labelling)
     if isinstance(config.settings, LabelSettings):  # it is timed without: none are there yet

@@ -18,7 +18,7 @@ from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import read_bytes, write_text
 from dmaskrcnn.run import Run
-from dmaskrcnn.training.labeller import labeller_has_begun
+from dmaskrcnn.training.labeller import has_begun
 
 MARK = "torchrun.txt"
 
@@ -56,7 +56,7 @@ def begun_before(config: TrainConfig) -> Path | None:
                 continue
             if not _alike(run.config, wanted, but={"target"}):  # of videos: their frames
                 continue
-            if (run.path / "last.pt").is_file() or labeller_has_begun(run.path):
+            if has_begun(run.path):
                 return run.path
     return None
 

@@ -26,7 +26,7 @@ from dmaskrcnn.methods.parts.distillation import CANDIDATE
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.fingerprint import picture_numbers
 from dmaskrcnn.training.progress import stop_signals
-from dmaskrcnn.training.target_look import LOOKS
+from dmaskrcnn.training.target_look import looks
 
 LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
 MOST_MISSED = 0.25  # of what a detector is sure of at its own size
@@ -129,7 +129,7 @@ def trusted(
 def _missed(
     run: Run, folder: Path, source: Dataset, target: Dataset, threshold: float, device: torch.device
 ) -> float | None:
-    """The share, in about `LOOKS` pictures; None in all processes but the first, and where the
+    """The share, in some pictures (`looks`); None in all processes but the first, and where the
     detector is sure of nothing."""
     if rank() != 0:
         return None
@@ -139,7 +139,7 @@ def _missed(
         folder / LABELS, target.image_ids, ids, own_ids=source.own_ids, partly=True
     )
     sure = missed = 0
-    for index in range(0, len(target), max(1, len(target) // LOOKS)):
+    for index in looks(target):
         with suppress(UserError):  # broken: named before
             found = detector.predict(target.picture(index), threshold)
             alike = box_iou(found.boxes, labels[index].boxes) >= SAME

@@ -26,6 +26,11 @@ LOOKS = 32  # pictures: ten seconds on a CPU, and some objects of all but the ra
 FEW = 5  # objects in all, of which nothing can be told
 
 
+def looks(target: Dataset) -> range:
+    """About `LOOKS` of the pictures, evenly spread."""
+    return range(0, len(target), max(1, len(target) // LOOKS))
+
+
 @dataclass(frozen=True)
 class Found:
     """What is found in some pictures of the target.
@@ -45,9 +50,8 @@ class Found:
     @classmethod
     def by(cls, detector: Detector, target: Dataset, iteration: int) -> Found:
         """In up to `LOOKS` pictures, evenly spread. Raises UserError where none can be read."""
-        order = range(0, len(target), max(1, len(target) // LOOKS))
         count, scores, names = 0, 0.0, Counter[str]()
-        for sample in islice(readable(target, order), LOOKS):
+        for sample in islice(readable(target, looks(target)), LOOKS):
             found = detector.predict(sample.image, threshold=SHOWN)
             count, scores = count + 1, scores + float(found.scores.sum())
             names.update(found.names)

@@ -26,8 +26,8 @@ class LabelSettings(AlignmentSettings):
     labeller: Annotated[str, arg(metavar="self|train|RUN|none")] = NOBODY
     """Who labels the target images before the training. `self`: a first round of the same training,
     which then reads them at 1.5 and 2.25 times its size; where these views contradict its own, the
-    second one does without. A run folder (RUN@640: reading them at
-    640 px). `train`: a larger detector, trained first on the source alone."""
+    second one does without. A run folder (RUN@640: reading them at 640 px). `train`: a larger
+    detector, trained first on the source alone."""
     labeller_share: float = 0.6
     """With `--labeller self` and `train`, the part of --iterations or --minutes that is the
     training before; the rest is the student's."""
