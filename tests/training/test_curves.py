@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dmaskrcnn.training.curves import plot_curves
@@ -21,6 +22,20 @@ def test_curves_of_runs_with_and_without_a_domain_loss(tmp_path: Path, domain: b
     plot_curves(files, tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > picture.height * (4 if domain else 2)
+
+
+def test_a_second_round_goes_on_where_the_first_ended(tmp_path: Path, monkeypatch):
+    for name, last in (("a", 40), ("b", 30)):
+        rows = f"iteration,phase,lr,detection/mask\n20,adapt,0.1,1\n{last},adapt,0.1,0.5\n"
+        (tmp_path / f"{name}.csv").write_text(rows)
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    monkeypatch.setattr("dmaskrcnn.training.curves.atomic_write", lambda out, write: write(out))
+    files = {"round 1": tmp_path / "a.csv", "round 2": tmp_path / "b.csv"}
+    for joined, second in ((True, [60, 70]), (False, [20, 30])):
+        plot_curves(files, tmp_path / "curves.png", joined)
+        lines = drawn.pop().axes[0].lines
+        assert [list(line.get_xdata()) for line in lines] == [[20, 40], second]
 
 
 def test_a_run_without_rows(tmp_path: Path):

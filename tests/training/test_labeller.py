@@ -12,9 +12,10 @@ from dmaskrcnn.data import open_images
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import Run
-from dmaskrcnn.training import labeller, target_labels
+from dmaskrcnn.training import labeller, target_labels, target_look
 from dmaskrcnn.training.loop import resume, train
 from dmaskrcnn.training.state import TrainingState
+from dmaskrcnn.training.target_look import BEFORE, FOUND
 
 
 @pytest.fixture
@@ -135,6 +136,22 @@ def test_two_rounds_are_two_trainings(student, tiny):
     first = train(student(iterations=4, name="first", **start))
     config = student(weights=str(first), iterations=2, labeller=f"{first}@96", trust="labels")
     assert_same_bits(once, train(config))
+
+
+def test_two_rounds_are_looked_at_as_one_training(student, capsys):
+    run = train(student(labeller="self", iterations=4, labeller_share=0.5, burn_in=0.5))
+    looks, first = (json.loads((at / FOUND).read_text()) for at in (run, run / "labeller-1"))
+    assert looks["images"] == first["images"]
+    assert looks["found"][:2] == first["found"]
+    assert [found["iteration"] for found in looks["found"]] == [1, 2, 2]
+    assert (run / BEFORE).read_bytes() == (run / "labeller-1" / BEFORE).read_bytes()
+    said = capsys.readouterr().err
+    (titles,) = (line.split("  ") for line in said.splitlines() if "after round 1" in line)
+    assert [title.strip() for title in titles if title] == [
+        "before",
+        "after round 1",
+        "after round 2",
+    ]
 
 
 def test_labels_that_contradict_the_first_round_are_left_out(student, tiny, monkeypatch):
@@ -264,12 +281,17 @@ def test_on_a_gpu_it_has_a_larger_backbone(student, tmp_path):
 def test_no_more_pictures_are_labelled_than_the_second_round_has_time_for(
     student, hazy, monkeypatch, capsys, length
 ):
-    """Evenly spread; it learns from these alone, also when it is resumed."""
+    """Evenly spread, with those that are looked at before and after; it learns from these alone,
+    also when it is resumed."""
+    monkeypatch.setattr(target_look, "LOOKS", 2)
     monkeypatch.setattr(target_labels, "LEAST", 3)
     monkeypatch.setattr(target_labels, "VIEWS", 10**6)
     run = train(student(labeller="self", **length))
     images = open_images(hazy).image_ids
     labels = json.loads((run / LABELS).read_text())
-    assert [one["image_id"] for one in labels] == [images[0], images[2], images[5]]
+    assert [one["image_id"] for one in labels] == [images[0], images[1], images[3]]
+    looks = json.loads((run / FOUND).read_text())
+    assert looks["images"] == [images[0], images[3]]
+    assert [found["pictures"] for found in looks["found"]] == [2, 2, 2]
     assert "labeller: 3 of 6 target pictures, evenly spread" in capsys.readouterr().err
     assert resume(run) == run

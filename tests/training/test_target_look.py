@@ -63,8 +63,9 @@ def test_before_is_when_the_target_comes_in(tiny: Make, hazy: Path, capsys):
     options = {"method": "teacher", "target": (hazy,), "iterations": 4, "burn_in": 0.5}
     run = train(tiny(**options))
     looks = json.loads((run / FOUND).read_text())
-    assert (looks["before"]["iteration"], looks["after"]["iteration"]) == (2, 4)
-    assert looks["before"]["pictures"] == looks["after"]["pictures"] == 6
+    assert [found["iteration"] for found in looks["found"]] == [2, 4]
+    assert [found["pictures"] for found in looks["found"]] == [6, 6]
+    assert looks["images"] == open_images(hazy).image_ids
     with Image.open(run / BEFORE) as before, Image.open(run / "pictures.jpg") as after:
         assert before.size == after.size
     said = capsys.readouterr().err
@@ -81,9 +82,9 @@ def test_norms_alone_are_looked_at_too(tiny: Make, hazy: Path):
     assert not (start / FOUND).exists()
     values = {"weights": str(start), "iterations": 0, "adabn": 0.5, "target": (hazy,)}
     run = train(tiny(method="source", **values))
-    assert set(json.loads((run / FOUND).read_text())) == {"before", "after"}
+    assert len(json.loads((run / FOUND).read_text())["found"]) == 2
     run = train(tiny(method="source", **(values | {"iterations": 2})))  # not what training changed
-    assert json.loads((run / FOUND).read_text())["before"]["iteration"] == 2
+    assert json.loads((run / FOUND).read_text())["found"][0]["iteration"] == 2
 
 
 def test_all_that_is_said_is_of_the_size_at_which_the_result_reads(

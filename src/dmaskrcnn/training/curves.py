@@ -20,17 +20,21 @@ from dmaskrcnn.metrics_csv import read_metrics
 SHOWN = 0.5  # least score of what is drawn, as of `dmaskrcnn predict`
 
 
-def plot_curves(metrics: Mapping[str, Path], out: Path) -> None:
+def plot_curves(metrics: Mapping[str, Path], out: Path, joined: bool = False) -> None:
     """Draw loss, learning rate and domain accuracy of one or several runs against the iteration.
 
     Args:
         metrics: ``metrics.csv`` per name of the run, for the legend.
         out: the ``.png`` to write.
+        joined: each went on from the one before, whose iterations it has behind it.
     """
     # no pyplot: it looks for a display and keeps figures alive
     from matplotlib.figure import Figure
 
-    runs = {run: read_metrics(path) for run, path in metrics.items()}
+    runs, behind = {}, 0.0
+    for run, path in metrics.items():
+        runs[run] = [{**row, "iteration": row["iteration"] + behind} for row in read_metrics(path)]
+        behind = runs[run][-1]["iteration"] if joined and runs[run] else 0.0
     domain = any("alignment/domain" in row for rows in runs.values() for row in rows)
     panels = [("detection", "detection loss"), ("lr", "learning rate")]
     if domain:

@@ -44,7 +44,7 @@ from dmaskrcnn.training.plan import announce
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
 from dmaskrcnn.training.restarts import begun_before, mark, stopped_before
 from dmaskrcnn.training.state import TrainingState
-from dmaskrcnn.training.target_look import look_after, look_before
+from dmaskrcnn.training.target_look import first_round, look_after, look_before, to_draw
 from dmaskrcnn.training.target_videos import with_frames
 from dmaskrcnn.training.worth import Pace, doubts_after, doubts_before, warn
 
@@ -284,11 +284,13 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
     state.save(folder, finished)
     metrics.close()
     if metrics.rows:
-        name = state.config.name or state.config.method
-        draw_safely(folder / "curves.png", lambda file: plot_curves({name: metrics.path}, file))
+        rounds = {state.config.name or state.config.method: metrics.path}
+        if first := first_round(folder):
+            rounds = {"round 1": first / metrics.path.name, "round 2": metrics.path}
+        draw_safely(folder / "curves.png", lambda file: plot_curves(rounds, file, joined=True))
     if not finished:
         return []
-    shown, best = state.target or state.source, 0.0
+    shown, best = to_draw(state, folder), 0.0
 
     def draw(file: Path) -> None:
         nonlocal best

@@ -52,11 +52,13 @@ def most_pictures(second: TrainConfig, first: Run | None = None) -> int:
 
 
 def evenly(target: Dataset, most: int) -> Dataset:
-    """As many pictures at most, evenly spread."""
+    """As many pictures at most, evenly spread, among them those of all looks."""
     if len(target) <= most:
         return target
-    chosen = np.zeros(len(target), dtype=bool)
-    chosen[np.linspace(0, len(target) - 1, most).round().astype(int)] = True
+    chosen = np.isin(np.arange(len(target)), looks(target))
+    others = np.flatnonzero(~chosen)
+    more = max(0, most - int(chosen.sum()))
+    chosen[others[np.linspace(0, len(others) - 1, more).round().astype(int)]] = True
     return target.select(chosen)
 
 

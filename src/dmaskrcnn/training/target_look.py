@@ -1,16 +1,21 @@
 """What a training's detector finds in the target before it learns from it and after, without
-labels, and whether the difference looks like harm."""
+labels, and whether the difference looks like harm. Of two rounds, before the first and after
+each."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from dmaskrcnn.config.labelling import FOLDER
 from dmaskrcnn.data import Dataset
 from dmaskrcnn.data.readable import readable
 from dmaskrcnn.detector.detector import Detector
@@ -20,8 +25,9 @@ from dmaskrcnn.files import read_json, write_text
 from dmaskrcnn.training.curves import SHOWN, draw_examples, draw_safely
 from dmaskrcnn.training.state import TrainingState
 
-FOUND = "target.json"  # in the run folder: both looks
+FOUND = "target.json"  # in the run folder: all looks, and at which pictures
 BEFORE = "pictures-before.jpg"  # the pictures of pictures.jpg, before
+_LOST = (OSError, ValueError, LookupError, TypeError, ArithmeticError)
 LOOKS = 32  # pictures: ten seconds on a CPU, and some objects of all but the rarest classes
 FEW = 5  # objects in all, of which nothing can be told
 
@@ -31,31 +37,40 @@ def looks(target: Dataset) -> range:
     return range(0, len(target), max(1, len(target) // LOOKS))
 
 
+def first_round(folder: Path) -> Path | None:
+    """Of a run of two rounds the folder of the first, in its own; of others None."""
+    first = folder / f"{FOLDER}-1"
+    return first if (first / FOUND).exists() else None
+
+
 @dataclass(frozen=True)
 class Found:
     """What is found in some pictures of the target.
 
     Attributes:
-        iteration: when.
+        iteration: when, of its round.
         pictures: how many were looked at.
         score: the mean of all objects that count, in [0, 1]; 0 where there are none.
         classes: objects per class, of a score of `SHOWN` and more.
+        learnt: whether the detector had learnt anything by then.
     """
 
     iteration: int
     pictures: int
     score: float
     classes: dict[str, int]
+    learnt: bool = True
 
     @classmethod
-    def by(cls, detector: Detector, target: Dataset, iteration: int) -> Found:
+    def by(cls, detector: Detector, target: Dataset, iteration: int, learnt: bool = True) -> Found:
         """In up to `LOOKS` pictures, evenly spread. Raises UserError where none can be read."""
         count, scores, names = 0, 0.0, Counter[str]()
         for sample in islice(readable(target, looks(target)), LOOKS):
             found = detector.predict(sample.image, threshold=SHOWN)
             count, scores = count + 1, scores + float(found.scores.sum())
             names.update(found.names)
-        return cls(iteration, count, scores / max(1, names.total()), dict(names.most_common()))
+        score = scores / max(1, names.total())
+        return cls(iteration, count, score, dict(names.most_common()), learnt)
 
     @property
     def objects(self) -> int:
@@ -67,19 +82,68 @@ class Found:
         return (self.classes.get(name, 0) if name else self.objects) / self.pictures
 
 
+@dataclass(frozen=True)
+class Looks:
+    """All looks of a training at the same pictures, as its folder keeps them.
+
+    Attributes:
+        images: the ids of the pictures.
+        found: what was found before and after, of two rounds after either.
+    """
+
+    images: list[int | str]
+    found: list[Found]
+
+    @classmethod
+    def read(cls, folder: Path) -> Looks:
+        """Raises OSError, ValueError, LookupError or TypeError where they are lost or damaged."""
+        values = read_json(folder / FOUND)
+        return cls(list(values["images"]), [Found(**found) for found in values["found"]])
+
+    def write(self, folder: Path) -> None:
+        """Leave them in a run folder."""
+        write_text(folder / FOUND, json.dumps(asdict(self)) + "\n")
+
+    def pictures(self, target: Dataset) -> Dataset:
+        """Those of the target; all of it where it has none of them."""
+        seen = np.isin(np.array(target.image_ids, dtype=object), self.images)
+        return target.select(seen) if seen.any() else target
+
+
 def look_before(state: TrainingState, folder: Path) -> None:
     """Leave what is found now in the run folder, before the first step that looks at the target;
-    nothing where that was done, or where there is no target."""
+    in a second round what was found before and after the first. Nothing where that was done, or
+    where there is no target."""
     if state.target is None or (folder / FOUND).exists():
         return
     target = state.target
     try:
+        if first := first_round(folder):
+            Looks.read(first).write(folder)
+            shutil.copyfile(first / BEFORE, folder / BEFORE)
+            return
+    except _LOST:
+        pass
+    try:
+        looked = target.select(np.isin(np.arange(len(target)), looks(target)))
+        learnt = state.iteration > 0 or not state.untrained
         with state.as_read() as detector:
-            found = Found.by(detector, target, state.iteration)
-            draw_safely(folder / BEFORE, lambda file: draw_examples(detector, target, file))
+            found = Found.by(detector, looked, state.iteration, learnt)
+            draw_safely(folder / BEFORE, lambda file: draw_examples(detector, looked, file))
     except UserError:  # no picture can be read: the training says so
         return
-    write_text(folder / FOUND, json.dumps({"before": asdict(found)}) + "\n")
+    Looks(looked.image_ids, [found]).write(folder)
+
+
+def to_draw(state: TrainingState, folder: Path) -> Dataset:
+    """What a training is shown on at its end: the pictures of its looks, of the source where there
+    is no target."""
+    if state.target is None:
+        return state.source
+    try:
+        return Looks.read(folder).pictures(state.target)
+    except (UserError, *_LOST):
+        return state.target
 
 
 def look_after(state: TrainingState, folder: Path) -> list[str]:
@@ -87,24 +151,27 @@ def look_after(state: TrainingState, folder: Path) -> list[str]:
     if state.target is None:
         return []
     try:
-        before = _read(folder / FOUND)
+        before = Looks.read(folder)
         with state.as_read() as detector:
-            after = Found.by(detector, state.target, state.iteration)
-    except (UserError, OSError, ValueError, LookupError, TypeError, ArithmeticError):
+            now = Found.by(detector, before.pictures(state.target), state.iteration)
+        all_looks = Looks(before.images, [*before.found, now])
+        table = _table(all_looks.found)
+    except (UserError, *_LOST):
         return []  # lost or damaged, or no picture can be read
-    both = {"before": asdict(before), "after": asdict(after)}
-    write_text(folder / FOUND, json.dumps(both) + "\n")
+    all_looks.write(folder)
     print(
-        f"found in {after.pictures} target pictures, scores of {SHOWN} and more:",
-        _table(before, after),
+        f"found in {now.pictures} target pictures, scores of {SHOWN} and more:",
+        table,
         f"pictures: {folder / BEFORE}",
         f"          {folder / 'pictures.jpg'}",
         sep="\n",
         file=sys.stderr,
     )
-    # what had learnt nothing cannot have been harmed, what reads the target's labels is no guess
-    untrained = state.untrained and not before.iteration
-    return [] if untrained or state.config.settings.reads_target_labels else harm(before, after)
+    if state.config.settings.reads_target_labels:  # which is no guess
+        return []
+    # what had learnt nothing cannot have been harmed
+    earlier = [before for before in all_looks.found[:-1] if before.learnt]
+    return next((doubts for before in earlier if (doubts := harm(before, now))), [])
 
 
 def harm(before: Found, after: Found) -> list[str]:
@@ -134,17 +201,16 @@ def harm(before: Found, after: Found) -> list[str]:
     return [f"{sign}: {advice}" for sign in signs]
 
 
-def _read(file: Path) -> Found:
-    values: dict[str, Any] = read_json(file)["before"]
-    return Found(**{name: values[name] for name in Found.__dataclass_fields__})
-
-
-def _table(before: Found, after: Found) -> str:
-    names = [name for name, _ in (Counter(before.classes) + Counter(after.classes)).most_common(8)]
-    looks = (before, after)
-    rows = [["", f"before (iteration {before.iteration})", f"after (iteration {after.iteration})"]]
-    rows += [["objects per picture", *(f"{found.per_picture():.1f}" for found in looks)]]
+def _table(found: Sequence[Found]) -> str:
+    classes = sum((Counter(one.classes) for one in found), Counter[str]())
+    names = [name for name, _ in classes.most_common(8)]
+    if len(found) == 2:
+        titles = [f"before (iteration {found[0].iteration})"]
+        titles += [f"after (iteration {found[1].iteration})"]
+    else:
+        titles = ["before", *(f"after round {i}" for i in range(1, len(found)))]
+    rows = [["", *titles], ["objects per picture", *(f"{one.per_picture():.1f}" for one in found)]]
     for name in names if len(names) > 1 else []:
-        rows += [[f"  {printable(name)}", *(f"{found.per_picture(name):.1f}" for found in looks)]]
-    rows += [["mean score", *(f"{found.score:.2f}" if found.objects else "" for found in looks)]]
+        rows += [[f"  {printable(name)}", *(f"{one.per_picture(name):.1f}" for one in found)]]
+    rows += [["mean score", *(f"{one.score:.2f}" if one.objects else "" for one in found)]]
     return Table(rows).text()
