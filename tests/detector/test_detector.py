@@ -168,3 +168,18 @@ def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():
         }
         expected = fresh.roi_heads.box_outputs(features, boxes, wide.image_sizes)[0]
     torch.testing.assert_close(padded, expected)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_loaded_is_what_was_built(preset, tmp_path):
+    """Nothing of it is drawn, and nothing left undrawn."""
+    built = Detector(("car", "person"), PRESETS[preset].detector).eval()
+    built.save(tmp_path)
+    loaded = Detector.load(tmp_path, device="cpu")
+    for kind in ("named_parameters", "named_buffers"):
+        parts = zip(getattr(built, kind)(), getattr(loaded, kind)(), strict=True)
+        for (name, one), (same_name, other) in parts:
+            assert name == same_name
+            assert torch.equal(one, other), name
+            assert one.stride() == other.stride(), name
+            assert one.requires_grad == other.requires_grad, name

@@ -284,7 +284,9 @@ class Detector(nn.Module):
         if not os.path.isdir(folder):
             raise UserError(f"{folder}: no such run folder; give one of a training")
         classes, config = read_description(folder)
-        detector = cls(classes, config.at_size(image_size))
+        with torch.device("meta"):  # no weight is drawn that the file replaces
+            detector = cls(classes, config.at_size(image_size))
+        detector.to_empty(device="cpu")
         file, remedy = folder / "model.safetensors", "model.json beside it is of another detector"
         check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)

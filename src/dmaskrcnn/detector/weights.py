@@ -236,7 +236,7 @@ def check_and_load(
     state = {k: v for k, v in state.items() if k in wanted or not k.endswith("num_batches_tracked")}
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):
-            state.setdefault(key, value)
+            state.setdefault(key, torch.zeros((), dtype=value.dtype))
         elif key not in state:
             raise UserError(f"{name}: does not fit the architecture: {key} is missing; {remedy}")
         elif state[key].shape != value.shape:
