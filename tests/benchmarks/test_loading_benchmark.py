@@ -15,7 +15,7 @@ def test_all_ways_are_measured(
     monkeypatch.setattr(loading, "alone", lambda *_: 1.0)  # processes of its own
     loading.main()
     rows = [row.split("|")[1].strip() for row in capsys.readouterr().out.splitlines()[2:]]
-    assert rows == [name for pair in loading.ROWS.values() for name in pair]
+    assert rows == [name for names in loading.ROWS.values() for name in names]
 
 
 def test_the_memory_of_a_way(tmp_path) -> None:
