@@ -122,7 +122,7 @@ def test_a_training_takes_frames_once(road: Path, tiny, tmp_path: Path, capsys):
     (frames,) = (tmp_path / "runs" / "frames").iterdir()
     assert trained_on(frames) == ["000000.jpg", "000002.jpg", "000004.jpg", "frames.json"]
     said = yaml.safe_load((run / "config.yaml").read_text())
-    assert said["target"] == [str(frames)]
+    assert (said["target"], said["target_every"]) == ([str(frames)], 1.0)  # pictures from now on
     index = json.loads((frames / "frames.json").read_text())
     assert (index["complete"], index["left_out"]) == (True, 5)
     assert index["times"] == {"000000.jpg": 0.0, "000002.jpg": 1.0, "000004.jpg": 2.0}
@@ -168,6 +168,11 @@ def test_folders_and_other_targets(road: Path, tiny, hazy: Path, tmp_path: Path)
         assert "secret" not in str(refused.value)
     with pytest.raises(UserError, match="--target-every must be above 0"):
         tiny(target_every=0.0)
+    no_use = "^--target-every has no use without a video as --target: add that, or leave it out$"
+    for options in ({"target": (hazy,)}, {"method": "source", "target": ()}):
+        with pytest.raises(UserError, match=no_use):
+            train(tiny(target_every=0.5, **options))
+    assert not list((tmp_path / "runs").glob("*-1"))
 
 
 def test_videos_beside_pictures_and_patterns_as_targets(road: Path, tiny, tmp_path: Path):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.config.uses import without
 from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.distributed import broadcast_path, rank
 from dmaskrcnn.errors import UserError
@@ -17,17 +18,20 @@ from dmaskrcnn.images.video_inputs import VideoSource, holds_pictures, videos_at
 
 
 def with_frames(config: TrainConfig) -> TrainConfig:
-    """The configuration with the `target_with_frames` of ``OUT/frames``. Under torchrun every
-    process calls this.
+    """The configuration with the `target_with_frames` of ``OUT/frames``, which are pictures from
+    then on, in whatever is begun with it again. Under torchrun every process calls this.
 
     Raises:
-        UserError: as `target_with_frames`.
+        UserError: as `target_with_frames`; seconds between frames where there is no video.
     """
-    if not (config.adapts or config.adabn):
-        return config
-    set_max_pixels(config.max_pixels)
-    target = target_with_frames(config.target, config.out, config.target_every)
-    return replace(config, target=target)
+    target = config.target
+    if config.adapts or config.adabn:
+        set_max_pixels(config.max_pixels)
+        target = target_with_frames(target, config.out, config.target_every)
+    usual = TrainConfig.target_every
+    if target == config.target and config.target_every != usual:
+        raise UserError(f"--target-every has no use {without('a video as --target')}")
+    return replace(config, target=target, target_every=usual)
 
 
 def target_with_frames(target: Sequence[Path], out: Path, every: float) -> tuple[Path, ...]:
