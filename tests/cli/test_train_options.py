@@ -143,7 +143,8 @@ class TestAdapt:
         words = ("--source", "a", "--target", "b", "--device", "cpu")
         config = parsed("adapt", *words)
         assert (config.preset, config.name, config.method) == ("cpu", "adapt", "teacher")
-        same = parsed("train", *words, "--preset", "cpu", "--name", "adapt", "--method", "teacher")
+        same = ("--preset", "cpu", "--name", "adapt", "--method", "teacher", "--minutes", 40)
+        same = parsed("train", *words, *same)
         off = ("--teacher-dehaze", "none", "--haze-augment", 0, "--mosaic", 0)
         changed = parsed("adapt", *words, *off, "--labeller", "none")
         assert changed == same

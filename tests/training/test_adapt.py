@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 import yaml
 
 from dmaskrcnn import adapt
@@ -59,6 +60,19 @@ def test_preset_follows_the_hardware(clear, hazy, tmp_path, monkeypatch):
     monkeypatch.setattr("dmaskrcnn.training.loop.train", seen.append)
     adapt([clear], [hazy], device="cpu", out=tmp_path)
     assert seen[0].preset == "cpu"
+
+
+def test_it_ends_by_the_clock_unless_a_length_is_given(clear, hazy, monkeypatch):
+    def length(**values):
+        config = adapt_config({"source": (clear,), "target": (hazy,), **values})
+        return config.iterations, config.minutes
+
+    assert length(device="cpu") == length(device="cpu", preset="mobile") == (0, 40)
+    assert length(iterations=5) == (5, 0)
+    assert length(minutes=5) == (0, 5)
+    device = torch.device("cuda")
+    monkeypatch.setattr("dmaskrcnn.device.resolve_device", lambda _: device)
+    assert length() == (0, 7)
 
 
 def test_bad_input_is_told_in_one_line(tmp_path, hazy, capsys):

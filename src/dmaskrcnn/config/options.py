@@ -71,7 +71,7 @@ class TrainOptions:
     """Length of the schedule in optimiser steps; 0 trains nothing."""
     minutes: Annotated[float, arg(help_behavior_hint="")] = 0.0
     """Length of the schedule in minutes instead: the learning rate follows the clock, and training
-    ends on time."""
+    ends on time. So does `dmaskrcnn adapt` by itself: 40 minutes on a CPU, 7 on a GPU."""
     batch: Annotated[int | Literal["auto"], arg(metavar="INT|auto")] = 4
     """Source images per optimiser step, over all processes and accumulation steps. `auto` measures
     what fits the memory, and how many are worth it."""

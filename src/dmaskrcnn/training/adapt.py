@@ -4,7 +4,8 @@
 
 A mean teacher that looks at dehazed pictures, on a source that is put behind synthetic haze half of
 the time; then a second round, with what the first one sees in larger views. All of `dmaskrcnn
-train` can be changed here, too; only the defaults are others.
+train` can be changed here, too; only the defaults are others. It ends by the clock, unless a length
+is given: within an hour on a CPU, within ten minutes on a GPU.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dmaskrcnn.config.presets import ADAPT
+from dmaskrcnn.config.presets import ADAPT, ADAPT_MINUTES
 from dmaskrcnn.config.train import TrainConfig, favoured
 
 
@@ -38,17 +39,21 @@ def adapt(
 
 
 def adapt_config(values: dict[str, Any]) -> TrainConfig:
-    """The favoured configuration but for these values, with the preset that fits this machine.
-    Raises UserError as `TrainConfig.from_preset`."""
-    return TrainConfig.from_preset(**favoured(with_fitting_preset(values), ADAPT))
+    """The favoured configuration but for these values, with the preset and the time that fit this
+    machine. Raises UserError as `TrainConfig.from_preset`."""
+    best = ADAPT | {"minutes": ADAPT_MINUTES["cuda" if _on_gpu(values) else "cpu"]}
+    return TrainConfig.from_preset(**favoured(with_fitting_preset(values), best))
 
 
 def with_fitting_preset(values: dict[str, Any]) -> dict[str, Any]:
     """The values with a preset where they name none: ``default`` on a GPU, ``cpu`` elsewhere.
     Raises UserError for a device that is not there."""
-    from dmaskrcnn.device import resolve_device
-
     if "preset" in values:
         return values
-    gpu = resolve_device(str(values.get("device", "auto"))).type == "cuda"
-    return {"preset": "default" if gpu else "cpu", **values}
+    return {"preset": "default" if _on_gpu(values) else "cpu", **values}
+
+
+def _on_gpu(values: dict[str, Any]) -> bool:
+    from dmaskrcnn.device import resolve_device
+
+    return resolve_device(str(values.get("device", "auto"))).type == "cuda"
