@@ -13,7 +13,7 @@ from run_files import assert_same_bits
 
 from dmaskrcnn.config.train import TrainConfig
 from dmaskrcnn.data import open_images
-from dmaskrcnn.training import loop, plan
+from dmaskrcnn.training import loop, plan, target_labels, target_look
 from dmaskrcnn.training.inputs import open_data
 from dmaskrcnn.training.loop import train
 
@@ -44,6 +44,26 @@ def test_a_long_training_is_timed(tiny: Make, hazy: Path, said, monkeypatch):
         "  adapt      587 iterations, source and target                       70 min",
         "  fine       213 iterations, source and target, 0.1 times the rate   26 min",
     ]
+
+
+def test_by_the_clock_a_step_tells_how_many_pictures_are_labelled(tiny, hazy, said, monkeypatch):
+    monkeypatch.setattr(plan, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(target_labels, "LEAST", 2)
+    monkeypatch.setattr(target_look, "LOOKS", 1)
+    config = tiny(method="teacher", target=(hazy,), iterations=0, minutes=10, labeller="self")
+    assert config.targets == 2
+    # 240 seconds of steps of 30 s, which look at 16 pictures, 4 of them four times
+    seconds = {"step": 30.0, "<lambda>": 15.0}
+    monkeypatch.setattr(plan, "_timed", lambda step, device: seconds[step.__name__])
+    lines = said(config)
+    assert lines[0] == "plan: about 11 min on this machine"
+    said_of_it = " ".join(lines[4].split())
+    assert said_of_it == "labelling about 4 images at 96 and 144 px, each also mirrored 60 s"
+    monkeypatch.setattr(plan, "_step_seconds", lambda *_: None)  # several processes
+    lines = said(config)
+    assert lines[0] == "plan:"
+    said_of_it = " ".join(lines[4].split())
+    assert said_of_it == "labelling at least 2 images at 96 and 144 px, each also mirrored"
 
 
 def test_labelling_that_takes_longer_than_training_is_told(tiny, hazy, said, monkeypatch):

@@ -104,15 +104,33 @@ def _labels(
         else:
             parts.append(_labeller(own, source, device))
     size, config = asks.size(own) if own else 0, asks.student(config, folder)
-    some = evenly(target, most_pictures(config)) if asks.run == SELF else target
-    labelling = _labelling(asks.run, own, size, source, some, device)
-    if config.minutes and len(some) < len(target):  # how many, the first round has yet to show
-        labelling = labelling._replace(what=f"at least {labelling.what}", seconds=None)
-    parts.append(labelling)
     if isinstance(config.settings, LabelSettings):  # it is timed without: none are there yet
         nobody = replace(config.settings, labeller=NOBODY, labeller_weights="")
         config = replace(config, settings=nobody)
-    return parts, config
+    some, about = target, ""
+    if asks.run == SELF:
+        some = evenly(target, most_pictures(config))
+    if config.minutes and len(some) < len(target):  # how many, the first round has yet to show
+        counted = _counted(config, source, target, device)
+        some = evenly(target, most_pictures(counted)) if counted else some
+        about = "about " if counted else "at least "
+    labelling = _labelling(asks.run, own, size, source, some, device)
+    if about:
+        seconds = None if about == "at least " else labelling.seconds
+        labelling = labelling._replace(what=about + labelling.what, seconds=seconds)
+    return [*parts, labelling], config
+
+
+def _counted(
+    config: TrainConfig, source: Dataset, target: Dataset, device: torch.device
+) -> TrainConfig | None:
+    """Of a training by the clock one of as many iterations as it has time for; None where no step
+    can be timed."""
+    counted = replace(config, minutes=0.0, iterations=LONG)
+    seconds = _step_seconds(counted, source, target, device)
+    if seconds is None:
+        return None
+    return replace(counted, iterations=max(1, round(60 * config.minutes / seconds)))
 
 
 def _labeller(own: TrainConfig, source: Dataset, device: torch.device) -> Part:
