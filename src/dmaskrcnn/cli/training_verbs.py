@@ -15,7 +15,8 @@ class Adapt:
     A mean teacher that looks at dehazed pictures, on a source in synthetic haze, and a second round
     with what the first one sees in larger views: `dmaskrcnn train` with these defaults, and with
     the preset and the time that fit the machine: `default` and 7 minutes with a GPU, `cpu` and 40
-    without, to which labelling adds two fifths at most.
+    without, to which labelling adds some two fifths at most. The values shown are those of the
+    preset `default`: try `--preset cpu --help`.
     """
 
 

@@ -68,7 +68,8 @@ class TrainOptions:
     """The run folder is OUT/NAME-N."""
 
     iterations: int = 20_000
-    """Length of the schedule in optimiser steps; 0 trains nothing."""
+    """Length of the schedule in optimiser steps; 0 trains nothing. `dmaskrcnn adapt` goes by
+    --minutes unless this is given."""
     minutes: Annotated[float, arg(help_behavior_hint="")] = 0.0
     """Length of the schedule in minutes instead: the learning rate follows the clock, and training
     ends on time. So does `dmaskrcnn adapt` by itself: 40 minutes on a CPU, 7 on a GPU."""
@@ -132,7 +133,8 @@ class TrainOptions:
     """Largest picture that is decoded, in megapixels; memory grows with it."""
 
     seed: int = 0
-    """Seed of everything random; on a CPU the same seed gives the same bits."""
+    """Seed of everything random; on a CPU the same seed gives the same bits, where --iterations
+    tell the length."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """`auto`: bfloat16 for backbone and heads where the hardware multiplies it, float32
     elsewhere."""

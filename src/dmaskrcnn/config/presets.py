@@ -10,7 +10,7 @@ from dmaskrcnn.config.labelling import SELF
 from dmaskrcnn.config.options import TrainOptions
 from dmaskrcnn.detector.config import DetectorConfig
 
-# What an hour of two cores is enough for.
+# What one or two hours of two cores are enough for.
 ON_A_CPU = TrainOptions(
     iterations=3_000, optimizer="adamw", lr=3e-4, ema=0.998, scale_jitter=(0.7, 1.3)
 )
@@ -77,8 +77,7 @@ PRESETS: dict[str, TrainOptions] = {
             post_nms=(200, 150),
         ),
     ),
-    # For the rendered scenes of `dmaskrcnn demo`: learns from scratch in a minute or two on two
-    # cores.
+    # For the rendered scenes of `dmaskrcnn demo`: learns from scratch in some minutes on two cores.
     "demo": TrainOptions(
         preset="demo",
         detector=DetectorConfig(
@@ -116,6 +115,6 @@ BEST: dict[str, Any] = {
     "mosaic": 0.5,
 }
 ADAPT = BEST | {"name": "adapt"}
-# Minutes that it trains by itself, by the kind of the device; labelling takes up to two fifths
-# more, so that it is done within an hour on a CPU and within ten minutes on a GPU.
+# Minutes that it trains by itself, by the kind of the device; labelling adds about two fifths at
+# most, so that it is done within an hour on a CPU and within ten minutes on a GPU.
 ADAPT_MINUTES = {"cpu": 40.0, "cuda": 7.0}
