@@ -70,10 +70,7 @@ class Run:
     def create(cls, config: TrainConfig) -> Run:
         """Make OUT/NAME-N with the first N that is free, holding ``config.yaml``. Raises UserError
         where OUT cannot be written to."""
-        name = config.name or config.method
-        if Path(name).name != name:
-            raise UserError(f"--name {name!r} must be a plain name; --out chooses the folder")
-        folder = create_numbered_folder(config.out, name)
+        folder = create_numbered_folder(config.out, config.name or config.method)
         values = config.absolute().to_dict()
         write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
         return cls(folder)

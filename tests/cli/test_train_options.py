@@ -151,6 +151,10 @@ class TestAdapt:
         other = parsed("adapt", *words, "--method", "grl", "--batch", 2, "--drop-invalid")
         assert (other.method, other.haze_augment, other.batch) == ("grl", 0.5, 2)
 
+    def test_a_file_with_an_unknown_method(self, config_file: Path, fails: Callable[..., str]):
+        config_file.write_text(config_file.read_text().replace("method: grl", "method: gril"))
+        assert "--method 'gril' is unknown" in fails("adapt", "--config", config_file)
+
     def test_takes_a_file(self, parsed: Callable[..., TrainConfig], config_file: Path):
         config = parsed("adapt", "--config", config_file, "--iterations", 3)
         assert (config.method, config.preset, config.iterations) == ("grl", "demo", 3)

@@ -41,6 +41,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "iterations": ({"iterations": -1}, "--iterations must not be negative"),
     "minutes": ({"minutes": float("nan")}, "--minutes must not be negative"),
+    "endless": ({"minutes": float("inf")}, "--minutes must be finite"),
+    "name": ({"name": "a/b"}, "--name 'a/b' must be a plain name"),
     "rate": ({"lr": -1.0}, "--lr must be above 0"),
     "nan rate": ({"lr": float("nan")}, "--lr must be above 0"),
     "lambda": ({"grl_lambda": float("nan")}, "--grl-lambda must not be negative"),

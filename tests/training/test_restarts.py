@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,8 @@ def test_which_run_an_attempt_goes_on_with(tiny: Make, monkeypatch: pytest.Monke
     assert restarts.begun_before(config) == run
     assert train(config) == run
     assert restarts.begun_before(tiny(method="source", iterations=2)) is None
+    # of a video, whose frames stand in the run's configuration
+    assert restarts.begun_before(replace(config, target_every=0.5)) == run
     # the run has the number that was measured
     assert restarts.begun_before(tiny(method="source", iterations=1, batch="auto")) == run
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "8")  # of another torchrun

@@ -3,6 +3,7 @@ goes on where it was, and the labeller is not trained again."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from signalled import signalled
 
 from dmaskrcnn.config.labelling import LABELS
 from dmaskrcnn.config.train import TrainConfig
+from dmaskrcnn.errors import UserError
 from dmaskrcnn.run import Run
 from dmaskrcnn.training import target_labels
 from dmaskrcnn.training.checkpoint import Checkpoint
@@ -110,6 +112,26 @@ def test_it_goes_on_where_it_was(
     assert (run / LABELS).read_bytes() == (unbroken / LABELS).read_bytes()
     if killed:
         assert f"{run} was stopped; going on with it" in capsys.readouterr().err
+
+
+def test_what_was_stopped_and_cannot_go_on_is_told_how_to_begin_anew(
+    config: TrainConfig, clear: Path, tmp_path: Path, monkeypatch
+):
+    shutil.copytree(clear, tmp_path / "clear")
+    config = replace(config, source=(tmp_path / "clear",))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dmaskrcnn.training.labeller.label_target", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    config.out.joinpath("teacher-latest").symlink_to(tmp_path / "nowhere")
+    (picture := next((tmp_path / "clear").rglob("*.png"))).write_bytes(b"no picture")
+    run = config.out / "teacher-1"
+    with pytest.raises(UserError, match=f"{picture.name}.*; to begin anew .*, remove {run} or"):
+        train(config)
 
 
 def test_what_is_finished_is_begun_anew(config: TrainConfig, unbroken: Path):

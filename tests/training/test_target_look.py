@@ -72,6 +72,9 @@ def test_before_is_when_the_target_comes_in(tiny: Make, hazy: Path, capsys):
     assert "found in 6 target pictures, scores of 0.5 and more:" in said
     assert "objects per picture" in said
     assert max(map(len, said[said.index("found in 6") :].splitlines()[:4])) <= 80
+    assert resume(run) == run  # the end is looked at again
+    assert len(json.loads((run / FOUND).read_text())["found"]) == 2
+    capsys.readouterr()
     (run / FOUND).write_text("{}")  # damaged
     assert resume(run) == run
     assert "found in 6" not in capsys.readouterr().err
@@ -99,6 +102,21 @@ def test_all_that_is_said_is_of_the_size_at_which_the_result_reads(
     run = train(tiny(**options, iterations=1, image_size=64, read_size=48))
     assert {config.image_size for config in sizes} == {48}
     assert Detector.load(run).config.image_size == 48
+
+
+def test_both_rounds_are_looked_at_at_one_size(tiny: Make, hazy: Path, monkeypatch):
+    sizes = []
+    found = Found.by.__func__
+
+    def by(cls, detector, *arguments):
+        sizes.append(detector.config.image_size)
+        return found(cls, detector, *arguments)
+
+    monkeypatch.setattr(Found, "by", classmethod(by))
+    options = {"method": "teacher", "target": (hazy,), "burn_in": 0.0, "labeller": "self"}
+    run = train(tiny(**options, iterations=2, image_size=64, read_size=48))
+    assert sizes == [48] * 3
+    assert Detector.load(run / "labeller-1").config.image_size == 48
 
 
 def test_an_untrained_start_was_not_harmed(tiny: Make, hazy: Path, monkeypatch, capsys):

@@ -86,9 +86,7 @@ class Labeller:
     def _first_round(self, config: TrainConfig, folder: Path) -> TrainConfig:
         part = _part(config, self.share)
         settings = replace(part.settings, labeller=NOBODY)
-        return replace(
-            part, settings=settings, test=(), adabn=0.0, read_size=0, out=folder, name=FOLDER
-        )
+        return replace(part, settings=settings, test=(), adabn=0.0, out=folder, name=FOLDER)
 
     def size(self, trained: TrainConfig) -> int:
         """The short side in pixels at which what was ``trained`` so reads what it labels."""

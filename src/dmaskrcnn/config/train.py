@@ -6,6 +6,7 @@ the Python keywords. None of them is None. Imports no torch.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
@@ -149,7 +150,12 @@ class TrainConfig(TrainOptions):
                     f"--{name} {count} must be a multiple of --accumulate {self.accumulate}"
                 )
 
+        if Path(self.name).name != self.name:
+            raise UserError(f"--name {self.name!r} must be a plain name; --out chooses the folder")
+
     def _check_length(self) -> None:
+        if not math.isfinite(self.minutes):
+            raise UserError(f"--minutes must be finite, got {self.minutes}")
         if self.minutes and self.iterations:
             raise UserError("--minutes and --iterations are both given: keep one of them")
         if not self.trains and self.weights in UNTRAINED:
@@ -215,10 +221,10 @@ def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     other way to tell the length, and the architecture that only followed from ``scratch``.
     """
     gone: set[str] = set()
-    if above.get("method", below.get("method")) != below.get("method"):
-        methods = find_methods()
+    methods, method = find_methods(), above.get("method", below.get("method"))
+    if method != below.get("method") and method in methods:  # what is unknown is told elsewhere
         gone |= set().union(*map(_names, methods.values()))
-        gone -= _names(methods[above["method"]])
+        gone -= _names(methods[method])
     if above.keys() & {"minutes", "iterations"}:
         gone |= {"minutes", "iterations"}
     if "weights" in above and "scratch" in (above["weights"], below.get("weights")):

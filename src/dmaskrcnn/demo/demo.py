@@ -83,8 +83,8 @@ def demo(out: Path, seed: int = 0, size: Size = Size(), report: Report | None = 
             except SystemExit:  # a training was stopped, and has said how it alone goes on
                 _say(f"{folder}: the same command goes on from here")
                 raise
-            _tidy(folder)
             _write_index(folder, how, complete=True)
+        _tidy(folder)
         scores = {air: load_comparison(folder / air) for air in ("clear", "hazy")}
     print(f"\n{tables(scores, NAMES)}\n\n{fill(verdict(scores, NAMES))}\n")
     page = folder / "report.html"

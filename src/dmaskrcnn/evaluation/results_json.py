@@ -187,6 +187,10 @@ class Results(Sequence[Detections]):
     def __len__(self) -> int:
         return len(self._images)
 
+    def count(self, image: int) -> int:
+        """How many detections an image has."""
+        return len(self._images[image])
+
     def segmentation(self, image: int, row: int) -> dict[str, Any] | None:
         """The run lengths of one detection's mask, in the order of ``self[image]``; None where the
         file has none."""

@@ -107,7 +107,8 @@ def labelled(
     if asks.run == SELF:
         # the first process's answer: others may be here before it has written its last row
         most = gather([most_pictures(student, run) if rank() == 0 else 0])[0]
-        some = evenly(target, most)
+        brought = getattr(config.settings, "pseudo_labels", "")
+        some = evenly(target, most, Path(brought) if brought else None)
         if len(some) < len(target) and rank() == 0:
             said = f"labeller: {len(some)} of {len(target)} target pictures, evenly spread"
             print(f"{said}: as many as the second round has time for", file=sys.stderr)

@@ -67,7 +67,11 @@ def train(config: TrainConfig) -> Path:
         # a run knows its data wherever it is resumed
         config = with_frames(config).absolute()
         if (begun := stopped_before(config)) is not None:
-            return resume(begun)
+            try:
+                return resume(begun)
+            except UserError as error:
+                anew = f"to begin anew with the same options, remove {begun} or give another --name"
+                raise UserError(f"{error}; {anew}") from error
         source, target = open_data(config)
         check_labeller(config)
         config = measured(config, source, target, device)

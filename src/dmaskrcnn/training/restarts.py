@@ -7,6 +7,7 @@ a mark of the torchrun in its run folder, by which all processes of the next att
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Collection
@@ -48,13 +49,13 @@ def begun_before(config: TrainConfig) -> Path | None:
         return None
     wanted = config.absolute().to_dict()
     # the latest: without --rdzv-id, addresses come again
-    marks = config.out.glob(f"{config.name or config.method}-*/{MARK}")
-    for file in sorted(marks, key=lambda file: file.stat().st_mtime, reverse=True):
+    for file in _latest(config, f"/{MARK}"):
         with suppress(OSError, ValueError, UserError):
             run = Run(file.parent)
             if read_bytes(file).decode() != own + "\n":
                 continue
-            if not _alike(run.config, wanted, but={"target"}):  # of videos: their frames
+            # of videos: their frames
+            if not _alike(run.config, wanted, but={"target", "target_every"}):
                 continue
             if has_begun(run.path):
                 return run.path
@@ -72,8 +73,7 @@ def stopped_before(config: TrainConfig) -> Path | None:
     if not asks or asks.run not in TRAINED or "RANK" in os.environ:  # torchrun: see `begun_before`
         return None
     wanted = config.to_dict()
-    folders = config.out.glob(f"{config.name or config.method}-*")
-    for folder in sorted(folders, key=lambda one: one.stat().st_mtime, reverse=True):
+    for folder in _latest(config):
         with suppress(OSError, UserError):
             run = Run(folder)
             if run.finished or not _alike(run.config, wanted):
@@ -82,6 +82,19 @@ def stopped_before(config: TrainConfig) -> Path | None:
                 print(f"{run} was stopped; going on with it", file=sys.stderr)
                 return folder
     return None
+
+
+def _latest(config: TrainConfig, file: str = "") -> list[Path]:
+    """The run folders of this name, or a file in each, the latest first."""
+
+    def changed(path: Path) -> float:
+        try:
+            return path.stat().st_mtime
+        except OSError:  # a link to nothing
+            return 0.0
+
+    name = glob.escape(config.name or config.method)
+    return sorted(config.out.glob(f"{name}-*{file}"), key=changed, reverse=True)
 
 
 def _alike(config: dict[str, object], wanted: dict[str, object], but: Collection[str] = ()) -> bool:

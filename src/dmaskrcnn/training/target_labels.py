@@ -20,6 +20,7 @@ from dmaskrcnn.detector.fusion import look
 from dmaskrcnn.distributed import gather, largest, rank, world_size
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.results_json import ResultLines, load_results, write_results
+from dmaskrcnn.files import read_json, write_text
 from dmaskrcnn.images.jobs import Progress
 from dmaskrcnn.methods.parts.consensus import SAME
 from dmaskrcnn.methods.parts.distillation import CANDIDATE
@@ -34,6 +35,7 @@ MOST_MISSED = 0.25  # of what a detector is sure of at its own size
 # of its own time to label; and in a short one all of most people's.
 VIEWS, LEAST = 4, 200
 KEPT = "labelling"  # the folder in the run folder
+PICTURES = "pictures.json"  # there: the ids of those that this training has labels for
 Key = tuple[int | str, int]  # a picture: its id, and its content as a number
 
 
@@ -51,21 +53,29 @@ def most_pictures(second: TrainConfig, first: Run | None = None) -> int:
     return max(LEAST, iterations * second.targets // VIEWS)
 
 
-def evenly(target: Dataset, most: int) -> Dataset:
-    """As many pictures at most, evenly spread, among them those of all looks."""
+def evenly(target: Dataset, most: int, brought: Path | None = None) -> Dataset:
+    """As many pictures at most, evenly spread, among them those of all looks; first of those that a
+    results JSON has ``brought`` labels for. Raises UserError as `load_results`."""
     if len(target) <= most:
         return target
+    first = np.zeros(len(target), dtype=bool)
+    if brought:
+        found = load_results(brought, target.image_ids, {}, paths=target.paths, partly=True)
+        first[:] = [found.count(image) > 0 for image in range(len(target))]
     chosen = np.isin(np.arange(len(target)), looks(target))
-    others = np.flatnonzero(~chosen)
-    more = max(0, most - int(chosen.sum()))
-    chosen[others[np.linspace(0, len(others) - 1, more).round().astype(int)]] = True
+    for others in (np.flatnonzero(first & ~chosen), np.flatnonzero(~first & ~chosen)):
+        more = min(len(others), max(0, most - int(chosen.sum())))
+        chosen[others[np.linspace(0, len(others) - 1, more).round().astype(int)]] = True
     return target.select(chosen)
 
 
 def looked_at(target: Dataset, folder: Path) -> Dataset:
-    """Of the target images those that a labeller has looked at, as a folder remembers; all where it
-    remembers nothing."""
-    known = {image_id for image_id, _ in _read(folder / KEPT)}
+    """Of the target images those that a labeller left labels of in a folder; all where it does not
+    say."""
+    try:
+        known = set(read_json(folder / KEPT / PICTURES))
+    except (UserError, OSError, ValueError, TypeError):
+        return target
     seen = np.array([image_id in known for image_id in target.image_ids], dtype=bool)
     return target.select(seen) if seen.any() and not seen.all() else target
 
@@ -97,6 +107,8 @@ def label_target(
     asked = int(largest(torch.tensor(asked)))
     if rank() == 0 and not asked:
         kept = _read(folder / KEPT)
+        (folder / KEPT).mkdir(exist_ok=True)
+        write_text(folder / KEPT / PICTURES, json.dumps(target.image_ids))
         write_results(folder / LABELS, (line for key in keys for line in kept.get(key, ())))
         print(f"labeller: its labels are in {folder / LABELS}", file=sys.stderr)
     gather([None])  # and nobody reads before they are there
@@ -131,11 +143,11 @@ def trusted(
 def _missed(
     run: Run, folder: Path, source: Dataset, target: Dataset, threshold: float, device: torch.device
 ) -> float | None:
-    """The share, in some pictures (`looks`); None in all processes but the first, and where the
-    detector is sure of nothing."""
+    """The share, in some pictures (`looks`), at the size at which it was trained; None in all
+    processes but the first, and where the detector is sure of nothing."""
     if rank() != 0:
         return None
-    detector = Detector.load(run.path, device)
+    detector = Detector.load(run.path, device, image_size=run.config.get("image_size", 0))
     ids = dict(zip(source.classes, source.category_ids, strict=True))
     labels = load_results(
         folder / LABELS, target.image_ids, ids, own_ids=source.own_ids, partly=True

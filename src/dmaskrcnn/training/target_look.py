@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -89,16 +89,19 @@ class Looks:
     Attributes:
         images: the ids of the pictures.
         found: what was found before and after, of two rounds after either.
+        ended: whether the last of them is of the end.
     """
 
     images: list[int | str]
     found: list[Found]
+    ended: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> Looks:
         """Raises OSError, ValueError, LookupError or TypeError where they are lost or damaged."""
         values = read_json(folder / FOUND)
-        return cls(list(values["images"]), [Found(**found) for found in values["found"]])
+        found = [Found(**one) for one in values["found"]]
+        return cls(list(values["images"]), found, bool(values["ended"]))
 
     def write(self, folder: Path) -> None:
         """Leave them in a run folder."""
@@ -106,7 +109,8 @@ class Looks:
 
     def pictures(self, target: Dataset) -> Dataset:
         """Those of the target; all of it where it has none of them."""
-        seen = np.isin(np.array(target.image_ids, dtype=object), self.images)
+        known = set(self.images)
+        seen = np.array([image_id in known for image_id in target.image_ids], dtype=bool)
         return target.select(seen) if seen.any() else target
 
 
@@ -119,7 +123,7 @@ def look_before(state: TrainingState, folder: Path) -> None:
     target = state.target
     try:
         if first := first_round(folder):
-            Looks.read(first).write(folder)
+            replace(Looks.read(first), ended=False).write(folder)
             shutil.copyfile(first / BEFORE, folder / BEFORE)
             return
     except _LOST:
@@ -154,7 +158,8 @@ def look_after(state: TrainingState, folder: Path) -> list[str]:
         before = Looks.read(folder)
         with state.as_read() as detector:
             now = Found.by(detector, before.pictures(state.target), state.iteration)
-        all_looks = Looks(before.images, [*before.found, now])
+        earlier = before.found[:-1] if before.ended else before.found
+        all_looks = Looks(before.images, [*earlier, now], ended=True)
         table = _table(all_looks.found)
     except (UserError, *_LOST):
         return []  # lost or damaged, or no picture can be read
@@ -170,8 +175,8 @@ def look_after(state: TrainingState, folder: Path) -> list[str]:
     if state.config.settings.reads_target_labels:  # which is no guess
         return []
     # what had learnt nothing cannot have been harmed
-    earlier = [before for before in all_looks.found[:-1] if before.learnt]
-    return next((doubts for before in earlier if (doubts := harm(before, now))), [])
+    could = (before for before in earlier if before.learnt)
+    return next((doubts for before in could if (doubts := harm(before, now))), [])
 
 
 def harm(before: Found, after: Found) -> list[str]:
