@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
-# One process: its half of the images, of halves whose means and variances differ much.
+from dmaskrcnn.detector.batchnorm import SharedBatchNorm2d
+
+# One process: its part of the images, of halves whose means and variances differ much.
 SCRIPT = """
 import os, sys
 import torch
@@ -23,9 +26,9 @@ rank = dist.get_rank()
 given = torch.load(sys.argv[1])
 norm = SharedBatchNorm2d(3)
 norm.load_state_dict(given["norm"])
-images = given["images"].chunk(2)[rank].clone().requires_grad_()
+images = given["images"].split(given["counts"])[rank].clone().requires_grad_()
 found = norm(images)
-(found * given["weights"].chunk(2)[rank]).sum().backward()
+(found * given["weights"].split(given["counts"])[rank]).sum().backward()
 for parameter in norm.parameters():  # as DistributedDataParallel, but for the mean
     dist.all_reduce(parameter.grad)
 grads = [images.grad, norm.weight.grad, norm.bias.grad]
@@ -33,7 +36,8 @@ torch.save([found.detach(), norm.running_mean, norm.running_var, *grads], f"{sys
 """
 
 
-def test_statistics_and_gradients_are_those_of_the_whole_batch(tmp_path: Path):
+@pytest.mark.parametrize("counts", [[2, 2], [3, 1], [0, 4]])
+def test_statistics_and_gradients_are_those_of_the_whole_batch(tmp_path: Path, counts: list[int]):
     torch.manual_seed(0)
     images = torch.randn(4, 3, 5, 7) * torch.tensor([1.0, 3.0, 1e-2])[:, None, None] + 2
     images[2:] = 3 * images[2:] - 5  # of the other process
@@ -41,7 +45,8 @@ def test_statistics_and_gradients_are_those_of_the_whole_batch(tmp_path: Path):
     norm = nn.BatchNorm2d(3)
     nn.init.uniform_(norm.weight)
     nn.init.uniform_(norm.bias)
-    torch.save({"norm": norm.state_dict(), "images": images, "weights": weights}, tmp_path / "in")
+    given = {"norm": norm.state_dict(), "images": images, "weights": weights, "counts": counts}
+    torch.save(given, tmp_path / "in")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
@@ -60,3 +65,16 @@ def test_statistics_and_gradients_are_those_of_the_whole_batch(tmp_path: Path):
     for part in parts:
         for ours, theirs in zip([part[1], part[2], part[4], part[5]], expected, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_at_all_changes_no_statistics():
+    """The masks' RoIs of a batch without any."""
+    norm = SharedBatchNorm2d(3)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    nothing = torch.zeros(0, 3, 5, 7, requires_grad=True)
+    found = norm(nothing)
+    assert found.shape == nothing.shape
+    found.sum().backward()
+    assert torch.equal(norm.weight.grad, torch.zeros(3))
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(norm.state_dict()[name], before[name])

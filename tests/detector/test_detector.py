@@ -6,6 +6,7 @@ from detector_cases import TINY
 from PIL import Image
 from torch import Tensor
 from torchvision.models.detection import maskrcnn_resnet50_fpn
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
 from dmaskrcnn.config.presets import PRESETS
@@ -145,6 +146,16 @@ def test_bf16_keeps_box_arithmetic_in_float32(detector, image):
     assert fast.boxes.dtype == torch.float32
     assert not torch.equal(fast.boxes, fast.boxes.bfloat16().float())
     assert float(fast.scores.mean()) == pytest.approx(float(exact.scores.mean()), abs=0.05)
+
+
+def test_anchors_are_as_exact_in_bf16(detector):
+    maps = {str(i): torch.zeros(1, 8, 512 >> i, 512 >> i) for i in range(5)}
+    image = ImageList(torch.zeros(1, 3, 2048, 2048), [(2048, 2048)])
+    exact = detector.rpn._anchors(image.tensors, list(maps.values()))
+    detector.rpn.__dict__.pop("_known_anchors")
+    rounded = detector.rpn._anchors(image.tensors, [m.bfloat16() for m in maps.values()])
+    assert rounded.dtype == torch.float32
+    assert torch.equal(exact, rounded)
 
 
 def test_pooling_does_not_depend_on_how_far_the_first_batch_was_padded():

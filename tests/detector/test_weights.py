@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from detector_cases import TINY
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
 
@@ -127,3 +128,16 @@ class TestWeights:
             Detector.load(tmp_path)
         with pytest.raises(UserError, match="no such weights"):
             read_state(tmp_path / "nothing.pth")
+
+    def test_a_whole_detector_without_a_description(self, detector, tmp_path):
+        """torchvision's of COCO is known by its number of classes; of others nobody knows."""
+        for count in (91, 8):
+            other = Detector([f"class {i}" for i in range(1, count)], detector.config)
+            state = {name: value.contiguous() for name, value in other.state_dict().items()}
+            save_file(state, tmp_path / f"{count}.safetensors")
+        state = load_file(tmp_path / "91.safetensors")
+        created = Detector.create(("car", "bus"), detector.config, str(tmp_path / "91.safetensors"))
+        bias = "roi_heads.box_predictor.cls_score.bias"
+        assert torch.equal(created.state_dict()[bias], state[bias][[0, 3, 6]])
+        with pytest.raises(UserError, match=r"8.safetensors: is of 7 classes, and which is not sa"):
+            Detector.create(("car", "bus"), detector.config, str(tmp_path / "8.safetensors"))

@@ -3,6 +3,7 @@ or is hung up on, and the next caller is answered."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
@@ -13,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from serve_cases import JPEG, Server, encoded, noise, start
@@ -186,6 +188,7 @@ def test_forms_and_json_that_are_wrong(server: Server):
         (file % (b"../../../etc/cron.d/x\0", encoded()) + b"--b--\r\n", form, 200),
         (b"x", {"Content-Type": "multipart/form-data; boundary=" + "b" * 5000}, 400),
         (b"[" * 100_000, plain, 400),
+        (b'{"image": [' + b"{}," * 100_000 + b"{}]}", plain, 400),
         (b'{"image": "' + b"\xff" * 20 + b'"}', plain, 400),
         (json.dumps({"image": text[:-3]}), plain, 400),
         (json.dumps({"image": text, "threshold": float("nan")}), plain, 422),
@@ -197,6 +200,32 @@ def test_forms_and_json_that_are_wrong(server: Server):
         status, _, said = server.call(body, headers)
         assert status == wanted, (body[:60], status, said[:200])
         assert b"Traceback" not in said
+
+
+def test_nested_json_is_not_built():
+    from dmaskrcnn.serve.limits import RefusedError
+    from dmaskrcnn.serve.uploads import _from_json
+
+    with pytest.raises(RefusedError, match="too many parts"):
+        _from_json(b'{"a": [' + b"{}," * 100 + b"{}]}")
+
+
+def test_callers_who_read_nothing_are_cut_off():
+    from dmaskrcnn.serve.connections import closing_after
+
+    connection = object.__new__(closing_after(0.05))
+    connection.flow = Mock()
+
+    async def written(read: bool) -> Mock:
+        connection.loop, connection.transport = asyncio.get_running_loop(), Mock()
+        connection.pause_writing()
+        if read:
+            connection.resume_writing()
+        await asyncio.sleep(0.2)
+        return connection.transport.abort
+
+    asyncio.run(written(read=False)).assert_called_once()
+    asyncio.run(written(read=True)).assert_not_called()
 
 
 def test_paths_and_methods(server: Server):

@@ -113,7 +113,9 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
             if len(known) >= REMEMBERED:
                 known.clear()
             one = ImageList(images[:1], [(int(images.shape[-2]), int(images.shape[-1]))])
-            known[key] = self.anchor_generator(one, maps)[0]
+            # it takes their precision: bfloat16 has steps of 2 px from 256 on, and of 8 from 1,024
+            exact = [m.new_empty((1, 1, *m.shape[-2:]), dtype=torch.float32) for m in maps]
+            known[key] = self.anchor_generator(one, exact)[0]
         return known[key]
 
     @torch.no_grad()

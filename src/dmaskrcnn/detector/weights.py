@@ -172,10 +172,27 @@ def _load_file(detector: nn.Module, classes: Sequence[str], path: Path) -> bool:
     if not any(k.startswith("backbone.") for k in state):
         load_backbone(detector, state, str(path))
         return False
-    described = path.with_suffix(".json").is_file()
-    names = read_description(path)[0] if described else classes
+    if path.with_suffix(".json").is_file():
+        names = read_description(path)[0]
+    else:
+        names = _undescribed(state, classes, path)
     load_whole(detector, classes, state, names, str(path))
     return True
+
+
+def _undescribed(state: dict[str, Tensor], classes: Sequence[str], path: Path) -> Sequence[str]:
+    """The classes of a whole detector that stands without a description: torchvision's of COCO by
+    their number, or else those to be learnt. Raises UserError where they are of another number."""
+    rows = state.get("roi_heads.box_predictor.cls_score.bias")
+    if rows is None or len(rows) == len(classes) + 1:
+        return classes
+    coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    if len(rows) == len(coco):
+        return coco[1:]
+    raise UserError(
+        f"--weights {path}: is of {len(rows) - 1} classes, and which is not said: put a .json of "
+        f"its name beside it, as model.json of a run, or train all its classes ({len(classes)} now)"
+    )
 
 
 def load_backbone(detector: nn.Module, state: dict[str, Tensor], name: str) -> None:

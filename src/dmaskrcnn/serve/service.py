@@ -123,9 +123,9 @@ class Service:
         try:
             late = RefusedError(408, f"the body did not arrive within {self.limits.timeout:g} s")
             body = await self._in_time(read_body(request, self.limits, hold), begun, late)
-            data, options = await read_call(request, body)
-            del body
             late = RefusedError(504, f"no answer within {self.limits.timeout:g} s; try again later")
+            data, options = await self._in_time(read_call(request, body), begun, late)
+            del body
             return await self._in_time(self._detect(data, self._checked(options)), begun, late)
         finally:
             self.bytes_held -= held

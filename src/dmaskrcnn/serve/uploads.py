@@ -33,6 +33,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 LINGER = 10.0  # seconds that the rest of a refused body is read for, so that its sender looks up
 PICTURE_FIELDS = ("image", "file")
 FORM_FIELDS = 16  # more than there are options
+JSON_PARTS = 64  # brackets and braces: base64 has none, and what is nested takes 24 times its size
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ async def read_call(request: Request, body: bytes) -> tuple[bytes, Options]:
     if not body:
         raise RefusedError(400, "the body is empty; send a picture")
     if kind == "application/json":
-        data, more = _from_json(body)
+        data, more = await asyncio.to_thread(_from_json, body)
     elif kind == "multipart/form-data":
         data, more = await _from_form(request, body)
     elif kind.startswith("image/") or kind in ("application/octet-stream", ""):
@@ -167,6 +168,8 @@ async def read_call(request: Request, body: bytes) -> tuple[bytes, Options]:
 
 
 def _from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
+    if body.count(b"{") + body.count(b"[") > JSON_PARTS:
+        raise RefusedError(400, 'the JSON has too many parts; send {"image": base64}')
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:

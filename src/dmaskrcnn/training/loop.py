@@ -227,7 +227,8 @@ def _forward_and_backward(
     state: TrainingState, batches: list[Batch], progress: float
 ) -> dict[str, Tensor]:
     """Batch after batch: gradients add up to those of one large batch, while memory holds the
-    activations of a small one. Returns the means of losses and logs."""
+    activations of a small one; where parts have unequally many masks, each part's count as much as
+    another's. Returns the means of losses and logs."""
     state.optimizer.zero_grad(set_to_none=True)
     state.method.begin_step()
     sums: dict[str, Tensor] = {}

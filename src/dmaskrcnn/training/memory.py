@@ -46,7 +46,8 @@ class Parts:
             if rank() == 0:
                 tqdm.write(
                     f"out of memory: each batch is taken in {more} parts from now on, as with "
-                    f"--accumulate {more * len(batches)}; the result is that of the whole batch",
+                    f"--accumulate {more * len(batches)}; the result is that of the whole batch, "
+                    "but that masks count by part",
                     file=sys.stderr,
                 )
 
