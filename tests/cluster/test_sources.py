@@ -137,3 +137,16 @@ def test_no_link_leads_out(tmp_path: Path):
     with pytest.raises(UserError, match="a link leads out of"):
         Store(tmp_path / "out").write("pictures/x.txt", lambda path: path.write_text("x"))
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_addresses_are_absolute(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An actor has a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("pictures/z.jpg")
+    pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "few.parquet")
+    sources = find_sources(["pictures/a", "list.txt", folder / "z.jpg", "few.parquet"], "out")
+    wanted = [folder / "a/x.jpg", folder / "a/x.png", folder / "z.jpg"]
+    assert [file for file, _ in sources.files] == list(map(str, wanted))
+    assert [name for _, name in sources.files] == ["x.jpg", "x-2.png", "z.jpg"]
+    assert [table.address for table in sources.tables] == [str(tmp_path / "few.parquet")]
+    assert Store("out/").address == str(tmp_path / "out")

@@ -1,6 +1,8 @@
 """Decoding of pictures: rotation, depth, channels."""
 
+import errno
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 from data_files import coco_object, write_coco, write_image
 
 from dmaskrcnn.data import decode_image, inspect, open_dataset
+from dmaskrcnn.data.image import list_images
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.images.video_inputs import list_videos
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -183,3 +187,22 @@ def test_pictures_of_one_shade_are_told(tmp_path: Path) -> None:
 
     Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a.png")
     assert [note.kind for note in inspect(tmp_path).notes] == ["low contrast"]
+
+
+def test_folders_that_cannot_be_listed_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("open/a.png", "locked/b.png"):
+        write_image(tmp_path / name)
+    locked, real = str(tmp_path / "locked"), os.scandir
+
+    def scandir(path: str):
+        if os.fspath(path) == locked:  # root, as which tests may run, is refused nothing
+            raise PermissionError(errno.EACCES, "Permission denied", locked)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for look in (list_images, list_videos):
+        with pytest.raises(UserError) as error:
+            look(tmp_path)
+        said = f"{locked}: cannot be listed (Permission denied); make it readable, or name the "
+        assert str(error.value) == said + "folders beside it"
+        assert look(tmp_path / "none") == []

@@ -15,9 +15,10 @@ from video_cases import write_clip
 
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
+from dmaskrcnn.detector.tiles import cut
 from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.haze.switch import HazeSwitch
-from dmaskrcnn.images.by_detector import ClearOrHazy
+from dmaskrcnn.images.by_detector import ClearOrHazy, in_tiles
 from dmaskrcnn.images.predict import predict_images
 from dmaskrcnn.serve.dropped import read_dropped
 
@@ -97,11 +98,28 @@ def test_two_detectors_share_frames_by_their_haze_with_memory(tmp_path, street):
     assert both.clear_count == 4
 
 
-def test_predict_with_a_run_for_clear_air(frames, run, tmp_path, capsys):
+def test_tiles_go_to_the_detector_of_their_picture(tmp_path, street):
+    """Fog lies in one part of a picture: its tiles alone would say something else."""
+    fog, clear_air = (haziness(one.permute(1, 2, 0).numpy()) for one in street)
+    middle = (fog + clear_air) / 2
+    scene = torch.cat([street[1], street[1], street[0]], 2)  # clear as a whole, foggy at an end
+    assert haziness(scene.permute(1, 2, 0).numpy()) < middle < fog
+
+    hazy, clear = LeftHalf(), LeftHalf()
+    both = ClearOrHazy(hazy, clear, HazeSwitch(middle, middle))
+    height, width = street[0].shape[1:]
+    in_tiles(both, width, 100).predict([scene, street[0]])
+    assert len(clear.batches[0]) == len(cut(height, 3 * width, width)) > 3
+    assert [len(clear.batches), hazy.batches] == [1, [[(3, height, width)]]]
+    assert both.clear_count == 1
+
+
+@pytest.mark.parametrize("tiles", ["0", "64"])
+def test_predict_with_a_run_for_clear_air(tiles, frames, run, tmp_path, capsys):
     torch.manual_seed(1)
     Detector(("bicycle",), UNTRAINED).save(tmp_path)
     words = ["predict", run, frames, "--clear", tmp_path, "--out", tmp_path / "out"]
-    main([str(word) for word in [*words, "--threshold", "0", "--device", "cpu"]])
+    main([str(word) for word in [*words, "--threshold", "0", "--tiles", tiles, "--device", "cpu"]])
     assert f"{tmp_path}: 1 of them were clear" in capsys.readouterr().err
     clear, hazy = content(tmp_path / "out")["images"]
     assert {found["class"] for found in clear["detections"]} == {"bicycle"}

@@ -4,19 +4,27 @@ clear line."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from video_cases import add_tone, turn, write_clip
+from video_cases import add_tone, scene, turn, write_clip
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.images.open_video import seek
 from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
-from dmaskrcnn.images.video_inputs import video_source
+from dmaskrcnn.images.video import VideoReader
+from dmaskrcnn.images.video_inputs import VideoSource, video_source
+from dmaskrcnn.images.video_out import VideoWriter
 
 av = pytest.importorskip("av", reason="needs dmaskrcnn[video]")
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 160, 30)
@@ -153,3 +161,110 @@ def test_what_shows_nothing_is_one_line(make: Callable[[Path], Any], said: str, 
     assert str(error.value).startswith(f"{clip}: {said}")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def read_from(source: VideoSource | None, start: float) -> list[tuple[float, int]]:
+    """The time of each frame, and the number of the `scene` that it shows."""
+    assert source is not None
+    with VideoReader(source, start) as reader:
+        return [
+            (round(float(frame.time), 3), round((frame.pixels[4].min(axis=1) > 128).argmax() / 4))
+            for frame in reader
+        ]
+
+
+def test_from_the_middle_over_http(tmp_path: Path):
+    write_clip(tmp_path / "clip.mkv", "mjpeg", "yuvj420p")  # key frames alone
+    expected = [(number / 10, number) for number in range(6, 10)]
+    assert read_from(video_source(tmp_path / "clip.mkv"), 0.6) == expected
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/clip.mkv"
+        assert read_from(video_source(address), 0.6) == expected
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("codec", "form"), [("libx264", "h264"), ("mjpeg", "mjpeg")])
+def test_from_the_middle_of_frames_without_times(codec: str, form: str, tmp_path: Path):
+    with av.open(str(tmp_path / "raw.mpeg"), "w", format=form) as file:
+        stream: Any = file.add_stream(codec, rate=25)  # as FFmpeg takes for granted
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.color_range = 2
+        for number in range(10):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(scene(number), format="rgb24")))
+        file.mux(stream.encode(None))
+    expected = [(number / 25, number) for number in range(6, 10)]
+    assert read_from(video_source(tmp_path / "raw.mpeg"), 0.24) == expected
+
+
+def test_what_can_be_read_from_its_beginning_only():
+    def refuse(_: int) -> None:
+        raise av.error.PermissionError(1, "Operation not permitted")
+
+    source = video_source("a.mpeg")
+    assert source is not None
+    container = SimpleNamespace(seek=refuse, start_time=None, close=lambda: None)
+    said = r"^a.mpeg: can be read from its beginning only \(Oper.*leave --start 3 out, or convert"
+    with pytest.raises(UserError, match=said):
+        seek(source, container, 3.0, None)
+
+
+def test_codecs_that_nobody_knows(tmp_path: Path):
+    whole = write_clip(tmp_path / "whole.avi", "mjpeg", "yuvj420p").read_bytes()
+    (tmp_path / "frames.avi").write_bytes(whole.replace(b"MJPG", b"XYZW"))
+    with pytest.raises(UserError, match=r"frames.avi: its codec is not known to FFmpeg; convert"):
+        predicted(tmp_path / "frames.avi")
+    sound = bytearray(whole)
+    at = whole.index(b"strf", whole.index(b"auds")) + 8  # of WAVEFORMATEX
+    sound[at : at + 2] = b"\x34\x12"
+    (tmp_path / "sound.avi").write_bytes(sound)
+    entry, _, times = predicted(tmp_path / "sound.avi")
+    assert (len(times), entry["sound"]) == (10, [])
+    assert entry["notes"] == ["its sound is left out: FFmpeg does not know its codec"]
+
+
+def test_names_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_clip(tmp_path / "in.mp4").rename(tmp_path / "12:30.mp4")
+    monkeypatch.chdir(tmp_path)
+    source = video_source("12:30.mp4")
+    assert source is not None
+    with VideoReader(source) as reader:
+        writer = VideoWriter(Path("12:31.mp4"), reader)
+        for frame in reader:
+            writer.write(frame.pixels, frame)
+        writer.close()
+    assert len(read_from(video_source("12:31.mp4"), 0.0)) == 10
+
+
+def test_what_ffmpeg_refuses_to_write_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its errors are not all of OSError's kind."""
+    source = video_source(write_clip(tmp_path / "in.mp4"))
+    assert source is not None
+    with VideoReader(source) as reader:
+        writer = VideoWriter(tmp_path / "out.mp4", reader)
+
+        def refuse(_: Any) -> None:
+            raise av.error.ArgumentError(22, "Invalid argument")
+
+        monkeypatch.setattr(writer, "_mux", refuse)
+        with pytest.raises(UserError, match=r"out.mp4: cannot be written \(Invalid argument\)"):
+            writer.write(scene(0), next(iter(reader)))
+
+
+def test_damaged_sound_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dmaskrcnn.images.video_out.COPIED", ())
+    source = video_source(write_clip(tmp_path / "in.mp4"))
+    assert source is not None
+
+    def refuse() -> None:
+        raise av.error.InvalidDataError(1094995529, "Invalid data")
+
+    packet = SimpleNamespace(pts=0, time_base=Fraction(1, 1000), decode=refuse)
+    with VideoReader(source, sound=True) as reader:
+        writer = VideoWriter(tmp_path / "out.mp4", reader)
+        for frame in reader:
+            frame.sound.insert(0, packet)
+            writer.write(frame.pixels, frame)
+        writer.close()
+    assert len(read_from(video_source(tmp_path / "out.mp4"), 0.0)) == 10

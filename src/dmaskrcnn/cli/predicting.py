@@ -26,7 +26,7 @@ def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None 
         return predict_on_cluster(verb)
 
     from dmaskrcnn.haze.switch import HazeSwitch
-    from dmaskrcnn.images.by_detector import ClearOrHazy
+    from dmaskrcnn.images.by_detector import ClearOrHazy, in_tiles
     from dmaskrcnn.images.open_video import need_av, parse_time
     from dmaskrcnn.images.predict import predict_images
     from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
@@ -61,7 +61,8 @@ def predict_verb(verb: Predict, opened: Callable[[Path, str], Predictor] | None 
             )
         )
     if videos:
-        print(predict_videos(_tiled(predictor, verb), videos, verb.out, options))
+        tiled = in_tiles(predictor, verb.tiles, verb.batch_size)
+        print(predict_videos(tiled, videos, verb.out, options))
     if isinstance(predictor, ClearOrHazy):
         print(f"{verb.clear}: {predictor.clear_count} of them were clear", file=sys.stderr)
 
@@ -73,11 +74,3 @@ def _detector(path: Path, device: str) -> Predictor:
     if which := run.weights_said:
         print(f"{run}: {which}", file=sys.stderr)
     return run.detector(device)
-
-
-def _tiled(predictor: Predictor, verb: Predict) -> Predictor:
-    if not verb.tiles:
-        return predictor
-    from dmaskrcnn.detector.tiles import Tiled
-
-    return Tiled(predictor, verb.tiles, verb.batch_size)

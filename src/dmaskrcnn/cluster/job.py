@@ -9,6 +9,7 @@
      "verb": "predict", "options": {…},       all that the results depend on
      "pictures": 100000, "inputs": "3f6c…",   how many, and a digest of their names
      "shard": 1000,                           pictures per part
+     "max_pixels": 89478485,                  of a picture at most, in the last start
      "errors": 3, "objects": 251734}          in the end: pictures that could not be read, objects
 """
 
@@ -140,10 +141,10 @@ def run_job(
     with started(cluster.address, shipped) as ray:
         hands = _hands(ray.cluster_resources(), cluster)
         size = before or min(MOST, math.ceil(len(sources) / (PARTS * hands["actors"])))
-        index["shard"] = size
+        index |= {"shard": size, "max_pixels": Image.MAX_IMAGE_PIXELS}
         _write_index(store, {"complete": False, **index})
         shards = list(sources.shards(size))
-        done = {n: part for n, part in done.items() if n < len(shards)}
+        done = {n: part for n, part in done.items() if n < len(shards) and _stays(part)}
         for part in done.values():
             summary.add(part)
         summary.before = summary.images
@@ -163,6 +164,9 @@ def run_job(
             raise
         finally:
             report.close()
+    if lost := sorted({part_name(shard["number"]) for shard in shards} - set(store.names())):
+        said = f"{store.of(lost[0])}: is not there, though a worker wrote it"
+        raise UserError(f"{said}; choose an --out that all machines share, or a bucket")
     if summary.images == summary.errors:
         raise UserError(
             f"{inputs[0]}: none of the {summary.images} images can be read; the column `error` of "
@@ -270,6 +274,13 @@ def _done(store: Store) -> dict[int, dict[str, Any]]:
     with ThreadPoolExecutor(16) as pool:
         parts = zip(names, pool.map(lambda name: _footer(store.of(name)), names), strict=True)
         return {int(name[5:-8]): part for name, part in parts if part and name[5:-8].isdigit()}
+
+
+def _stays(part: dict[str, Any]) -> bool:
+    """Whether a part need not be done again, as it must where nothing could be read (a disk was
+    away?), and where pictures may have been too large for an earlier ``--max-pixels``."""
+    same = part.get("max_pixels", Image.MAX_IMAGE_PIXELS) == Image.MAX_IMAGE_PIXELS
+    return not part["errors"] or (same and part["errors"] < part["images"])
 
 
 def _footer(part: str) -> dict[str, Any] | None:

@@ -45,7 +45,8 @@ class Sources:
     """The pictures of a job.
 
     Attributes:
-        files: address and relative path of each, no two paths alike but for their suffixes.
+        files: address and relative path of each, no two paths alike but for their suffixes. All
+            addresses are absolute: actors have a working directory of their own.
         tables: Parquet files with more of them.
     """
 
@@ -106,7 +107,7 @@ def find_sources(inputs: Sequence[str | Path], out: str, column: str = "") -> So
             for file in parquet:
                 which, rows, paths = _open_table(file, column)
                 if paths is None:
-                    tables.setdefault(file, (which, rows))
+                    tables.setdefault(store.absolute(file), (which, rows))
                 else:
                     pairs += _named([_beside(file, path) for path in paths])
         elif store.is_uri(given):
@@ -116,7 +117,7 @@ def find_sources(inputs: Sequence[str | Path], out: str, column: str = "") -> So
             files = find_images([Path(given)], folder)
             pairs = ((str(file), PurePosixPath(name.as_posix())) for file, name in files)
         for one, name in pairs:
-            found.setdefault(one, name)
+            found.setdefault(store.absolute(one), name)
     taken: set[str] = set()
     files = [(one, _free(name, taken)) for one, name in found.items()]
     named = {file: _free(PurePosixPath(Path(file).stem), taken) for file in tables}

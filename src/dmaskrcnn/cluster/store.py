@@ -36,6 +36,11 @@ def is_uri(text: str) -> bool:
     return bool(_SCHEME.match(text))
 
 
+def absolute(text: str) -> str:
+    """The address, of a path the absolute one."""
+    return text if is_uri(text) else str(Path(text).absolute())
+
+
 @cache
 def _file_system(root: str) -> tuple[Any, str]:
     try:
@@ -82,11 +87,11 @@ class Store:
     """The folder or bucket that a job writes to.
 
     Attributes:
-        address: of it.
+        address: of it; absolute, as actors have a working directory of their own.
     """
 
     def __init__(self, out: str | os.PathLike[str]):
-        self.address = address(out).rstrip("/") or "/"
+        self.address = absolute(address(out)).rstrip("/") or "/"
         self._local = None if is_uri(self.address) else Path(self.address)
 
     def of(self, name: str) -> str:

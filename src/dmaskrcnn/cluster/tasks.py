@@ -4,7 +4,7 @@ is; the files that it needs go beside it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -18,6 +18,7 @@ from dmaskrcnn.draw import JPEG
 from dmaskrcnn.files import file_digest, save_picture_whole
 from dmaskrcnn.haze.gauge import haziness
 from dmaskrcnn.haze.switch import HazeSwitch
+from dmaskrcnn.images.by_detector import ClearOrHazy, in_tiles
 from dmaskrcnn.images.haze import HazeConditions, hazed_views
 from dmaskrcnn.images.picture_files import kept_suffix, save_picture
 from dmaskrcnn.run import open_run
@@ -128,14 +129,9 @@ class Detect:
         def shard() -> Work:
             predictor: Any = detectors[0]
             if len(detectors) > 1:
-                from dmaskrcnn.images.by_detector import ClearOrHazy
-
                 switch = HazeSwitch(*self.haze_thresholds)
                 predictor = ClearOrHazy(detectors[0], detectors[1], switch)
-            if self.tiles:
-                from dmaskrcnn.detector.tiles import Tiled
-
-                predictor = Tiled(predictor, self.tiles, self.batch_size)
+            predictor = in_tiles(predictor, self.tiles, self.batch_size)
             return partial(self._work, predictor, store)
 
         return shard
@@ -231,12 +227,17 @@ class PutBehindHaze:
     """`haze`, of pictures without labels, into the folders that the plain verb writes.
 
     Args:
-        conditions: what haze.
+        conditions: what haze; the folder of depth maps is made absolute, as that of inputs.
     """
 
     conditions: HazeConditions
     batch_size: int = 1
     verb: ClassVar[str] = "haze"
+
+    def __post_init__(self) -> None:
+        if maps := self.conditions.depth:
+            maps = replace(maps, folder=maps.folder.absolute())
+            object.__setattr__(self, "conditions", replace(self.conditions, depth=maps))
 
     def options(self) -> dict[str, Any]:
         """See `Task`."""

@@ -24,6 +24,11 @@ from dmaskrcnn.images.jobs import read_batches
 
 KEY = b"dmaskrcnn"  # of what a part says of itself
 PAUSES = (2, 4, 8)  # seconds, after which a bucket that does not answer is asked again
+LASTING = (PermissionError, IsADirectoryError, NotADirectoryError)  # of file:// alone
+
+
+class UnreachableError(UserError):
+    """A bucket that does not answer, which is no fault of the picture."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ class Worker:
             "objects": sum(len(row.get("detections", ())) for row in rows),
             "seconds": round(time.monotonic() - began, 3),
         }
-        table = need("pyarrow").Table.from_pylist(rows, schema=schema(self.task, counts))
+        said = counts | {"max_pixels": PillowImage.MAX_IMAGE_PIXELS}
+        table = need("pyarrow").Table.from_pylist(rows, schema=schema(self.task, said))
         write = need("pyarrow.parquet").write_table
         self.store.write(part_name(number), lambda path: write(table, path, compression="zstd"))
         return {"number": number, "doubt": doubts[0] if doubts else "", **counts}
@@ -115,6 +121,8 @@ class Worker:
         size = self.task.batch_size
 
         def unreadable(numbered: tuple[int, Picture], error: UserError) -> None:
+            if isinstance(error, UnreachableError):
+                raise error
             place, picture = numbered
             source = picture.source
             head = f"image of {len(source):,} bytes" if isinstance(source, bytes) else picture.said
@@ -170,21 +178,28 @@ def _read(numbered: tuple[int, Picture]) -> Item:
     if isinstance(picture.source, bytes):
         source = picture.source
     elif stored.is_uri(picture.source):
-        source = _patiently(lambda: stored.read(str(picture.source)))
+        source = _patiently(picture.source)
     else:
         source = Path(picture.source)
     return Item(picture.said, PurePosixPath(picture.name), source, decode_image(source))
 
 
-def _patiently(read: Callable[[], bytes]) -> bytes:
-    """What it gives. Raises UserError where it is not there, or the bucket keeps failing."""
+def _patiently(address: str) -> bytes:
+    """What a file in a bucket holds. Raises UserError where it is not there, and `UnreachableError`
+    where the bucket keeps failing."""
     for pause in (*PAUSES, None):
         try:
-            return read()
+            return stored.read(address)
         except FileNotFoundError:
             raise UserError("no such picture; check the address") from None
         except OSError as error:
+            said = f"cannot be fetched ({first_line(error)})"
+            if isinstance(error, LASTING):
+                raise UserError(f"{said}; check who may read it") from error
             if pause is None:
-                raise UserError(f"cannot be fetched ({first_line(error)}); try again") from error
+                raise UnreachableError(
+                    f"{address}: {said}. What is done stays; once it answers, the same command "
+                    "goes on"
+                ) from error
             time.sleep(pause)
     raise AssertionError("the last one returns or raises")

@@ -43,12 +43,10 @@ def is_image(path: Path) -> bool:
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     """The pictures of a folder, ordered by relative path whatever the file system; links are
-    followed, loops are not."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
+    followed, loops are not. Errors as of `unlisted`."""
+    found, seen = list[Path](), set[str]()
+    for root, folders, files in os.walk(folder, onerror=unlisted, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:
             folders.clear()
             continue
         seen.add(real)
@@ -57,12 +55,18 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def unlisted(error: OSError) -> None:
+    """For ``os.walk``: raises UserError of a folder that is there and cannot be listed."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        said = f"{error.filename}: cannot be listed ({error.strerror})"
+        raise UserError(f"{said}; make it readable, or name the folders beside it") from error
+
+
 def set_max_pixels(megapixels: float) -> None:
     """Set the largest picture that is decoded, in this process and in those that load images for
-    it: memory grows with it (dehazing takes 50 bytes for a pixel, and more).
-
-    It is Pillow's own limit (``PIL.Image.MAX_IMAGE_PIXELS``, 89 megapixels), which Pillow only
-    warns of. Raises UserError for a number that is not above 0.
+    it: memory grows with it (dehazing takes 50 bytes for a pixel, and more). It is Pillow's own
+    limit (``PIL.Image.MAX_IMAGE_PIXELS``, 89 megapixels), which Pillow only warns of. Raises
+    UserError for a number that is not above 0.
     """
     if not megapixels > 0:
         raise UserError(f"--max-pixels must be above 0, got {megapixels:g}")
@@ -228,8 +232,7 @@ def upright_pixels(
     Args:
         picture: not loaded yet.
         file: what it was opened from, once more.
-        size: see `decode_pixels`.
-        stored: likewise.
+        size, stored: see `decode_pixels`.
 
     Raises:
         OSError, ValueError and others of Pillow's: it is broken.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from fractions import Fraction
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +50,8 @@ def open_container(source: VideoSource, patience: float) -> Any:
     try:
         if source.kind == "file":
             options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-            return av.open(source.address, options=options)
+            # not as it is: FFmpeg takes what stands before a colon for a protocol
+            return av.open(str(Path(source.address).absolute()), options=options)
         limits = (patience, patience)
         if source.kind == "camera":
             return av.open(_camera(int(source.address)), format="v4l2", timeout=limits)
@@ -68,6 +71,46 @@ def open_container(source: VideoSource, patience: float) -> Any:
             said = f"no answer within {patience:g} s"
         raise UserError(
             f"{source}: {said}; check the address, and that the camera is on"
+        ) from error
+
+
+def video_stream(source: VideoSource, container: Any) -> Any:
+    """The stream of frames, whose decoder refuses those that are larger than allowed.
+
+    Raises:
+        UserError: there is none, its frames are too large, or no decoder knows them.
+    """
+    if not container.streams.video:
+        container.close()
+        raise UserError(f"{source}: holds no frames; name a video")
+    video = container.streams.video[0]
+    if (context := video.codec_context) is None:
+        container.close()
+        raise UserError(f"{source}: its codec is not known to FFmpeg; convert it first")
+    check_size(source, context.width, context.height)
+    if most := Image.MAX_IMAGE_PIXELS:  # for what grows later
+        context.options = {**context.options, "max_pixels": str(min(most, 2**31 - 1))}
+    video.thread_type = "AUTO"
+    return video
+
+
+def seek(source: VideoSource, container: Any, start: float, duration: Fraction | None) -> None:
+    """Go on from the last whole frame before ``start``; both in seconds after the beginning.
+
+    Raises:
+        UserError: it ends before, or can be read from its beginning alone.
+    """
+    if duration is not None and start >= duration:
+        container.close()
+        raise UserError(f"{source}: ends after {float(duration):.1f} s, before --start {start:g}")
+    try:
+        container.seek(round(start * 1_000_000) + (container.start_time or 0))
+    except (OSError, need_av().error.FFmpegError) as error:
+        container.close()
+        said = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(
+            f"{source}: can be read from its beginning only ({said}); leave --start {start:g} out, "
+            "or convert it first"
         ) from error
 
 

@@ -35,6 +35,7 @@ from dmaskrcnn.draw import JPEG
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.files import save_picture_whole
 from dmaskrcnn.haze.gauge import haziness
+from dmaskrcnn.images.by_detector import in_tiles
 from dmaskrcnn.images.jobs import Summary, run_jobs
 from dmaskrcnn.images.picture_files import PictureJob, plan
 from dmaskrcnn.output_folder import OutputFolder
@@ -113,10 +114,7 @@ def predict_images(
         raise UserError(f"threshold: {threshold} is no score; give a value from 0 to 1")
     if batch_size < 1:
         raise UserError(f"batch_size: {batch_size} images make no batch; give at least 1")
-    if tiles:
-        from dmaskrcnn.detector.tiles import Tiled
-
-        detector = Tiled(detector, tiles, batch_size)
+    detector = in_tiles(detector, tiles, batch_size)
     # in one line: objects are many, and not read by people
     output = OutputFolder(Path(out), "predict", INDEX, indent=None)
     jobs = plan(inputs, output, lambda _: ".jpg")

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from PIL import Image
-
 from dmaskrcnn.errors import UserError, first_line
 from dmaskrcnn.images.open_video import (
     PATIENCE,
@@ -20,7 +18,9 @@ from dmaskrcnn.images.open_video import (
     is_http,
     need_av,
     open_container,
+    seek,
     upright,
+    video_stream,
 )
 from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_inputs import VideoSource
@@ -30,6 +30,7 @@ CLOSED = 3  # tries where the server of an http stream closed it: most have come
 MISSING = Fraction(1, 2)  # seconds; sound that goes on for less after the last frame is usual
 FASTEST = 480  # frames per second that a camera may take
 USUAL_RATE = Fraction(25)  # of a stream that does not tell
+UNKNOWN_SOUND = "its sound is left out: FFmpeg does not know its codec"
 
 
 class VideoReader:
@@ -92,12 +93,10 @@ class VideoReader:
         # some containers tell the rate of their clock
         self.rate = next((Fraction(r) for r in told if r and 0 < r <= FASTEST), USUAL_RATE)
         self.frames = self._known_frames()
-        if start and not self.live:
-            if self.duration is not None and start >= self.duration:
-                raise UserError(
-                    f"{source}: ends after {float(self.duration):.1f} s, before --start {start:g}"
-                )
-            self._container.seek(round(start * 1_000_000) + (self._container.start_time or 0))
+        # raw frames have no times, and their demuxers but guess where one lies
+        self._sought = bool(start) and not self.live and video.start_time is not None
+        if self._sought:
+            seek(source, self._container, start, self.duration)
         self._frames = self._all()
         try:
             self._first = next(self._frames, None)
@@ -148,16 +147,10 @@ class VideoReader:
 
     def _open(self) -> None:
         self._container = open_container(self.source, self.patience)
-        if not self._container.streams.video:
-            self._container.close()
-            raise UserError(f"{self.source}: holds no frames; name a video")
-        self._video = self._container.streams.video[0]
-        context = self._video.codec_context
-        check_size(self.source, context.width, context.height)
-        if most := Image.MAX_IMAGE_PIXELS:  # the decoder refuses what grows later
-            context.options = {**context.options, "max_pixels": str(min(most, 2**31 - 1))}
-        self._video.thread_type = "AUTO"
-        sounds = self._container.streams.audio
+        self._video = video_stream(self.source, self._container)
+        sounds = [one for one in self._container.streams.audio if one.codec_context is not None]
+        if self._with_sound and self._container.streams.audio and not sounds:
+            self.notes = self.notes or [UNKNOWN_SOUND]  # once, however often it is reopened
         self.sound = sounds[0] if self._with_sound and sounds else None
         self.has_sound = sounds[0].codec_context.name if sounds else None
         self._sound_waiting: list[Any] = []
@@ -269,7 +262,8 @@ class VideoReader:
     def _time(self, frame: Any) -> Fraction:
         """Seconds after the beginning of the video, later than that of the frame before."""
         if frame.pts is None or not frame.time_base:
-            at = (self._last + 1 / self.rate) if self._last is not None else Fraction(self.start)
+            first = Fraction(self.start if self._sought else 0)
+            at = first if self._last is None else self._last + 1 / self.rate
         else:
             at = frame.pts * Fraction(frame.time_base)
             if self._origin is None:
@@ -281,10 +275,10 @@ class VideoReader:
         return at
 
     def _beginning(self, first: Fraction) -> Fraction:
-        """The time that counts as 0: of a file its own beginning, otherwise that of the first
-        frame."""
+        """The time that counts as 0: its own beginning, or that of the first frame where it is
+        live or does not tell."""
         start = self._video.start_time
-        if self.source.kind == "file" and start is not None:
+        if not self.live and start is not None:
             return start * Fraction(self._video.time_base)
         return first
 

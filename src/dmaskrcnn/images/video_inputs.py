@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from dmaskrcnn.data.globs import is_pattern, match, matches
-from dmaskrcnn.data.image import VIDEO_SUFFIXES, list_images
+from dmaskrcnn.data.image import VIDEO_SUFFIXES, list_images, unlisted
 from dmaskrcnn.errors import UserError
 
 STREAM = re.compile(r"(rtsps?|https?|rtmps?|udp|rtp|srt|tcp)://", re.IGNORECASE)
@@ -68,10 +68,10 @@ def is_video(path: Path) -> bool:
 
 
 def list_videos(folder: Path) -> list[Path]:
-    """The video files in a folder and its subfolders."""
+    """The video files in a folder and its subfolders. Errors as of `unlisted`."""
     return [
         Path(root, name)
-        for root, folders, names in os.walk(folder)
+        for root, folders, names in os.walk(folder, onerror=unlisted)
         if not _hide(folders)
         for name in names
         if is_video(Path(name)) and not name.startswith(".")

@@ -53,7 +53,8 @@ class VideoWriter:
         self._last = -1
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # a link is replaced, not followed
-        self._container = self._try(lambda: self._av.open(str(path), "w", options=MP4))
+        whole = str(path.absolute())  # FFmpeg takes what stands before a colon for a protocol
+        self._container = self._try(lambda: self._av.open(whole, "w", options=MP4))
         self._video = self._add_video(reader)
         self._sound = _Sound(self._av, self._container, reader) if reader.sound else None
 
@@ -120,7 +121,7 @@ class VideoWriter:
     def _try(self, do: Any) -> Any:
         try:
             return do()
-        except OSError as error:  # FFmpeg's errors are of this kind, too
+        except (OSError, self._av.error.FFmpegError) as error:
             said = getattr(error, "strerror", None) or first_line(error)
             raise UserError(
                 f"{self.path}: cannot be written ({said}); free some space or choose another --out"
@@ -133,6 +134,7 @@ class _Sound:
     def __init__(self, av: Any, container: Any, reader: VideoReader):
         source: Any = reader.sound
         self._reader = reader
+        self._damaged = av.error.InvalidDataError
         self._copied = source.codec_context.name in COPIED
         if self._copied:
             self.stream = container.add_stream_from_template(source)
@@ -181,7 +183,11 @@ class _Sound:
         at = self._at(packet, begin)
         if at < 0:
             return []
-        for frame in packet.decode():
+        try:
+            decoded = packet.decode()
+        except self._damaged:
+            return []
+        for frame in decoded:
             clock = Fraction(1, frame.sample_rate)
             frame.pts, frame.time_base = round(at / clock), clock
             at += frame.samples * clock
