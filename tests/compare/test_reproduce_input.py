@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from disk import contents
 
+from dmaskrcnn.compare import reproduce as room
 from dmaskrcnn.compare.reproduce import reproduce
+from dmaskrcnn.data import open_images
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.output_folder import OutputFolder
 
@@ -37,6 +40,33 @@ def test_bad_input_leaves_nothing(
     with pytest.raises(UserError, match=said):
         reproduce(**arguments | change)
     assert not (tmp_path / "out").exists()
+
+
+def test_groups_are_for_the_clear_images_too(
+    arguments: dict[str, Any],
+    pretended: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[str] = []
+
+    def compared(*_: Any, groups: str, **__: Any):
+        asked.append(groups)
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(room, "compare_rows", compared)
+    test, clear = arguments["test"][0], Path(shutil.copytree(arguments["test"][0], tmp_path / "c"))
+    arguments.update(clear=[clear], groups="folder")
+    with pytest.raises(UserError, match="that is enough"):
+        reproduce(**arguments)
+    assert asked == ["folder"]
+    assert pretended
+    groups, root = tmp_path / "groups.json", test.parent
+    names = [path.relative_to(root).as_posix() for path in open_images(test).paths]
+    groups.write_text(json.dumps(dict.fromkeys(names, "one")))
+    arguments["groups"] = str(groups)
+    with pytest.raises(UserError, match=rf"has no group for .* \(said of --clear {clear}: "):
+        reproduce(**arguments)
 
 
 def test_comparison_keeps_its_table(arguments: dict[str, Any], pretended: list[str]):

@@ -230,3 +230,12 @@ def test_labelme_moved(tmp_path: Path) -> None:
     (folder / "a.png").unlink()
     with pytest.raises(UserError, match=r"a\.json: imagePath: no such picture"):
         open_dataset(folder)
+
+
+def test_labelme_elsewhere(tmp_path: Path) -> None:
+    folder = write_labelme(tmp_path / "set", [])
+    write_image(tmp_path / "far" / "a.png", seed=1)
+    content = json.loads((folder / "a.json").read_text())
+    content["imagePath"] = str(tmp_path / "far" / "a.png")
+    (folder / "b.json").write_text(json.dumps(content))
+    assert open_dataset(folder).image_ids == ["a.png", "../far/a.png"]

@@ -178,3 +178,18 @@ def test_voc_annotations_lie_as_deep_as_the_pictures(tmp_path: Path) -> None:
     shutil.move(folder / "Annotations" / "monday" / "a.xml", folder / "Annotations" / "d.xml")
     (folder / "JPEGImages" / "monday" / "a.png").rename(folder / "JPEGImages" / "monday" / "d.png")
     assert len(open_dataset(folder)) == 3
+
+
+@pytest.mark.parametrize("other", ["dehazed", "JPEGs"])  # before the picture of its own, and after
+def test_no_picture_takes_the_voc_annotation_of_another(tmp_path: Path, other: str) -> None:
+    folder = write_voc(tmp_path / "set", {"Z": voc_object("car")})
+    write_image(folder / "JPEGImages" / other / "Z.png", seed=1)
+    data = open_dataset(folder)
+    assert data.paths == [folder / "JPEGImages" / "Z.png"]
+    assert [note.file.parent.name for note in data.notes] == [other]
+    (folder / "JPEGImages" / "Z.png").unlink()
+    assert open_dataset(folder).paths == [folder / "JPEGImages" / other / "Z.png"]
+    write_image(folder / "JPEGImages" / "third" / "Z.png", seed=2)
+    said = rf"Annotations/Z\.xml: may be of .*/{other}/Z\.png or of .*/third/Z\.png; put it into"
+    with pytest.raises(UserError, match=said):
+        open_dataset(folder)

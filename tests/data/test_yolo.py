@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import write_image
+from data_files import coco_object, write_coco, write_image
 
 from dmaskrcnn.data import inspect, open_dataset, open_images
 from dmaskrcnn.errors import UserError
@@ -247,5 +247,29 @@ def test_a_test_set_must_say_which_split(ultralytics: Path, tmp_path: Path) -> N
         with pytest.raises(UserError, match=f"has the splits train, val; .*{path}:val"):
             open_test_set(path)
         assert open_test_set(f"{path}:val").data.image_ids == ["d"]
+    for yaml in ("names: [car, bus]\n", None):  # folders alone say which splits there are
+        (ultralytics / "data.yaml").unlink()
+        if yaml:
+            (ultralytics / "data.yaml").write_text(yaml)
+        else:
+            (ultralytics / "classes.txt").write_text("car\nbus\n")
+        with pytest.raises(UserError, match=f"has the splits train, val; .*{ultralytics}:val"):
+            open_test_set(ultralytics)
+        assert open_test_set(f"{ultralytics}:val").data.image_ids == ["d"]
+        assert open_dataset(ultralytics).image_ids == ["a", "b", "c"]  # a source need not
+    write_coco(ultralytics / "annotations", [coco_object(1)])  # which is read before
+    assert open_test_set(ultralytics).category_ids == {"car": 3, "motorcycle": 7}
     one = write_yolo(tmp_path / "one", "train: images\nnames: [car]\n", images={"a": BOX})
     assert len(open_test_set(one).data) == 1
+
+
+def test_pictures_of_one_name_in_two_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yaml = "train: [cam1/images, cam2/images]\nnames: [car]\n"
+    folder = write_yolo(tmp_path / "set", yaml, cam1__images={"1": BOX}, cam2__images={"1": BOX})
+    ids = open_dataset(folder).image_ids
+    assert ids == ["cam1/images/1.png", "cam2/images/1.png"]
+    monkeypatch.chdir(tmp_path)
+    for path in ("set", "set/data.yaml"):
+        assert open_dataset(path).image_ids == open_images(f"{path}:train").image_ids == ids

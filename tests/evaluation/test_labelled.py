@@ -206,3 +206,21 @@ def test_an_option_settles_where_the_boxes_lie(
     assert sizes == {"stored": (20, 30), "upright": (30, 20) if rotation == 6 else (20, 30)}
     main(["evaluate", str(results), "--data", str(path), "--orientation", "upright"])
     assert "100.0" in capsys.readouterr().out
+
+
+def test_results_of_no_class_of_the_test_set(tmp_path: Path):
+    data, file = write_coco(tmp_path / "set", [coco_object(1)]), tmp_path / "other.json"
+    entry = {"image_id": 1, "category_name": "automobile", "bbox": [1, 2, 9, 9], "score": 0.5}
+    file.write_text(json.dumps([entry]))
+    for score in (
+        lambda: evaluate(file, data, bootstrap=0),
+        lambda: open_shared_test_set([open_run(file)], [data]),
+    ):
+        with pytest.raises(
+            UserError, match="they are automobile, it has car, motorcycle; give each"
+        ):
+            score()
+    # of a class that is there but not asked for, there may be nothing else
+    file.write_text(json.dumps([entry | {"category_name": "motorbike"}]))
+    open_shared_test_set([open_run(file)], [data], ["car"])
+    assert evaluate(file, data, classes=["car"], bootstrap=0)["voc/AP50"].value == 0

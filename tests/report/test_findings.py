@@ -14,6 +14,7 @@ from dmaskrcnn.evaluation.bootstrap import Metric
 from dmaskrcnn.evaluation.scores import Scores
 from dmaskrcnn.report.findings import class_table, headline, leading_metric, metric_columns, table
 from dmaskrcnn.report.material import gather
+from dmaskrcnn.report.score_figures import interval_figures
 from dmaskrcnn.run import Run
 
 
@@ -136,3 +137,14 @@ def test_tables():
     assert 'class="gain"' in same
     assert "Δ −10.0 <small>[−" in html
     assert 'data-head="car (400)"' in class_table(comparison).html("scores")
+
+
+def test_masks_that_only_the_first_row_has():
+    """A detector without masks beside one with them: a dash in the table, no dot in the figure."""
+    comparison = comparison_of(0.3, 0.4, car=400)
+    first, second = comparison.rows
+    metrics = first.scores.metrics | {"mask/AP50": Metric(0.2, 0.1, 0.3)}
+    rows = (replace(first, scores=replace(first.scores, metrics=metrics)), second)
+    comparison = replace(comparison, rows=rows)
+    assert table(comparison).html("scores").split("</tr>")[2].count("–") == 1
+    assert "mean mask AP50" in "".join(interval_figures(gather([], comparison)))

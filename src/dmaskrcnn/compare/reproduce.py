@@ -131,8 +131,9 @@ def reproduce(
         for model, config in _configs(arguments, seed, start).items():
             print(f"training {of_seed}: {MODELS[model]}", file=sys.stderr)
             runs[model].append(_train(config))
+    scoring = {"groups": groups, "orientation": orientation, "bootstrap": bootstrap}
     if clear:
-        notes += (_clear_air(runs, clear, out / "clear", orientation, bootstrap, device),)
+        notes += (_clear_air(runs, clear, out / "clear", device=device, **scoring),)
     comparison = compare_rows(
         [
             Plan(RunGroup(MODELS[model], tuple(runs[model])), dehaze, published)
@@ -140,13 +141,11 @@ def reproduce(
         ],
         test,
         out,
-        groups=groups,
-        orientation=orientation,
-        bootstrap=bootstrap,
         device=device,
         mscnn_weights=mscnn_weights,
         aod_net_weights=aod_net_weights,
         notes=notes,
+        **scoring,
     )
     output.end({"arguments": arguments})
     return comparison
@@ -213,18 +212,12 @@ def _or_say_how_to_go_on(training: Callable[[T], Path], argument: T) -> Path:
 
 
 def _clear_air(
-    runs: Mapping[str, Sequence[Run]],
-    clear: Sequence[Path],
-    out: Path,
-    orientation: Orientation,
-    bootstrap: int,
-    device: str,
+    runs: Mapping[str, Sequence[Run]], clear: Sequence[Path], out: Path, **scoring: Any
 ) -> str:
-    """The same runs on clear images, as a sentence; their table goes to ``out``."""
+    """The same runs on clear images, as a sentence; their table goes to ``out``. ``scoring``: as of
+    `compare_rows`."""
     plans = [Plan(RunGroup(MODELS[model], tuple(runs[model]))) for model in MODELS]
-    comparison = compare_rows(
-        plans, clear, out, orientation=orientation, bootstrap=bootstrap, device=device
-    )
+    comparison = compare_rows(plans, clear, out, **scoring)
     said, key = [], "voc/AP50"
     for row, differences in zip(comparison.rows, comparison.differences(), strict=True):
         loss = f" ({interval(differences[key])})" if key in differences else ""
@@ -289,8 +282,13 @@ def _check_data(
             "data.yaml or a folder with labels"
         )
     check_headers(source, config.drop_invalid)
-    for labelled in (test, clear) if clear else (test,):
-        open_test_set(labelled, (), source.classes, groups, config.orientation)
+    open_test_set(test, (), source.classes, groups, config.orientation)
+    try:
+        _ = clear and open_test_set(clear, (), source.classes, groups, config.orientation)
+    except UserError as error:
+        if not str(error).startswith("--groups"):
+            raise
+        raise UserError(f"{error} (said of --clear {clear[0]}: --groups is for both)") from error
     Detector.create(source.classes, config.detector, config.weights)
     images, drop = open_images(*target, drop_invalid=config.drop_invalid), config.drop_invalid
     return check_headers(images, drop, decode=drop)  # all are dehazed before the first training

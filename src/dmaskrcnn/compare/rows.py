@@ -174,7 +174,7 @@ def compare_rows(
     dehazers = open_dehazers(methods, weights, device) if methods else {}
     if not all(run.is_results for run in runs):
         resolve_device(device)
-    _check_runs(plans, test)
+    _check_runs(plans)
     check_out(out)
 
     rows = []
@@ -285,11 +285,9 @@ def check_numbers(**numbers: int) -> None:
             raise UserError(f"--{name} must not be negative, got {value}")
 
 
-def _check_runs(plans: Sequence[Plan], test: TestSet) -> None:
-    """Raises UserError for weights or predictions that cannot be read: now, rather than after hours
-    of other rows."""
+def _check_runs(plans: Sequence[Plan]) -> None:
+    """Raises UserError for weights that cannot be read: now, rather than after hours of other
+    rows."""
     for run in dict.fromkeys(run for plan in plans for run in plan.group.runs):
-        if run.is_results:
-            test.results(run.path)
-        else:
+        if not run.is_results:
             run.detector("cpu")

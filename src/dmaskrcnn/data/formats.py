@@ -20,7 +20,7 @@ from dmaskrcnn.data.problems import Problem
 from dmaskrcnn.data.splits import TRAIN, same_split, spellings, without_split
 from dmaskrcnn.data.voc import read_voc, voc_folders
 from dmaskrcnn.data.yolo import read_yolo
-from dmaskrcnn.data.yolo_layout import find_yolo, read_data_yaml, yaml_splits
+from dmaskrcnn.data.yolo_layout import find_yolo, read_data_yaml, split_folders, yaml_splits
 from dmaskrcnn.data.yolo_names import is_yolo_yaml, yolo_yaml
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.output_folder import is_index
@@ -106,11 +106,14 @@ def unnamed_splits(path: Path) -> list[str]:
     if without_split(path)[1] or not path.exists():
         return []
     yaml = yolo_yaml(path) if path.is_dir() else path if is_yolo_yaml(path) else None
-    if yaml is not None:
-        found = yaml_splits(yaml)
-    else:
-        found = sorted(file.parent.name for file in path.glob("*/_annotations.coco.json"))
-    return found if len(found) > 1 else []
+    if yaml is not None and (found := yaml_splits(yaml)):
+        return found if len(found) > 1 else []
+    if found := sorted(file.parent.name for file in path.glob("*/_annotations.coco.json")):
+        return found if len(found) > 1 else []
+    found = list(split_folders(path))
+    # beside labels of another format, which are read before YOLO's, they are no splits
+    plain = len(found) > 1 and find_format(path).name in ("YOLO", "image folder")
+    return found if plain else []
 
 
 @dataclass(frozen=True)

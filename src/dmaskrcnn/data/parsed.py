@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,8 +44,14 @@ class Part:
 
 def stem_ids(images: list[Path], folder: Path) -> list[int | str]:
     """An id per image: the file's stem, or all relative paths without suffix where two stems are
-    the same."""
+    the same: from the folder, in which an image need not lie."""
     stems: list[int | str] = [path.stem for path in images]
     if len(set(stems)) == len(stems):
         return stems
-    return [path.relative_to(folder).as_posix() for path in images]
+    names = (
+        path.relative_to(folder)
+        if path.is_relative_to(folder)
+        else Path(os.path.relpath(path, folder))
+        for path in images
+    )
+    return [name.as_posix() for name in names]

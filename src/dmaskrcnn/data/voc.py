@@ -3,6 +3,7 @@ XML files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,8 @@ def read_voc(
 ) -> Part:
     """Read the images that have an XML file of the same name, in the order of their names.
 
-    The XML lies in the same subfolder as its picture, or in any where its stem is the only one.
+    The XML lies in the same subfolder as its picture, or else in any, where no other XML has its
+    stem and no other picture wants it.
     VOC counts pixels from 1 and includes the last: ``xmin…xmax`` covers the edges ``xmin − 1 …
     xmax``. Tools that write 0 for the first pixel (OpenLabeling, as in DAWN) would give −1: clipped
     to 0. All objects have boxes only; tags that are missing (``difficult``, ``truncated``,
@@ -71,15 +73,17 @@ def read_voc(
     """
     problems: list[Problem] = []
     notes: list[Problem] = []
-    xmls = _XmlFiles(annotation_folder)
+    pictures = list_images(image_folder)
+    xmls = _XmlFiles(annotation_folder, [image.relative_to(image_folder) for image in pictures])
     images: list[Path] = []
     sizes: list[tuple[int, int]] = []
     objects = ObjectTableBuilder()
     classes: dict[str, int] = {}
-    for image in list_images(image_folder):
-        file = xmls.take(image.relative_to(image_folder))
+    for image in pictures:
+        name = image.relative_to(image_folder)
+        file = xmls.of.get(name)
         if file is None:
-            reason = f"no {image.stem}.xml in {annotation_folder}: left out"
+            reason = f"no {name.with_suffix('.xml')} in {annotation_folder}: left out"
             notes.append(Problem("not annotated", image, "", reason))
             continue
         try:
@@ -103,8 +107,12 @@ def read_voc(
         sizes.append(size)
     problems += [
         Problem("missing image", file, "", f"annotates a picture that is not in {image_folder}")
-        for file in xmls.left()
+        for file in xmls.left
     ]
+    for file, several in xmls.wanted.items():
+        first, second = (image_folder / name for name in several[:2])
+        reason = f"may be of {first} or of {second}; put it into the subfolder of its picture"
+        problems.append(Problem("unclear", file, "", reason))
     if not images:
         if problems:
             raise UserError(f"{problems[0]}; correct it (no image of {path} is usable)")
@@ -123,30 +131,39 @@ def _positions(classes: dict[str, int], ordered: tuple[str, ...]) -> np.ndarray:
 
 
 class _XmlFiles:
-    """The XML files of a folder and its subfolders, each for one picture."""
+    """Which XML file of a folder and its subfolders is that of which picture.
 
-    def __init__(self, folder: Path) -> None:
-        self._of: dict[Path, Path] = {}
-        self._stems: dict[str, list[Path]] = {}
+    Attributes:
+        of: per picture, named relative to its folder, its file.
+        wanted: per file the pictures, where it may be that of several.
+        left: the files that are of no picture.
+    """
+
+    def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
+        files: dict[Path, Path] = {}
+        stems: dict[str, list[Path]] = {}
         for file in sorted(folder.rglob("*.xml")):
             name = file.relative_to(folder)
             if not any(part.startswith(".") for part in name.parts):
-                self._of[name.with_suffix("")] = file
-                self._stems.setdefault(file.stem, []).append(name.with_suffix(""))
-
-    def take(self, picture: Path) -> Path | None:
-        """The file of a picture, named relative to its folder, which is then gone."""
-        name = picture.with_suffix("")
-        if name not in self._of:
-            same = self._stems.get(picture.stem, [])
-            if len(same) != 1:
-                return None
-            name = same[0]
-        return self._of.pop(name, None)
-
-    def left(self) -> list[Path]:
-        """Those that no picture took."""
-        return list(self._of.values())
+                files[name.with_suffix("")] = file
+                stems.setdefault(file.stem, []).append(name.with_suffix(""))
+        # those of the same subfolder first: a file that has its picture is free for no other
+        self.of: dict[Path, Path] = {}
+        wanting: dict[Path, list[Path]] = {}
+        for picture in pictures:
+            if (file := files.pop(picture.with_suffix(""), None)) is not None:
+                self.of[picture] = file
+            elif len(same := stems.get(picture.stem, [])) == 1:
+                wanting.setdefault(same[0], []).append(picture)
+        self.wanted: dict[Path, list[Path]] = {}
+        for name, several in wanting.items():
+            if (file := files.pop(name, None)) is None:
+                continue
+            if len(several) == 1:
+                self.of[several[0]] = file
+            else:
+                self.wanted[file] = several
+        self.left = list(files.values())
 
 
 def _parse(file: Path) -> Element:

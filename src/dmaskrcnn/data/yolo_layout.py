@@ -138,7 +138,7 @@ def find_yolo(path: Path, split: str = "") -> YoloSet | None:
     own = yolo_yaml(path)
     if own is not None and any(read_data(own).get(name) for name in _SPLITS):
         return read_data_yaml(own, split)
-    splits = _split_folders(path)
+    splits = split_folders(path)
     if split or splits:
         return _of_folder(path, splits, split or TRAIN)
     images = list_images(path)
@@ -173,7 +173,7 @@ def _of_folder(path: Path, splits: dict[str, Path], wanted: str) -> YoloSet | No
     return replace(found, split=name, splits=tuple(splits))
 
 
-def _split_folders(path: Path) -> dict[str, Path]:
+def split_folders(path: Path) -> dict[str, Path]:
     """Per split its folder, where a folder without a data.yaml has any that hold YOLO labels:
     ``images/train``, ``train/images``."""
     found = {}

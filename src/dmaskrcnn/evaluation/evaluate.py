@@ -23,6 +23,7 @@ from dmaskrcnn.detector.limits import Limits
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.by_size import score_by_size
 from dmaskrcnn.evaluation.labelled import TestSet, open_test_set, warn_if_trained_on
+from dmaskrcnn.evaluation.odd_results import check_classes
 from dmaskrcnn.evaluation.results_json import ResultLines, save_results, write_results
 from dmaskrcnn.evaluation.score import score
 from dmaskrcnn.evaluation.scores import Scores
@@ -110,7 +111,9 @@ def evaluate(
         if isinstance(run, Run):
             warn_if_trained_on([run], test.data)
     if isinstance(detector, Run):
-        found: Iterable[Detections] = test.results(detector.path)
+        found: Iterable[Detections] = (given := test.results(detector.path))
+        if test is not data:  # otherwise whoever opened it knows what it is given
+            check_classes(detector.path, given.found, test.category_ids)
     else:
         if results is not None:
             check_writable(Path(results).parent)

@@ -1,5 +1,4 @@
-"""The labelled test set: the classes that are to be scored, the pictures that belong together, and
-those that a training has seen."""
+"""The labelled test set: what is scored, which pictures belong together, which were trained on."""
 
 from __future__ import annotations
 
@@ -29,6 +28,7 @@ from dmaskrcnn.data.formats import unnamed_splits
 from dmaskrcnn.data.orientation import Orientation
 from dmaskrcnn.data.splits import without_split
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation.odd_results import check_classes
 from dmaskrcnn.evaluation.results_json import Results, load_results
 from dmaskrcnn.run import Run
 
@@ -203,8 +203,7 @@ def open_shared_test_set(
     every detector among them knows. Says where a run was trained on some of its pictures.
 
     Raises:
-        UserError: before any work, for a run that is not there, or classes that a run or the test
-        set does not know.
+        UserError: before any work, for runs or classes that are not there, or bad predictions.
     """
     shared: list[str] | None = None
     for run in runs:
@@ -224,6 +223,8 @@ def open_shared_test_set(
             )
         shared = [c for c in known if shared is None or c in shared]
     test = open_test_set(data, classes, shared, groups, orientation)
+    for run in (run for run in runs if run.is_results):
+        check_classes(run.path, test.results(run.path).found, test.category_ids)
     warn_if_trained_on(runs, test.data)
     return test
 

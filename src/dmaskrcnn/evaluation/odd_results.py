@@ -1,15 +1,17 @@
 """Detections that are read without an error but can mean nothing: boxes without area, as shares of
-the picture, as corners, of pictures of another size."""
+the picture, as corners, of pictures of another size; classes that the data set lacks."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmaskrcnn.data.coco_shares import are_shares
+from dmaskrcnn.errors import UserError
 
 _log = logging.getLogger(__name__)
 # Of a detector's boxes hardly any is odd: they may reach over the edge, but not by a tenth of the
@@ -65,3 +67,26 @@ def warn_of_odd(path: Path, boxes: NDArray[np.float64], sizes: NDArray[np.float6
             remedy,
         )
         return
+
+
+def check_classes(path: Path, found: Collection[str], known: Collection[str]) -> None:
+    """Raises UserError where detections are of no class of the test set, and so would score 0.
+
+    Of a file that the user gives: what a detector of this package finds is named as it should be.
+
+    Args:
+        path: the file.
+        found: the classes of its detections.
+        known: the classes of the test set, scored or not.
+    """
+    if found and not set(found) & set(known):
+        raise UserError(
+            f"{path}: no detection is of a class of the test set: they are {_listed(found)}, it "
+            f"has {_listed(known)}; give each a category_name of these, or name the file with "
+            ":coco where the ids are COCO's own, with :coco80 where they count from 0"
+        )
+
+
+def _listed(names: Collection[str]) -> str:
+    said = ", ".join(sorted(names)[:8])
+    return said + (f" and {len(names) - 8} more" if len(names) > 8 else "")

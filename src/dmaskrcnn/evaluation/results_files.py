@@ -1,13 +1,13 @@
-"""What stands in a file of detections, whoever wrote it: which picture, which class by name, and
-the fields of COCO's results format."""
+"""What stands in a file of detections, whoever wrote it: which class by name, and the fields of
+COCO's results format."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dmaskrcnn.data.classes import canonical, coco_names
@@ -132,60 +132,6 @@ def _of_predict(file: Path, data: dict[str, Any]) -> ResultsContent:
             entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "score": one.get("score")}
             entries.append(entry | {"segmentation": one.get("mask")})
     return ResultsContent(file, entries)
-
-
-class UnknownPictureError(UserError):
-    """Detections of a picture that the data set lacks."""
-
-
-class Pictures:
-    """The images of a data set by id and by file name."""
-
-    def __init__(self, image_ids: Sequence[int | str], paths: Sequence[Path]) -> None:
-        self.ids = dict.fromkeys(image_ids)
-        self._named: dict[str, list[tuple[int | str, Path]]] = {}
-        for image_id, path in zip(image_ids, paths, strict=bool(paths)):
-            self._named.setdefault(path.name, []).append((image_id, path))
-
-    def of_entry(self, where: str, entry: dict[str, Any], content: ResultsContent) -> int | str:
-        """The image that an entry is about. Raises UnknownPictureError where there is none such,
-        UserError where nobody knows which."""
-        name = entry.get("file_name")
-        if "image_id" not in entry:
-            if not isinstance(name, str):
-                raise UserError(f"{where}: file_name is {shown(name)}, not text; correct it")
-            return self._by_name(where, name)
-        image_id = identifier(entry["image_id"])
-        own = bool(content.files and self._named)
-        if image_id is not None:
-            if own and image_id in content.files:
-                return self._by_name(where, content.files[image_id])
-            if not own and image_id in self.ids:
-                return image_id
-        if self._named and isinstance(name, str):  # ids that only its writer knows
-            return self._by_name(where, name)
-        if image_id is None:
-            why = too_large(entry["image_id"]) or "it must be an integer or text"
-            raise UserError(f"{where}: image_id is {shown(entry['image_id'])}; {why}")
-        if own:
-            raise UserError(f"{where}: image_id {image_id!r} is not in the file's own images")
-        example = f" (such as {next(iter(self.ids))!r})" if self.ids else ""
-        raise UnknownPictureError(
-            f"{where}: image_id {image_id!r} is not in the data set; use its image ids{example}"
-        )
-
-    def _by_name(self, where: str, name: str) -> int | str:
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        found = self._named.get(parts[-1] if parts else "", [])
-        tail = 2
-        while len(found) > 1 and tail <= len(parts):
-            closer = [one for one in found if one[1].parts[-tail:] == parts[-tail:]]
-            found, tail = closer or found, tail + 1
-        if len(found) != 1:
-            said = "is not in the data set" if not found else "may be several pictures of it"
-            kind = UserError if found else UnknownPictureError
-            raise kind(f"{where}: the picture {shown(name)} {said}; use its pictures or ids")
-        return found[0][0]
 
 
 class Classes:

@@ -28,12 +28,8 @@ from dmaskrcnn.data.values import shown
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
 from dmaskrcnn.evaluation.odd_results import warn_of_odd
-from dmaskrcnn.evaluation.results_files import (
-    Classes,
-    Pictures,
-    UnknownPictureError,
-    read_results,
-)
+from dmaskrcnn.evaluation.results_files import Classes, read_results
+from dmaskrcnn.evaluation.results_pictures import Pictures, UnknownPictureError
 from dmaskrcnn.files import write_text
 
 _log = logging.getLogger(__name__)
@@ -126,12 +122,12 @@ def load_results(
     Raises:
         UserError: if the file is missing, is no list of detections, lacks a field, has a number
             that is not finite, names an image that the data set lacks (``partly``: none that it
-            has) or a class of which nobody knows what it is, or has a mask of another size than its
-            image.
+            has), two by one name or one by two, or a class of which nobody knows what it is, or has
+            a mask of another size than its image.
     """
     content = read_results(path)
     known = Classes(content, category_ids, own_ids)
-    pictures = Pictures(image_ids, paths)
+    pictures = Pictures(image_ids, paths, content)
     labels = {canonical(name): label for label, name in enumerate(category_ids)}
     classes = list(category_ids)
     images: dict[int | str, list[_Entry]] = {image_id: [] for image_id in image_ids}
@@ -142,7 +138,7 @@ def load_results(
         where = f"{content.path}: entry {index}"
         one = _Entry(where, entry)
         try:
-            image_id = pictures.of_entry(where, entry, content)
+            image_id = pictures.of_entry(where, entry)
         except UnknownPictureError as error:
             unknown.append(error)
             if partly:
@@ -186,6 +182,11 @@ class Results(Sequence[Detections]):
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def found(self) -> set[str]:
+        """The classes of which there is a detection."""
+        return {self.classes[one.label] for image in self._images for one in image}
 
     def count(self, image: int) -> int:
         """How many detections an image has."""

@@ -182,7 +182,7 @@ def table(comparison: Comparison) -> Table:
         count = len(row.group.runs)
         said = Html(f"{escape(row.name)} <small>{count} seed{'s' * (count > 1)}</small>")
         cells = [said if seeds else row.name]
-        cells += [_cell(row.scores[key], gain.get(key)) for key in columns]
+        cells += [_cell(row.scores.metrics.get(key), gain.get(key)) for key in columns]
         if timed:
             seconds = row.seconds_per_image
             cells.append("–" if math.isnan(seconds) else f"{seconds:.{3 if seconds < 1 else 2}f}")
@@ -217,13 +217,14 @@ def _metric_table(comparison: Comparison, columns: Mapping[str, str]) -> Table:
     """A line per row, below headings by the names of metrics."""
     lines: list[list[str]] = [["", *columns.values()]]
     for row, gain in zip(comparison.rows, comparison.differences(), strict=True):
-        lines.append([row.name, *(_cell(row.scores[key], gain.get(key)) for key in columns)])
+        cells = (_cell(row.scores.metrics.get(key), gain.get(key)) for key in columns)
+        lines.append([row.name, *cells])
     return Table(lines)
 
 
-def _cell(metric: Metric, gain: Difference | None) -> str:
-    """A value and, below it, its difference to the first row."""
-    if math.isnan(metric.value):
+def _cell(metric: Metric | None, gain: Difference | None) -> str:
+    """A value and, below it, its difference to the first row; of masks there may be none."""
+    if metric is None or math.isnan(metric.value):
         return "–"
     text = f"<span><b>{percent(metric)}</b> <small>{bounds(metric)}</small></span>"
     if gain is not None and not math.isnan(gain.value):

@@ -36,7 +36,8 @@ def interval_figures(material: Material) -> list[str]:
     # COCO AP: in the table
     shown = [key for key in columns if key == leading or not key.endswith("/AP")]
     figures = [
-        _dots(columns[key], names, [row.scores[key] for row in rows], colours) for key in shown
+        _dots(columns[key], names, [row.scores.metrics.get(key) for row in rows], colours)
+        for key in shown
     ]
     title = f"{columns[leading]}: difference to {rows[0].name}, points"
     gains = [gain[leading] for gain in comparison.differences()[1:]]
@@ -46,12 +47,15 @@ def interval_figures(material: Material) -> list[str]:
 def _dots(
     title: str,
     names: Sequence[str],
-    metrics: Sequence[Metric],
+    metrics: Sequence[Metric | None],
     colours: Sequence[str],
     zero: bool = False,
 ) -> str:
+    """A dot and its interval per name; no dot where there is no value."""
+
     def draw(axes: Axes) -> None:
-        for place, (name, metric, colour) in enumerate(zip(names, metrics, colours, strict=True)):
+        for place, (name, found, colour) in enumerate(zip(names, metrics, colours, strict=True)):
+            metric = found or Metric(math.nan)
             if not math.isnan(metric.low):
                 ends = [100 * metric.low, 100 * metric.high]
                 axes.plot(ends, [place, place], color=colour, linewidth=2.5, alpha=0.55)
