@@ -47,12 +47,7 @@ NORMS = ["--method", "source", "--iterations", "0", "--adabn", "0.5"]
 MOSAIC = ["--mosaic", "0.5"]
 ADAPT = ["--method", "teacher", "--teacher-dehaze", "dark-channel", *HAZE, *MOSAIC]
 # a second round, from the finished run of the other: as before, or with labels of its own
-SECOND = {
-    "adapt-again": "adapt",
-    "adapt-self": "adapt",
-    "adapt-labels-self": "adapt-labels",
-    "adapt-pasted-labels": "adapt",
-}
+SECOND = {"adapt-again": "adapt", "adapt-self": "adapt", "adapt-labels-self": "adapt-labels"}
 METHODS: dict[str, list[str]] = {
     "source": ["--method", "source"],
     "source-adabn": NORMS,
@@ -87,7 +82,6 @@ METHODS: dict[str, list[str]] = {
     "adapt-again": [*ADAPT, "--burn-in", "0"],
     "adapt-self": [*ADAPT, "--burn-in", "0", "--trust", "labels"],
     "adapt-labels-self": [*ADAPT, "--burn-in", "0", "--trust", "labels"],
-    "adapt-pasted-labels": [*ADAPT, "--burn-in", "0", "--trust", "labels"],  # benchmarks/paste.py
     "oracle": ["--method", "oracle"],
     "oracle-haze": ["--method", "oracle", *HAZE],
 }

@@ -41,15 +41,15 @@ def test_adapt_trains_the_favoured_method(clear, hazy, tmp_path, capsys):
     assert json.loads((run / "model.json").read_text())["weights"] == "ema"
 
 
-def test_no_round_for_labels_where_labels_are_brought_or_nothing_is_trained(clear, hazy, tmp_path):
+def test_no_round_for_labels_where_nothing_is_trained(clear, hazy, tmp_path):
     common = {"source": (clear,), "target": (hazy,), "preset": "demo"}
 
     def labeller(**values):
         return adapt_config({**common, **values}).to_dict()["labeller"]
 
     assert labeller() == "self"
-    assert labeller(pseudo_labels="labels.json") == "none"
-    assert labeller(pseudo_labels="labels.json", labeller="self") == "self"
+    assert labeller(pseudo_labels="labels.json") == "self"
+    assert labeller(pseudo_labels="labels.json", labeller="none") == "none"
     assert labeller(iterations=0, weights=str(tmp_path)) == "none"
     assert labeller(iterations=0, minutes=30) == "self"
     assert labeller(labeller="none") == "none"

@@ -206,10 +206,9 @@ def complete(values: dict[str, Any]) -> tuple[TrainOptions, MethodSettings]:
 
 
 def favoured(values: dict[str, Any], best: dict[str, Any] = BEST) -> dict[str, Any]:
-    """The values over the ``best`` ones: without a round for labels of its own where labels are
-    brought, or where nothing is trained."""
-    trains = values.get("iterations") != 0 or values.get("minutes")
-    if values.get("pseudo_labels") or not trains:
+    """The values over the ``best`` ones: without a round for labels of its own where nothing is
+    trained."""
+    if values.get("iterations") == 0 and not values.get("minutes"):
         best = {name: value for name, value in best.items() if name != "labeller"}
     return overlay(best, values)
 
