@@ -78,6 +78,7 @@ THEIRS = {
     "coco_instances_results.json",
     "target_detector.json",
     "instances_val.json",
+    "paste.py",  # of the commit that is named beside it
 }
 
 

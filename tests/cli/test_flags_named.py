@@ -67,6 +67,7 @@ REACHED = {
     "images/video_files.py": ("predict",),
     "images/video_options.py": ("predict",),
     "images/video_out.py": ("predict",),
+    "images/video_seek.py": ("predict",),
     "images/window.py": ("predict",),
     "methods/": TRAIN,
     "output_folder.py": (*TRAIN, "predict", "dehaze", "haze", "convert", "compare", "reproduce"),

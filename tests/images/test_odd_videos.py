@@ -20,11 +20,11 @@ from video_cases import add_tone, scene, turn, write_clip
 
 from dmaskrcnn.detections import Detections
 from dmaskrcnn.errors import UserError
-from dmaskrcnn.images.open_video import seek
 from dmaskrcnn.images.predict_videos import VideoOptions, predict_videos
 from dmaskrcnn.images.video import VideoReader
 from dmaskrcnn.images.video_inputs import VideoSource, video_source
 from dmaskrcnn.images.video_out import VideoWriter
+from dmaskrcnn.images.video_seek import seek
 
 av = pytest.importorskip("av", reason="needs dmaskrcnn[video]")
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 160, 30)

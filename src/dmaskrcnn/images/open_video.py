@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,26 +91,6 @@ def video_stream(source: VideoSource, container: Any) -> Any:
         context.options = {**context.options, "max_pixels": str(min(most, 2**31 - 1))}
     video.thread_type = "AUTO"
     return video
-
-
-def seek(source: VideoSource, container: Any, start: float, duration: Fraction | None) -> None:
-    """Go on from the last whole frame before ``start``; both in seconds after the beginning.
-
-    Raises:
-        UserError: it ends before, or can be read from its beginning alone.
-    """
-    if duration is not None and start >= duration:
-        container.close()
-        raise UserError(f"{source}: ends after {float(duration):.1f} s, before --start {start:g}")
-    try:
-        container.seek(round(start * 1_000_000) + (container.start_time or 0))
-    except (OSError, need_av().error.FFmpegError) as error:
-        container.close()
-        said = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(
-            f"{source}: can be read from its beginning only ({said}); leave --start {start:g} out, "
-            "or convert it first"
-        ) from error
 
 
 def is_http(source: VideoSource) -> bool:

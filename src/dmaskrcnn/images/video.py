@@ -18,12 +18,12 @@ from dmaskrcnn.images.open_video import (
     is_http,
     need_av,
     open_container,
-    seek,
     upright,
     video_stream,
 )
 from dmaskrcnn.images.video_frame import Frame
 from dmaskrcnn.images.video_inputs import VideoSource
+from dmaskrcnn.images.video_seek import seek
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each try to reopen a stream that dropped
 CLOSED = 3  # tries where the server of an http stream closed it: most have come to their end

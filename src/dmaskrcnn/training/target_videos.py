@@ -14,6 +14,7 @@ from dmaskrcnn.config.uses import without
 from dmaskrcnn.data.image import set_max_pixels
 from dmaskrcnn.distributed import broadcast_path, rank
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.fields import flag
 from dmaskrcnn.images.video_inputs import VideoSource, holds_pictures, videos_at
 
 
@@ -30,7 +31,7 @@ def with_frames(config: TrainConfig) -> TrainConfig:
         target = target_with_frames(target, config.out, config.target_every)
     usual = TrainConfig.target_every
     if target == config.target and config.target_every != usual:
-        raise UserError(f"--target-every has no use {without('a video as --target')}")
+        raise UserError(f"{flag('target_every')} has no use {without('a video as --target')}")
     return replace(config, target=target, target_every=usual)
 
 
