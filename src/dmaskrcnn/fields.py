@@ -96,10 +96,12 @@ def check_above_zero(owner: object, *names: str) -> None:
 
 
 def check_not_negative(owner: object, *names: str) -> None:
-    """Raises UserError for the first of these fields that is (or NaN)."""
+    """Raises UserError for the first of these fields that is (or NaN), or that is infinite."""
     for name in names:
         if not getattr(owner, name) >= 0:
             raise UserError(f"{flag(name)} must not be negative, got {getattr(owner, name)}")
+        if getattr(owner, name) == float("inf"):
+            raise UserError(f"{flag(name)} must be finite")
 
 
 def check_share(owner: object, *names: str, whole: bool = True) -> None:

@@ -6,7 +6,6 @@ the Python keywords. None of them is None. Imports no torch.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
@@ -154,8 +153,6 @@ class TrainConfig(TrainOptions):
             raise UserError(f"--name {self.name!r} must be a plain name; --out chooses the folder")
 
     def _check_length(self) -> None:
-        if not math.isfinite(self.minutes):
-            raise UserError(f"--minutes must be finite, got {self.minutes}")
         if self.minutes and self.iterations:
             raise UserError("--minutes and --iterations are both given: keep one of them")
         if not self.trains and self.weights in UNTRAINED:

@@ -277,16 +277,14 @@ class Detector(nn.Module):
                 0: as it was trained.
 
         Raises:
-            UserError: a file that is missing or damaged, or weights that do not fit the
-                description, or a device that this machine lacks.
+            UserError: a file that is missing, damaged or of another detector, or no such device.
         """
         folder = Path(folder)
         if not os.path.isdir(folder):
             raise UserError(f"{folder}: no such run folder; give one of a training")
         classes, config = read_description(folder)
         with torch.device("meta"):  # no weight is drawn that the file replaces
-            detector = cls(classes, config.at_size(image_size))
-        detector.to_empty(device="cpu")
+            detector = cls(classes, config.at_size(image_size)).to_empty(device="cpu")
         file, remedy = folder / "model.safetensors", "model.json beside it is of another detector"
         check_and_load(detector, read_state(file), str(file), remedy)
         return detector.eval().to(resolve_device(device)).set_precision(precision)

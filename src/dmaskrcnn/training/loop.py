@@ -42,9 +42,9 @@ from dmaskrcnn.training.learner import follow
 from dmaskrcnn.training.log import Metrics
 from dmaskrcnn.training.plan import announce
 from dmaskrcnn.training.progress import ProgressBar, stop_signals
-from dmaskrcnn.training.restarts import begun_before, mark, stopped_before
+from dmaskrcnn.training.restarts import begun_before, mark, or_anew, stopped_before
 from dmaskrcnn.training.state import TrainingState
-from dmaskrcnn.training.target_look import first_round, look_after, look_before, to_draw
+from dmaskrcnn.training.target_look import look_after, look_before, metrics_of_rounds, to_draw
 from dmaskrcnn.training.target_videos import with_frames
 from dmaskrcnn.training.worth import Pace, doubts_after, doubts_before, warn
 
@@ -67,11 +67,8 @@ def train(config: TrainConfig) -> Path:
         # a run knows its data wherever it is resumed
         config = with_frames(config).absolute()
         if (begun := stopped_before(config)) is not None:
-            try:
+            with or_anew(begun):
                 return resume(begun)
-            except UserError as error:
-                anew = f"to begin anew with the same options, remove {begun} or give another --name"
-                raise UserError(f"{error}; {anew}") from error
         source, target = open_data(config)
         check_labeller(config)
         config = measured(config, source, target, device)
@@ -226,9 +223,8 @@ def step(
 def _forward_and_backward(
     state: TrainingState, batches: list[Batch], progress: float
 ) -> dict[str, Tensor]:
-    """Batch after batch: gradients add up to those of one large batch, while memory holds the
-    activations of a small one; where parts have unequally many masks, each part's count as much as
-    another's. Returns the means of losses and logs."""
+    """Batch after batch: gradients add up to those of one large batch (but masks count by part),
+    while memory holds the activations of a small one. Returns the means of losses and logs."""
     state.optimizer.zero_grad(set_to_none=True)
     state.method.begin_step()
     sums: dict[str, Tensor] = {}
@@ -289,9 +285,7 @@ def _end(state: TrainingState, folder: Path, metrics: Metrics, finished: bool) -
     state.save(folder, finished)
     metrics.close()
     if metrics.rows:
-        rounds = {state.config.name or state.config.method: metrics.path}
-        if first := first_round(folder):
-            rounds = {"round 1": first / metrics.path.name, "round 2": metrics.path}
+        rounds = metrics_of_rounds(folder, state.config.name or state.config.method)
         draw_safely(folder / "curves.png", lambda file: plot_curves(rounds, file, joined=True))
     if not finished:
         return []

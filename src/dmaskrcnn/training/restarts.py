@@ -10,8 +10,8 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dmaskrcnn.config.labelling import TRAINED
@@ -82,6 +82,17 @@ def stopped_before(config: TrainConfig) -> Path | None:
                 print(f"{run} was stopped; going on with it", file=sys.stderr)
                 return folder
     return None
+
+
+@contextmanager
+def or_anew(folder: Path) -> Iterator[None]:
+    """Going on with a run that was found: who is told that it cannot, is told how to begin anew.
+    Raises UserError."""
+    try:
+        yield
+    except UserError as error:
+        anew = f"to begin anew with the same options, remove {folder} or give another --name"
+        raise UserError(f"{error}; {anew}") from error
 
 
 def _latest(config: TrainConfig, file: str = "") -> list[Path]:

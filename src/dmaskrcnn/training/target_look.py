@@ -43,6 +43,15 @@ def first_round(folder: Path) -> Path | None:
     return first if (first / FOUND).exists() else None
 
 
+def metrics_of_rounds(folder: Path, name: str) -> dict[str, Path]:
+    """The ``metrics.csv`` of each round of a run, by what a legend calls it; ``name``: of one that
+    has no rounds."""
+    rounds = (
+        {"round 1": first, "round 2": folder} if (first := first_round(folder)) else {name: folder}
+    )
+    return {name: folder / "metrics.csv" for name, folder in rounds.items()}
+
+
 @dataclass(frozen=True)
 class Found:
     """What is found in some pictures of the target.
