@@ -19,7 +19,6 @@ from untrained import UNTRAINED
 from dmaskrcnn import Detector
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.config.train import TrainConfig
-from dmaskrcnn.data.loader import cores
 from dmaskrcnn.demo import render_scene, write_scenes
 from dmaskrcnn.haze import add_haze
 
@@ -37,12 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The trainings first: whoever has done his tests takes half of another's, and nobody should
     begin a minute's training when all others have ended."""
     items.sort(key=lambda item: item.path.parent.name != "training")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: a fifth of the time a test waits for a process, a clock or a disk."""
-    return cores() + 1
 
 
 @pytest.hookimpl(wrapper=True)
