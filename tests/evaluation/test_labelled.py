@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from dmaskrcnn import evaluate
 from dmaskrcnn.cli.main import main
 from dmaskrcnn.errors import UserError
+from dmaskrcnn.evaluation import labelled
 from dmaskrcnn.evaluation.labelled import open_shared_test_set, open_test_set
 from dmaskrcnn.run import open_run
 
@@ -224,3 +225,23 @@ def test_results_of_no_class_of_the_test_set(tmp_path: Path):
     file.write_text(json.dumps([entry | {"category_name": "motorbike"}]))
     open_shared_test_set([open_run(file)], [data], ["car"])
     assert evaluate(file, data, classes=["car"], bootstrap=0)["voc/AP50"].value == 0
+
+
+def test_a_large_file_is_read_once_for_its_check_and_its_score(
+    clear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(labelled, "_SMALL", 10)
+    test, read, load = open_test_set(clear), [], labelled.load_results
+
+    def counted(file, *arguments):
+        read.append(Path(file).name)
+        return load(file, *arguments)
+
+    monkeypatch.setattr(labelled, "load_results", counted)
+    box = {"category_name": "car", "bbox": [10, 10, 30, 20], "score": 0.9}
+    for name in ("a.json", "b.json"):
+        entry = {"image_id": test.data.image_ids[0], **box}
+        (tmp_path / name).write_text(json.dumps([entry]))
+        assert test.results(tmp_path / name) is test.results(tmp_path / name)
+    test.results(tmp_path / "a.json")  # not held beside the other
+    assert read == ["a.json", "b.json", "a.json"]

@@ -92,26 +92,26 @@ class TestSet:
         return groups
 
     def results(self, file: str | os.PathLike[str]) -> Results:
-        """The detections of a file, one per image. Forms and errors as of `load_results`.
-
-        Those of a small file are kept: a comparison wants them for its checks, its scores, the
-        curves and the pictures of its report.
-        """
+        """The detections of a file, one per image. Forms and errors as of `load_results`. Those of
+        small files are kept, for checks, scores, curves and pictures of a report; of the large ones
+        the last, which was checked and is to be scored."""
         key = None
         with suppress(OSError):  # "file.json:coco" is no file
             found = os.stat(file)
             key = (os.fspath(file), found.st_mtime_ns, found.st_size)
         if key in self._kept:
             return self._kept[key]
+        for large in [one for one in self._kept if one[2] > _SMALL]:  # before the next is there
+            del self._kept[large]
         data, ids = self.data, self.category_ids
         sizes = [data.size(image) for image in range(len(data))]
         results = load_results(file, data.image_ids, ids, sizes, data.paths, self.own_ids)
-        if key is not None and key[2] <= _SMALL:
+        if key is not None:
             self._kept[key] = results
         return results
 
     @cached_property
-    def _kept(self) -> dict[tuple[str, int, int] | None, Results]:
+    def _kept(self) -> dict[tuple[str, int, int], Results]:
         return {}
 
 
@@ -223,8 +223,8 @@ def open_shared_test_set(
             )
         shared = [c for c in known if shared is None or c in shared]
     test = open_test_set(data, classes, shared, groups, orientation)
-    for run in (run for run in runs if run.is_results):
-        check_classes(run.path, test.results(run.path).found, test.category_ids)
+    for path in (run.path for run in runs if run.is_results):
+        check_classes(path, test.results(path).found, test.category_ids)
     warn_if_trained_on(runs, test.data)
     return test
 

@@ -27,7 +27,7 @@ from dmaskrcnn.methods.parts.distillation import CANDIDATE
 from dmaskrcnn.run import Run
 from dmaskrcnn.training.fingerprint import picture_numbers
 from dmaskrcnn.training.progress import stop_signals
-from dmaskrcnn.training.target_look import looks
+from dmaskrcnn.training.target_look import looks, with_ids
 
 LARGER = 1.5  # the second size at which the labeller reads, as a factor on its own
 MOST_MISSED = 0.25  # of what a detector is sure of at its own size
@@ -73,11 +73,9 @@ def looked_at(target: Dataset, folder: Path) -> Dataset:
     """Of the target images those that a labeller left labels of in a folder; all where it does not
     say."""
     try:
-        known = set(read_json(folder / KEPT / PICTURES))
+        return with_ids(target, read_json(folder / KEPT / PICTURES))
     except (UserError, OSError, ValueError, TypeError):
         return target
-    seen = np.array([image_id in known for image_id in target.image_ids], dtype=bool)
-    return target.select(seen) if seen.any() and not seen.all() else target
 
 
 def label_target(

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -35,6 +35,13 @@ FEW = 5  # objects in all, of which nothing can be told
 def looks(target: Dataset) -> range:
     """About `LOOKS` of the pictures, evenly spread."""
     return range(0, len(target), max(1, len(target) // LOOKS))
+
+
+def with_ids(target: Dataset, ids: Iterable[int | str]) -> Dataset:
+    """The pictures of these ids; all of the target where it has none of them."""
+    known = set(ids)
+    seen = np.array([image_id in known for image_id in target.image_ids], dtype=bool)
+    return target.select(seen) if seen.any() else target
 
 
 def first_round(folder: Path) -> Path | None:
@@ -118,9 +125,7 @@ class Looks:
 
     def pictures(self, target: Dataset) -> Dataset:
         """Those of the target; all of it where it has none of them."""
-        known = set(self.images)
-        seen = np.array([image_id in known for image_id in target.image_ids], dtype=bool)
-        return target.select(seen) if seen.any() else target
+        return with_ids(target, self.images)
 
 
 def look_before(state: TrainingState, folder: Path) -> None:
